@@ -1,0 +1,1 @@
+"""The gateway's own code: everything that the functions share, shipped as one Lambda layer."""

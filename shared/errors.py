@@ -1,0 +1,175 @@
+"""Every error the gateway answers with, as a tree; dialects only give it their shape.
+
+    GatewayError
+    ├── InvalidRequest            400   the request cannot be served as it stands
+    │   ├── MalformedRequest      400   not JSON, not UTF-8, wrong content type
+    │   ├── ValidationFailed      400   a field is missing, of the wrong type or out of range (422 on envelope)
+    │   ├── UnsupportedFeature    400   the chosen model lacks a feature that the request needs
+    │   ├── ContentFiltered       400   a content filter refused the whole request
+    │   └── UpstreamRejected      400   the provider's own 400, cleaned
+    ├── Unauthorized              401
+    │   └── TokenMissing          401
+    ├── PermissionDenied          403
+    │   └── ModelAccessDenied     403
+    ├── NotFound                  404
+    │   └── ModelNotFound         404
+    ├── MethodNotAllowed          405
+    ├── PayloadTooLarge           413
+    ├── RateLimited               429
+    │   └── UpstreamRateLimited   429
+    ├── InternalError             500
+    ├── UpstreamError             502
+    ├── ModelUnavailable          503
+    └── UpstreamTimeout           504
+
+A message is written for the caller: no exception text, key, stack or internal host may be put into one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One wrong field: its dotted path in the request body, and what is wrong with it."""
+
+    field: str
+    message: str
+
+
+class GatewayError(Exception):
+    """An answer that is not a success.
+
+    `status` is the HTTP status, `code` the canonical code that dialects translate, `retryable` whether the same
+    request may succeed later, `retry_after` whole seconds to wait, `details` the fields that are wrong.
+    """
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        details: Sequence[FieldError] = (),
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = tuple(details)
+        self.retry_after = retry_after
+
+    @property
+    def param(self) -> str | None:
+        """The field at fault, where there is one."""
+        return self.details[0].field if self.details else None
+
+
+class InvalidRequest(GatewayError):
+    status = 400
+    code = "invalid_request"
+
+    @classmethod
+    def field(cls, name: str, message: str) -> "InvalidRequest":
+        """The error of one field: `message` says what is wrong with the field `name`."""
+        return cls(f"{name}: {message}", details=[FieldError(name, message)])
+
+
+class MalformedRequest(InvalidRequest):
+    pass
+
+
+class ValidationFailed(InvalidRequest):
+    pass
+
+
+class UnsupportedFeature(InvalidRequest):
+    code = "unsupported_feature"
+
+
+class ContentFiltered(InvalidRequest):
+    code = "content_filter"
+
+
+class UpstreamRejected(InvalidRequest):
+    pass
+
+
+class Unauthorized(GatewayError):
+    status = 401
+    code = "token_invalid"
+
+
+class TokenMissing(Unauthorized):
+    code = "token_missing"
+
+
+class PermissionDenied(GatewayError):
+    status = 403
+    code = "permission_denied"
+
+
+class ModelAccessDenied(PermissionDenied):
+    code = "model_access_denied"
+
+
+class NotFound(GatewayError):
+    status = 404
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class MethodNotAllowed(GatewayError):
+    status = 405
+    code = "method_not_allowed"
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+
+
+class PayloadTooLarge(GatewayError):
+    status = 413
+    code = "payload_too_large"
+
+
+class RateLimited(GatewayError):
+    """429; `retry_after` is always set here."""
+
+    status = 429
+    code = "rate_limited"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
+class UpstreamRateLimited(RateLimited):
+    code = "upstream_rate_limited"
+
+
+class InternalError(GatewayError):
+    status = 500
+    code = "internal_error"
+
+
+class UpstreamError(GatewayError):
+    status = 502
+    code = "upstream_error"
+    retryable = True
+
+
+class ModelUnavailable(GatewayError):
+    status = 503
+    code = "model_unavailable"
+
+
+class UpstreamTimeout(GatewayError):
+    status = 504
+    code = "upstream_timeout"
+    retryable = True

@@ -1,0 +1,85 @@
+"""Server-sent events: from bytes, split anywhere, to frames, and back.
+
+Follows https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation.
+"""
+
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from shared.errors import UpstreamError
+
+# A frame may hold a whole generated image (8 MB and more in base64); past this an upstream is taken for broken.
+MAX_FRAME_BYTES = 96 * 1024 * 1024
+
+DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+class Frame(NamedTuple):
+    """One server-sent event; `event` is empty where the stream names none."""
+
+    data: bytes
+    event: str = ""
+
+
+class SseDecoder:
+    """Cuts a byte stream into frames. A frame that the stream's end leaves open is dropped, as the standard says."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._searched = 0
+        self._data: list[bytes] = []
+        self._event = ""
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> list[Frame]:
+        """The frames that `chunk` completes."""
+        self._buffer += chunk
+        if len(self._buffer) + self._size > MAX_FRAME_BYTES:
+            raise UpstreamError("The provider sent an event that is too large.")
+        frames: list[Frame] = []
+        start = 0
+        while (line_end := self._line_end(start)) is not None:
+            end, following = line_end
+            self._line(bytes(self._buffer[start:end]), frames)
+            start = self._searched = following
+        del self._buffer[:start]
+        self._searched = len(self._buffer)
+        return frames
+
+    def _line_end(self, start: int) -> tuple[int, int] | None:
+        """Where the line from `start` ends and the next one starts. Only looks at bytes not looked at before."""
+        search = max(start, self._searched)
+        newline = self._buffer.find(b"\n", search)
+        if newline < 0:
+            return None
+        end = newline - 1 if newline > start and self._buffer[newline - 1] == 0x0D else newline
+        return end, newline + 1
+
+    def _line(self, line: bytes, frames: list[Frame]) -> None:
+        if not line:
+            if self._data:
+                frames.append(Frame(b"\n".join(self._data), self._event))
+            self._data, self._event, self._size = [], "", 0
+            return
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+            self._size += len(value)
+        elif name == b"event":
+            self._event = value.decode("utf-8", "replace")
+
+
+async def sse_frames(chunks: AsyncIterator[bytes]) -> AsyncIterator[Frame]:
+    """The frames of a response body, each as soon as its last byte is there."""
+    decoder = SseDecoder()
+    async for chunk in chunks:
+        for frame in decoder.feed(chunk):
+            yield frame
+
+
+def sse_frame(data: bytes, event: str = "") -> bytes:
+    """One frame on the wire. `data` holds no line break, as compact JSON never does."""
+    head = f"event: {event}\n".encode() if event else b""
+    return b"%bdata: %b\n\n" % (head, data)

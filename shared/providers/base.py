@@ -1,0 +1,158 @@
+"""What an adapter is: protocols that say what a vendor can do, and the pieces that most adapters share."""
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from shared.errors import (
+    GatewayError,
+    ModelNotFound,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamTimeout,
+)
+from shared.framing import Frame
+from shared.schemas.chat import ChatRequest, ChatResponse
+from shared.schemas.events import ChatEvent
+from shared.schemas.model import Model
+
+DEFAULT_RETRY_AFTER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request to a vendor: `path` is appended to the provider's base URL, `json` is sent as JSON."""
+
+    path: str
+    json: Any = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    method: str = "POST"
+
+
+class Adapter(Protocol):
+    """What every adapter has."""
+
+    @property
+    def name(self) -> str:
+        """The adapter's module; also the `issuer` of the signatures that it hands out."""
+        ...
+
+    def auth(self, api_key: str) -> dict[str, str]:
+        """The headers that carry the provider's key. A key never goes into a URL."""
+        ...
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+        """What a response with a status of 400 or more means to our caller."""
+        ...
+
+
+@runtime_checkable
+class ChatAdapter(Adapter, Protocol):
+    """A vendor with chat models."""
+
+    def chat(self, request: ChatRequest, model: Model) -> Call:
+        """The vendor's request; streamed when `request.stream`.
+
+        Raises UnsupportedFeature or InvalidRequest for what the vendor cannot express.
+        """
+        ...
+
+    def chat_response(self, body: Any) -> ChatResponse:
+        """The canonical response of a decoded JSON body.
+
+        May raise any of KeyError, TypeError, ValueError, IndexError or AttributeError on a body that is not the
+        vendor's format: the gateway answers 502.
+        """
+        ...
+
+    def chat_events(self, frames: AsyncIterator[Frame]) -> AsyncIterator[ChatEvent]:
+        """The canonical events of a streamed body, each as soon as it is known.
+
+        Raises a GatewayError for an error inside the stream, and UpstreamError when the stream ends before the
+        vendor has said that it is complete. May raise what `chat_response` may.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAnswer:
+    """What an in-process provider answers: `chunks` are body bytes, or pauses in seconds as floats."""
+
+    chunks: Iterator[bytes | float]
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class InProcess(Protocol):
+    """A provider that runs inside the gateway: the same bytes, but no network between."""
+
+    def answer(self, path: str, body: bytes) -> LocalAnswer:
+        """The answer to one request, deterministic in its arguments."""
+        ...
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> int | None:
+    """The Retry-After header in whole seconds, rounded up; None where it is missing or a date.
+
+    OpenAI-style `retry-after-ms` is honoured too.
+    """
+    for name, per_second in (("retry-after-ms", 1000), ("retry-after", 1)):
+        try:
+            value = float(headers[name]) / per_second
+        except (KeyError, ValueError):
+            continue
+        if 0 <= value < 86400:
+            return max(1, int(-(-value // 1)))
+    return None
+
+
+def error_for_status(status: int, headers: Mapping[str, str], message: str | None) -> GatewayError:
+    """The error that a vendor's status stands for; `message` is the vendor's, used only for the caller's own faults.
+
+    401 and 403 are the operator's fault and say nothing to a caller.
+    """
+    retry_after = retry_after_seconds(headers)
+    match status:
+        case 429:
+            return UpstreamRateLimited(
+                "The provider's rate limit was reached.",
+                retry_after=retry_after or DEFAULT_RETRY_AFTER,
+            )
+        case 408 | 504:
+            return UpstreamTimeout("The provider timed out.")
+        case 400 | 413 | 422:
+            return UpstreamRejected(clean(message) or "The provider refused the request.")
+        case 401 | 403:
+            return UpstreamError("The provider refused the gateway's credentials.")
+        case 404:
+            return ModelNotFound("The provider does not know this model.")
+        case _:
+            return UpstreamError("The provider failed.", retry_after=retry_after)
+
+
+def clean(message: str | None) -> str:
+    """A vendor's message made fit for a caller: one line, bounded, without URLs and what looks like a key."""
+    words = (message or "").split()
+    kept = ("[removed]" if _looks_private(word) else word for word in words)
+    return " ".join(kept)[:1000]
+
+
+def _looks_private(word: str) -> bool:
+    core = word.strip("\"'`.,:;()[]{}<>")
+    return "://" in core or core.startswith(("sk-", "AIza", "gsk_", "xai-", "Bearer"))
+
+
+def error_body(body: bytes) -> Any:
+    """A vendor's error body as JSON, or None where it is something else."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def truncated() -> UpstreamError:
+    """A stream that ended before it was complete."""
+    return UpstreamError("The provider's stream ended before it was complete.")

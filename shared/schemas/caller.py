@@ -1,0 +1,34 @@
+"""Who is calling, and what they may do."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from shared.schemas.base import Frozen
+
+
+class Permission(StrEnum):
+    MODELS_USE = "models:use"
+    BATCH_USE = "batch:use"
+    ADMIN = "admin"
+
+
+class Caller(Frozen):
+    """The holder of a key. `models` is an allow-list of public model ids; None allows all.
+
+    `key_id` names the key in logs and reports and tells nothing of its token.
+    """
+
+    key_id: str
+    tenant: str
+    permissions: frozenset[Permission]
+    models: frozenset[str] | None = None
+
+
+class Key(Caller):
+    """A stored key: a caller, and until when it is one."""
+
+    expires_at: datetime | None = None
+    revoked: bool = False
+
+    def usable(self, now: datetime) -> bool:
+        return not self.revoked and (self.expires_at is None or now < self.expires_at)

@@ -1,0 +1,109 @@
+"""What messages are made of: a closed union of parts, and the message that holds them."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from shared.schemas.base import Frozen
+
+
+class Inline(Frozen):
+    """Media carried in the request. `data` is standard base64 with padding, as every vendor wants it."""
+
+    kind: Literal["inline"] = "inline"
+    media_type: str
+    data: str = Field(repr=False)
+
+
+class Remote(Frozen):
+    """Media behind a URL that the provider, or the gateway's guarded fetch, has to get."""
+
+    kind: Literal["remote"] = "remote"
+    url: str = Field(repr=False)
+
+
+Source: TypeAlias = Annotated[Inline | Remote, Field(discriminator="kind")]
+
+
+class Text(Frozen):
+    kind: Literal["text"] = "text"
+    text: str
+
+
+class Image(Frozen):
+    kind: Literal["image"] = "image"
+    source: Source
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class Audio(Frozen):
+    """Recorded sound in a message; `format` is the container's short name (wav, mp3, …)."""
+
+    kind: Literal["audio"] = "audio"
+    data: str = Field(repr=False)
+    format: str
+
+
+class File(Frozen):
+    """A document in a message, in practice a PDF."""
+
+    kind: Literal["file"] = "file"
+    source: Inline
+    name: str | None = None
+
+
+class Reasoning(Frozen):
+    """The model's thinking, to be sent back unchanged so that it can go on after a tool call.
+
+    `signature` is opaque and only means something to the adapter named in `issuer`; `redacted` marks
+    thinking that the vendor sent encrypted (then `text` is empty and `signature` holds all of it).
+    """
+
+    kind: Literal["reasoning"] = "reasoning"
+    text: str = ""
+    signature: str | None = Field(default=None, repr=False)
+    redacted: bool = False
+    issuer: str | None = None
+
+
+class Refusal(Frozen):
+    """The model's own words for declining, which OpenAI keeps apart from content."""
+
+    kind: Literal["refusal"] = "refusal"
+    text: str
+
+
+class ToolCall(Frozen):
+    """A call that the model asks for. `arguments` is JSON text exactly as the model wrote it."""
+
+    kind: Literal["tool_call"] = "tool_call"
+    id: str
+    name: str
+    arguments: str
+    signature: str | None = Field(default=None, repr=False)
+    issuer: str | None = None
+
+
+class ToolResult(Frozen):
+    """The caller's answer to a ToolCall; `name` is that call's function name."""
+
+    kind: Literal["tool_result"] = "tool_result"
+    call_id: str
+    name: str
+    content: tuple[Annotated[Text | Image, Field(discriminator="kind")], ...]
+
+
+Part: TypeAlias = Annotated[
+    Text | Image | Audio | File | Reasoning | Refusal | ToolCall | ToolResult,
+    Field(discriminator="kind"),
+]
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+
+
+class Message(Frozen):
+    """One turn. `system` only occurs after the first user turn; leading system text is `ChatRequest.system`."""
+
+    role: Role
+    parts: tuple[Part, ...]
+    name: str | None = None

@@ -1,0 +1,240 @@
+"""The events of a streamed chat completion, and the fold of them into the response.
+
+A stream is one Started, then deltas, then one Finished for each candidate. Events are slotted dataclasses and not
+pydantic models because there is one for each token.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import TypeAlias, assert_never
+
+from shared.schemas.chat import Candidate, ChatResponse, TokenLogprob
+from shared.schemas.content import Image, Inline, Part, Reasoning, Refusal, Text, ToolCall
+from shared.schemas.usage import FinishReason, Usage
+
+
+@dataclass(slots=True)
+class Started:
+    """The provider has begun to answer."""
+
+
+@dataclass(slots=True)
+class TextDelta:
+    text: str
+    index: int = 0
+
+
+@dataclass(slots=True)
+class RefusalDelta:
+    text: str
+    index: int = 0
+
+
+@dataclass(slots=True)
+class ReasoningDelta:
+    """More thinking. A `signature` closes the block of thinking that it signs, `redacted` is such a block whole."""
+
+    text: str = ""
+    signature: str | None = None
+    redacted: bool = False
+    issuer: str | None = None
+    index: int = 0
+
+
+@dataclass(slots=True)
+class ToolCallStarted:
+    """A tool call begins; `position` counts the candidate's calls from 0 and names it in later deltas."""
+
+    position: int
+    id: str
+    name: str
+    signature: str | None = None
+    issuer: str | None = None
+    index: int = 0
+
+
+@dataclass(slots=True)
+class ToolCallDelta:
+    """The next fragment of a tool call's JSON arguments; fragments of parallel calls may interleave."""
+
+    position: int
+    arguments: str
+    index: int = 0
+
+
+@dataclass(slots=True)
+class ImageDelta:
+    """One whole generated image: `data` is standard base64."""
+
+    media_type: str
+    data: str
+    index: int = 0
+
+
+@dataclass(slots=True)
+class LogprobsDelta:
+    tokens: tuple[TokenLogprob, ...]
+    index: int = 0
+
+
+@dataclass(slots=True)
+class Finished:
+    """A candidate is complete. Usage is that of the whole call, on one of its candidates' Finished."""
+
+    reason: FinishReason
+    usage: Usage = field(default_factory=Usage)
+    index: int = 0
+
+
+ChatEvent: TypeAlias = (
+    Started
+    | TextDelta
+    | RefusalDelta
+    | ReasoningDelta
+    | ToolCallStarted
+    | ToolCallDelta
+    | ImageDelta
+    | LogprobsDelta
+    | Finished
+)
+
+
+@dataclass(slots=True)
+class _OpenText:
+    chunks: list[str]
+
+    def close(self) -> Part:
+        return Text(text="".join(self.chunks))
+
+
+@dataclass(slots=True)
+class _OpenRefusal:
+    chunks: list[str]
+
+    def close(self) -> Part:
+        return Refusal(text="".join(self.chunks))
+
+
+@dataclass(slots=True)
+class _OpenReasoning:
+    chunks: list[str]
+    issuer: str | None
+    signature: str | None = None
+    redacted: bool = False
+
+    def close(self) -> Part:
+        return Reasoning(
+            text="".join(self.chunks),
+            signature=self.signature,
+            redacted=self.redacted,
+            issuer=self.issuer,
+        )
+
+
+@dataclass(slots=True)
+class _OpenToolCall:
+    started: ToolCallStarted
+    chunks: list[str]
+
+    def close(self) -> Part:
+        call = self.started
+        return ToolCall(
+            id=call.id,
+            name=call.name,
+            arguments="".join(self.chunks),
+            signature=call.signature,
+            issuer=call.issuer,
+        )
+
+
+@dataclass(slots=True)
+class _WholeImage:
+    media_type: str
+    data: str
+
+    def close(self) -> Part:
+        return Image(source=Inline(media_type=self.media_type, data=self.data))
+
+
+_Open: TypeAlias = _OpenText | _OpenRefusal | _OpenReasoning | _OpenToolCall | _WholeImage
+
+
+@dataclass(slots=True)
+class _OpenCandidate:
+    parts: list[_Open] = field(default_factory=list)
+    calls: dict[int, _OpenToolCall] = field(default_factory=dict)
+    logprobs: list[TokenLogprob] | None = None
+    reason: FinishReason | None = None
+
+    def add_reasoning(self, delta: ReasoningDelta) -> None:
+        last = self.parts[-1] if self.parts else None
+        if delta.redacted or not isinstance(last, _OpenReasoning) or last.signature is not None:
+            last = _OpenReasoning([], delta.issuer, redacted=delta.redacted)
+            self.parts.append(last)
+        last.chunks.append(delta.text)
+        last.signature = delta.signature
+
+
+class ChatCollector:
+    """Folds events into the response that the call would have given without streaming."""
+
+    def __init__(self) -> None:
+        self._candidates: dict[int, _OpenCandidate] = {}
+        self._usage = Usage()
+
+    def add(self, event: ChatEvent) -> None:
+        if isinstance(event, Started):
+            return
+        candidate = self._candidates.setdefault(event.index, _OpenCandidate())
+        parts = candidate.parts
+        last = parts[-1] if parts else None
+        match event:
+            case TextDelta():
+                if not isinstance(last, _OpenText):
+                    parts.append(last := _OpenText([]))
+                last.chunks.append(event.text)
+            case RefusalDelta():
+                if not isinstance(last, _OpenRefusal):
+                    parts.append(last := _OpenRefusal([]))
+                last.chunks.append(event.text)
+            case ReasoningDelta():
+                candidate.add_reasoning(event)
+            case ToolCallStarted():
+                candidate.calls[event.position] = call = _OpenToolCall(event, [])
+                parts.append(call)
+            case ToolCallDelta():
+                candidate.calls[event.position].chunks.append(event.arguments)
+            case ImageDelta():
+                parts.append(_WholeImage(event.media_type, event.data))
+            case LogprobsDelta():
+                if candidate.logprobs is None:
+                    candidate.logprobs = []
+                candidate.logprobs.extend(event.tokens)
+            case Finished():
+                candidate.reason = event.reason
+                self._usage += event.usage
+            case _:
+                assert_never(event)
+
+    def response(self) -> ChatResponse:
+        """The response so far; a candidate that has not finished counts as stopped."""
+        return ChatResponse(
+            candidates=tuple(
+                Candidate(
+                    index=index,
+                    parts=tuple(part.close() for part in candidate.parts),
+                    finish_reason=candidate.reason or FinishReason.STOP,
+                    logprobs=None if candidate.logprobs is None else tuple(candidate.logprobs),
+                )
+                for index, candidate in sorted(self._candidates.items())
+            ),
+            usage=self._usage,
+        )
+
+
+async def collect(events: AsyncIterator[ChatEvent]) -> ChatResponse:
+    """Folds a whole stream; errors that it raises pass through."""
+    collector = ChatCollector()
+    async for event in events:
+        collector.add(event)
+    return collector.response()

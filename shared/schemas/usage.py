@@ -1,0 +1,41 @@
+"""Token counts and finish reasons, with one meaning whatever the vendor."""
+
+from enum import StrEnum
+
+from shared.schemas.base import Frozen
+
+
+class FinishReason(StrEnum):
+    """Why a candidate ended. The values are OpenAI's, which every dialect uses."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+
+
+class Usage(Frozen):
+    """Tokens of one call.
+
+    `input_tokens` and `output_tokens` are totals; every other field is a share *inside* one of them
+    (Anthropic reports cached tokens beside its input and is added up by its adapter).
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    input_image_tokens: int = 0
+    output_image_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            **{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields}
+        )
