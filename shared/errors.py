@@ -71,10 +71,10 @@ class InvalidRequest(GatewayError):
     status = 400
     code = "invalid_request"
 
-    @classmethod
-    def field(cls, name: str, message: str) -> "InvalidRequest":
+    @staticmethod
+    def field(name: str, message: str) -> "ValidationFailed":
         """The error of one field: `message` says what is wrong with the field `name`."""
-        return cls(f"{name}: {message}", details=[FieldError(name, message)])
+        return ValidationFailed(f"{name}: {message}", details=[FieldError(name, message)])
 
 
 class MalformedRequest(InvalidRequest):

@@ -3,7 +3,7 @@
 Follows https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import NamedTuple
 
 from shared.errors import UpstreamError
@@ -71,7 +71,7 @@ class SseDecoder:
             self._event = value.decode("utf-8", "replace")
 
 
-async def sse_frames(chunks: AsyncIterator[bytes]) -> AsyncIterator[Frame]:
+async def sse_frames(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Frame, None]:
     """The frames of a response body, each as soon as its last byte is there."""
     decoder = SseDecoder()
     async for chunk in chunks:

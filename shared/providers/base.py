@@ -1,7 +1,7 @@
 """What an adapter is: protocols that say what a vendor can do, and the pieces that most adapters share."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -67,7 +67,7 @@ class ChatAdapter(Adapter, Protocol):
         """
         ...
 
-    def chat_events(self, frames: AsyncIterator[Frame]) -> AsyncIterator[ChatEvent]:
+    def chat_events(self, frames: AsyncIterator[Frame]) -> AsyncGenerator[ChatEvent, None]:
         """The canonical events of a streamed body, each as soon as it is known.
 
         Raises a GatewayError for an error inside the stream, and UpstreamError when the stream ends before the

@@ -45,9 +45,7 @@ class JsonSchemaFormat(Frozen):
     strict: bool | None = None
 
 
-ResponseFormat: TypeAlias = Annotated[
-    JsonObjectFormat | JsonSchemaFormat, Field(discriminator="kind")
-]
+ResponseFormat: TypeAlias = Annotated[JsonObjectFormat | JsonSchemaFormat, Field(discriminator="kind")]
 
 ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 

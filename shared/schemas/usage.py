@@ -36,6 +36,4 @@ class Usage(Frozen):
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            **{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields}
-        )
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})

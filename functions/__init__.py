@@ -1,0 +1,1 @@
+"""Entry points: one folder an endpoint, each its own Lambda function."""

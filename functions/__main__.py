@@ -1,0 +1,77 @@
+"""`python -m functions`: every endpoint in one local server, with real streaming and AWS in a box. Never packaged."""
+
+import asyncio
+import os
+import socket
+import sys
+from contextlib import suppress
+from importlib import import_module
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
+
+from functions.embedded_aws import LOCAL_TOKEN, embedded_aws, seed
+from shared.gateway import Gateway
+from shared.web.app import create_app
+from shared.web.process import process_gateway
+
+ENDPOINTS = ("chat", "completions", "models")
+
+
+class AllFunctions:
+    """Sends each request to the function whose route it matches, as API Gateway does in a stack."""
+
+    def __init__(self) -> None:
+        self.apps: list[FastAPI] = [import_module(f"functions.{name}.app").app for name in ENDPOINTS]
+        self._nowhere = create_app()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app_for(scope) if scope["type"] == "http" else self._nowhere
+        await app(scope, receive, send)
+
+    def _app_for(self, scope: Scope) -> FastAPI:
+        """The function that has the path, its method or not; the one without routes when none has."""
+        for app in self.apps:
+            if any(route.matches(scope)[0] is not Match.NONE for route in app.routes):
+                return app
+        return self._nowhere
+
+
+def main() -> None:
+    """Serves until Ctrl-C. Exits with one line when a setting is wrong or the port is taken."""
+    port = os.environ.get("PORT", "8080")
+    os.environ.setdefault("GATEWAY_SANDBOX", "on")
+    try:
+        gateway = process_gateway()
+        listening = socket.create_server(("127.0.0.1", int(port)))
+    except OSError:
+        sys.exit(f"Port {port} is taken; choose another: make run PORT=8081")
+    except ValueError as error:
+        sys.exit(str(error))
+    with listening, embedded_aws() as aws_url, suppress(KeyboardInterrupt):
+        asyncio.run(_serve(gateway, listening, aws_url))
+
+
+async def _serve(gateway: Gateway, listening: socket.socket, aws_url: str) -> None:
+    if "AWS_ENDPOINT_URL" not in os.environ:
+        await seed(gateway.keys)
+    url = "http://{}:{}".format(*listening.getsockname())
+    providers = ", ".join(sorted(gateway.catalog.configured)) or "none: set a provider's key"
+    print(
+        f"\nGateway    {url}\nKey        {LOCAL_TOKEN}\nProviders  {providers}\nAWS        {aws_url}\n\n"
+        f"curl {url}/v1/chat/completions -H 'Authorization: Bearer {LOCAL_TOKEN}' \\\n"
+        "  -H 'Content-Type: application/json' \\\n"
+        '  -d \'{"model":"Auto","stream":true,"messages":[{"role":"user","content":"Hello"}]}\'\n',
+        flush=True,
+    )
+    config = uvicorn.Config(
+        AllFunctions(), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+    )
+    await uvicorn.Server(config).serve(sockets=[listening])
+    await gateway.aclose()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""The lists of models, and one model."""
+
+from shared.dialects import compact
+from shared.dialects.openai.models import models_body
+from shared.web.app import create_app
+from shared.web.models import model_route, models_route
+
+app = create_app(
+    models_route("/v1/models", models_body),
+    model_route("/v1/models/{model_id:path}"),
+    models_route("/ai/models", compact.models_body),
+    models_route("/ai/ai/models", compact.models_body),
+)

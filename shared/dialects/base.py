@@ -1,0 +1,142 @@
+"""What a dialect is, and the pieces that every dialect uses to read requests and to shape answers."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import from_json, to_json
+
+from shared.errors import FieldError, GatewayError, MalformedRequest, ValidationFailed
+from shared.framing import sse_frame
+from shared.schemas.chat import ChatRequest, ChatResponse
+from shared.schemas.context import RequestContext
+from shared.schemas.events import ChatEvent
+from shared.schemas.model import Model
+
+JsonObject: TypeAlias = dict[str, Any]
+_MAX_DETAILS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the operator sets for fields that a caller leaves out."""
+
+    max_tokens: int
+
+
+class Dialect(Protocol):
+    """The shape of everything on a route that is not a success."""
+
+    def status(self, error: GatewayError) -> int:
+        """The HTTP status of an error."""
+        ...
+
+    def error(self, error: GatewayError, request_id: str) -> JsonObject:
+        """The body of an error."""
+        ...
+
+    def headers(self, context: RequestContext) -> Mapping[str, str]:
+        """The dialect's own names for the headers that every answer carries."""
+        ...
+
+
+class StreamEncoder(Protocol):
+    """Turns one answer's events into bytes of server-sent events."""
+
+    def event(self, event: ChatEvent) -> bytes:
+        """The frames of an event; empty where the dialect shows nothing of it."""
+        ...
+
+    def error(self, error: GatewayError) -> bytes:
+        """The frames that end a stream which has failed after its first byte."""
+        ...
+
+    def end(self) -> bytes:
+        """The frames that end a stream which is complete."""
+        ...
+
+
+class Operation(Protocol):
+    """One parsed request: what to ask the gateway, and how to answer."""
+
+    @property
+    def requests(self) -> Sequence[ChatRequest]: ...
+
+    def body(self, response: ChatResponse, context: RequestContext) -> JsonObject:
+        """The answer in one piece."""
+        ...
+
+    def encoder(self, context: RequestContext) -> StreamEncoder:
+        """The answer as a stream."""
+        ...
+
+
+class Parser(Protocol):
+    """Reads a request body, raising InvalidRequest for what is wrong with it."""
+
+    def __call__(self, body: JsonObject, defaults: Defaults) -> Operation: ...
+
+
+class ModelLister(Protocol):
+    """Shapes the list of models."""
+
+    def __call__(self, models: Sequence[Model]) -> JsonObject: ...
+
+
+class Wire(BaseModel):
+    """The base of request bodies: unknown fields are ignored, null means absent, `true` is not a number."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, defer_build=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: item for name, item in value.items() if item is not None}
+        return value
+
+
+WireT = TypeVar("WireT", bound=Wire)
+
+
+def read(wire: type[WireT], body: JsonObject) -> WireT:
+    """The body as a wire type. Raises ValidationFailed naming each field that is wrong."""
+    try:
+        return wire.model_validate(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        details = [FieldError(_path(item["loc"]), item["msg"]) for item in found[:_MAX_DETAILS]]
+        raise ValidationFailed(f"{details[0].field}: {details[0].message}", details=details) from None
+
+
+def _path(location: Sequence[int | str]) -> str:
+    """`messages[0].content[1].text`; the names in angle brackets are those of our unions' branches."""
+    path = ""
+    for step in location:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif not step.startswith("<"):
+            path += f".{step}" if path else step
+    return path or "body"
+
+
+def read_json(data: bytes | bytearray) -> JsonObject:
+    """A request body as a JSON object. Raises MalformedRequest for anything else, too deep nesting included."""
+    try:
+        body = from_json(data, allow_inf_nan=False)
+    except ValueError:
+        raise MalformedRequest("The request body is not valid JSON.") from None
+    if not isinstance(body, dict):
+        raise MalformedRequest("The request body must be a JSON object.")
+    return body
+
+
+def new_id(prefix: str) -> str:
+    return prefix + uuid.uuid4().hex
+
+
+def data_frame(value: Any, event: str = "") -> bytes:
+    """One server-sent event whose data is JSON."""
+    return sse_frame(to_json(value), event)

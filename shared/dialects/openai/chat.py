@@ -1,0 +1,425 @@
+"""Chat completions as OpenAI's SDKs send and read them, streamed and not.
+
+https://developers.openai.com/api/reference/resources/chat
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeVar, assert_never
+
+from pydantic import Discriminator, Field, Tag
+
+from shared.dialects.base import Defaults, JsonObject, Operation, StreamEncoder, Wire, data_frame, new_id, read
+from shared.dialects.openai.errors import OpenAIDialect
+from shared.dialects.openai.messages import (
+    WireMessage,
+    canonical_messages,
+    image_body,
+    message_body,
+    reasoning_detail,
+    tool_call_head,
+)
+from shared.errors import GatewayError, InvalidRequest
+from shared.framing import DONE
+from shared.schemas.chat import (
+    ChatRequest,
+    ChatResponse,
+    JsonObjectFormat,
+    JsonSchemaFormat,
+    NamedTool,
+    ReasoningEffort,
+    ResponseFormat,
+    TokenLogprob,
+    Tool,
+    ToolChoice,
+)
+from shared.schemas.content import Reasoning
+from shared.schemas.context import RequestContext
+from shared.schemas.events import (
+    ChatEvent,
+    Finished,
+    ImageDelta,
+    LogprobsDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+)
+from shared.schemas.usage import Usage
+
+MAX_SEED = 2**63 - 1
+
+
+class WireFunction(Wire):
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.:-]{1,128}$")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class WireTool(Wire):
+    type: Literal["function"]
+    function: WireFunction
+
+    def canonical(self) -> Tool:
+        function = self.function
+        return Tool(
+            name=function.name,
+            description=function.description,
+            parameters=function.parameters,
+            strict=function.strict,
+        )
+
+
+class WireNamed(Wire):
+    name: str
+
+
+class WireAllowedTool(Wire):
+    function: WireNamed
+
+
+class WireAllowedTools(Wire):
+    mode: Literal["auto", "required"]
+    tools: list[WireAllowedTool]
+
+
+class WireNamedChoice(Wire):
+    type: Literal["function", "allowed_tools"]
+    function: WireNamed | None = None
+    allowed_tools: WireAllowedTools | None = None
+
+
+def _string_or_other(value: Any) -> str:
+    return "<string>" if isinstance(value, str) else "<other>"
+
+
+_string_first = Discriminator(_string_or_other)
+
+WireToolChoice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("<string>")] | Annotated[WireNamedChoice, Tag("<other>")],
+    _string_first,
+]
+WireStop = Annotated[
+    Annotated[str, Tag("<string>")] | Annotated[list[str], Field(max_length=4), Tag("<other>")],
+    _string_first,
+]
+Temperature = Annotated[float, Field(ge=0, le=2)]
+TopP = Annotated[float, Field(ge=0, le=1)]
+MaxTokens = Annotated[int, Field(ge=1, le=10_000_000)]
+Seed = Annotated[int, Field(ge=-MAX_SEED - 1, le=MAX_SEED)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+
+
+class WireJsonSchema(Wire):
+    name: str
+    # `schema` would shadow a method of pydantic's.
+    json_schema: Annotated[dict[str, Any], Field(alias="schema")]
+    description: str | None = None
+    strict: bool | None = None
+
+
+class WireResponseFormat(Wire):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: WireJsonSchema | None = None
+
+    def canonical(self) -> ResponseFormat | None:
+        match self.type:
+            case "text":
+                return None
+            case "json_object":
+                return JsonObjectFormat()
+            case "json_schema":
+                if self.json_schema is None:
+                    raise InvalidRequest.field("response_format.json_schema", "is required")
+                wire = self.json_schema
+                return JsonSchemaFormat(
+                    name=wire.name, json_schema=wire.json_schema, description=wire.description, strict=wire.strict
+                )
+
+
+class WireStreamOptions(Wire):
+    include_usage: bool = False
+
+
+class ChatFields(Wire):
+    """The fields that a chat request has in every dialect."""
+
+    model: Annotated[str, Field(min_length=1)]
+    messages: list[WireMessage]
+    max_tokens: MaxTokens | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    stream: bool = False
+    tools: Annotated[list[WireTool], Field(max_length=128)] | None = None
+    tool_choice: WireToolChoice | None = None
+
+    def canonical(self) -> ChatRequest:
+        """Raises InvalidRequest naming the field that is wrong."""
+        system, messages = canonical_messages(self.messages)
+        tools = tuple(tool.canonical() for tool in self.tools or ())
+        choice, tools = _tool_choice(self.tool_choice, tools)
+        return ChatRequest(
+            model=self.model,
+            system=system,
+            messages=messages,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            stream=self.stream,
+            tools=tools,
+            tool_choice=choice,
+        )
+
+
+def stop_sequences(stop: str | list[str] | None) -> tuple[str, ...]:
+    """`stop` as a tuple; an empty string stops nothing."""
+    return tuple(text for text in ([stop] if isinstance(stop, str) else stop or []) if text)
+
+
+def _tool_choice(
+    choice: str | WireNamedChoice | None, tools: tuple[Tool, ...]
+) -> tuple[ToolChoice | None, tuple[Tool, ...]]:
+    """The choice, and the tools among which it leaves the model to choose."""
+    match choice:
+        case None | "auto" | "none":
+            return choice, tools
+        case "required":
+            if not tools:
+                raise InvalidRequest.field("tool_choice", "a tool is required, but there are no tools")
+            return "required", tools
+        case WireNamedChoice(type="allowed_tools", allowed_tools=WireAllowedTools() as allowed):
+            names = {tool.function.name for tool in allowed.tools}
+            left = tuple(tool for tool in tools if tool.name in names)
+            if not left:
+                raise InvalidRequest.field("tool_choice.allowed_tools.tools", "names none of the tools")
+            return allowed.mode, left
+        case WireNamedChoice(type="function", function=WireNamed() as function):
+            if function.name not in {tool.name for tool in tools}:
+                raise InvalidRequest.field("tool_choice.function.name", "is none of the tools")
+            return NamedTool(name=function.name), tools
+        case _:
+            raise InvalidRequest.field("tool_choice", "names no tool")
+
+
+class OpenAIChat(ChatFields):
+    """The whole body of /v1/chat/completions."""
+
+    max_completion_tokens: MaxTokens | None = None
+    temperature: Temperature | None = 1.0
+    n: Annotated[int, Field(ge=1, le=128)] = 1
+    stop: WireStop | None = None
+    seed: Seed | None = None
+    stream_options: WireStreamOptions | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: WireResponseFormat | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool = False
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    modalities: list[Literal["text", "image", "audio"]] | None = None
+    user: str | None = None
+    metadata: dict[str, str] | None = None
+
+    def canonical(self) -> ChatRequest:
+        if self.top_logprobs and not self.logprobs:
+            raise InvalidRequest.field("top_logprobs", "needs logprobs")
+        if "audio" in (self.modalities or ()):
+            raise InvalidRequest.field("modalities", "audio output is not supported in chat")
+        return (
+            super()
+            .canonical()
+            .model_copy(
+                update={
+                    "max_tokens": self.max_completion_tokens or self.max_tokens,
+                    "n": self.n,
+                    "stop": stop_sequences(self.stop),
+                    "seed": self.seed,
+                    "parallel_tool_calls": self.parallel_tool_calls,
+                    "response_format": self.response_format and self.response_format.canonical(),
+                    "reasoning_effort": self.reasoning_effort,
+                    "presence_penalty": self.presence_penalty,
+                    "frequency_penalty": self.frequency_penalty,
+                    "logit_bias": self.logit_bias,
+                    "logprobs": self.logprobs,
+                    "top_logprobs": self.top_logprobs,
+                    "verbosity": self.verbosity,
+                    "image_output": "image" in (self.modalities or ()),
+                    "user": self.user,
+                    "metadata": self.metadata,
+                }
+            )
+        )
+
+
+OpenAIChatT = TypeVar("OpenAIChatT", bound=OpenAIChat)
+
+
+def chat(body: JsonObject, defaults: Defaults) -> Operation:
+    """/v1/chat/completions, where an answer is capped at the operator's default unless the caller says otherwise."""
+    return chat_operation(OpenAIChat, body, defaults.max_tokens)
+
+
+def chat_operation(wire: type[OpenAIChatT], body: JsonObject, max_tokens: int | None) -> Operation:
+    """A chat request of OpenAI's shape; `max_tokens` is the cap where the caller gives none."""
+    fields = read(wire, body)
+    request = fields.canonical()
+    if request.max_tokens is None:
+        request = request.model_copy(update={"max_tokens": max_tokens})
+    include_usage = fields.stream_options is not None and fields.stream_options.include_usage
+    return ChatOperation(request, include_usage=include_usage)
+
+
+class ChatOperation:
+    """One chat completion, answered as OpenAI does."""
+
+    def __init__(self, request: ChatRequest, *, include_usage: bool = False) -> None:
+        self.requests = (request,)
+        self._include_usage = include_usage
+
+    def body(self, response: ChatResponse, context: RequestContext) -> JsonObject:
+        return {
+            "id": new_id("chatcmpl-"),
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": context.answered_as,
+            "choices": [
+                {
+                    "index": candidate.index,
+                    "message": message_body(candidate.parts),
+                    "logprobs": None if candidate.logprobs is None else logprobs_body(candidate.logprobs),
+                    "finish_reason": candidate.finish_reason,
+                }
+                for candidate in response.candidates
+            ],
+            "usage": usage_body(response.usage),
+        }
+
+    def encoder(self, context: RequestContext) -> StreamEncoder:
+        return ChatEncoder(context, include_usage=self._include_usage)
+
+
+class ChatEncoder:
+    """Events as OpenAI's chunks: one id throughout, the role first, usage in a last chunk of its own if asked for."""
+
+    def __init__(self, context: RequestContext, *, include_usage: bool) -> None:
+        self._head: JsonObject = {
+            "id": new_id("chatcmpl-"),
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": context.answered_as,
+        }
+        self._include_usage = include_usage
+        self._usage = Usage()
+        self._opened: set[int] = set()
+        self._images: dict[int, int] = {}
+        self._thoughts = DetailNumbering()
+        self._context = context
+
+    def event(self, event: ChatEvent) -> bytes:
+        match event:
+            case Started():
+                return b""
+            case Finished():
+                self._usage += event.usage
+                return self._chunk(event.index, {}, finish_reason=event.reason)
+            case LogprobsDelta():
+                return self._chunk(event.index, {}, logprobs=logprobs_body(event.tokens))
+            case ImageDelta():
+                at = self._images[event.index] = self._images.get(event.index, -1) + 1
+                return self._chunk(event.index, {"images": [image_body(event.media_type, event.data, at)]})
+            case _:
+                return self._chunk(event.index, delta_body(event, self._thoughts))
+
+    def _chunk(
+        self, index: int, delta: JsonObject, *, finish_reason: str | None = None, logprobs: JsonObject | None = None
+    ) -> bytes:
+        opening = b""
+        if index not in self._opened:
+            self._opened.add(index)
+            opening = self._choice(index, {"role": "assistant", "content": "", "refusal": None}, None, None)
+        return opening + self._choice(index, delta, finish_reason, logprobs)
+
+    def _choice(self, index: int, delta: JsonObject, finish_reason: str | None, logprobs: JsonObject | None) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
+        return data_frame({**self._head, "choices": [choice]})
+
+    def error(self, error: GatewayError) -> bytes:
+        return data_frame(OpenAIDialect().error(error, self._context.request_id))
+
+    def end(self) -> bytes:
+        if not self._include_usage:
+            return DONE
+        return data_frame({**self._head, "choices": [], "usage": usage_body(self._usage)}) + DONE
+
+
+class DetailNumbering:
+    """Numbers the blocks of thinking of each candidate, so that a client can join a block's fragments by `index`."""
+
+    def __init__(self) -> None:
+        self._at: dict[int, int] = {}
+        self._open: set[int] = set()
+
+    def detail(self, delta: ReasoningDelta) -> JsonObject:
+        """A fragment of `reasoning_details`; what SDKs would concatenate is only in a block's first fragment."""
+        if first := delta.redacted or delta.index not in self._open:
+            self._at[delta.index] = self._at.get(delta.index, -1) + 1
+            self._open.add(delta.index)
+        if delta.signature is not None:
+            self._open.discard(delta.index)
+        thought = Reasoning(text=delta.text, signature=delta.signature, redacted=delta.redacted, issuer=delta.issuer)
+        fragment = reasoning_detail(thought, self._at[delta.index])
+        if not first:
+            del fragment["format"]
+        return fragment
+
+
+def delta_body(
+    event: TextDelta | RefusalDelta | ReasoningDelta | ToolCallStarted | ToolCallDelta, thoughts: DetailNumbering
+) -> JsonObject:
+    """OpenAI's `delta` of an event, which other dialects use as well."""
+    match event:
+        case TextDelta():
+            return {"content": event.text}
+        case RefusalDelta():
+            return {"refusal": event.text}
+        case ReasoningDelta():
+            delta: JsonObject = {"reasoning_content": event.text} if event.text else {}
+            return {**delta, "reasoning_details": [thoughts.detail(event)]} if event.issuer else delta
+        case ToolCallStarted():
+            head = tool_call_head(event.id, event.name, "", event.signature, event.issuer)
+            return {"tool_calls": [{"index": event.position, **head}]}
+        case ToolCallDelta():
+            return {"tool_calls": [{"index": event.position, "function": {"arguments": event.arguments}}]}
+        case _:
+            assert_never(event)
+
+
+def usage_body(usage: Usage) -> JsonObject:
+    """OpenAI's usage object."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cached_read_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+            "image_tokens": usage.input_image_tokens,
+            "audio_tokens": usage.input_audio_tokens,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning_tokens,
+            "image_tokens": usage.output_image_tokens,
+            "audio_tokens": usage.output_audio_tokens,
+        },
+    }
+
+
+def logprobs_body(tokens: Sequence[TokenLogprob]) -> JsonObject:
+    """OpenAI's logprobs object of a choice."""
+    return {"content": [token.model_dump() for token in tokens], "refusal": None}

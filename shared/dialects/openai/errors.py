@@ -1,0 +1,44 @@
+"""Errors as OpenAI answers them: https://developers.openai.com/api/docs/guides/error-codes."""
+
+from collections.abc import Mapping
+
+from shared.dialects.base import JsonObject
+from shared.errors import GatewayError
+from shared.schemas.context import RequestContext
+
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    405: "invalid_request_error",
+    413: "invalid_request_error",
+    429: "rate_limit_error",
+}
+_CODES = {
+    "invalid_request": None,
+    "token_missing": "missing_api_key",
+    "token_invalid": "invalid_api_key",
+    "rate_limited": "rate_limit_exceeded",
+    "upstream_rate_limited": "rate_limit_exceeded",
+}
+
+
+class OpenAIDialect:
+    """OpenAI's statuses and error object, without headers of its own."""
+
+    def status(self, error: GatewayError) -> int:
+        return error.status
+
+    def error(self, error: GatewayError, request_id: str) -> JsonObject:
+        return {
+            "error": {
+                "message": error.message,
+                "type": _TYPES.get(error.status, "server_error"),
+                "param": error.param,
+                "code": _CODES.get(error.code, error.code),
+            }
+        }
+
+    def headers(self, context: RequestContext) -> Mapping[str, str]:
+        return {}

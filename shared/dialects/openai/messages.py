@@ -1,0 +1,349 @@
+"""Chat messages on the wire, which all dialects share: OpenAI's message objects to canonical messages and back.
+
+https://developers.openai.com/api/reference/resources/chat. What a model thought comes as `reasoning_content` (text) and
+`reasoning_details` (with signatures, as OpenRouter has them), the signature of a tool call as
+`extra_content.<vendor>.thought_signature` (as Google's OpenAI-compatible endpoint has it). A client that sends an
+answer's message back unchanged keeps them all.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Discriminator, Tag
+
+from shared import media
+from shared.dialects.base import JsonObject, Wire
+from shared.errors import InvalidRequest
+from shared.schemas.content import (
+    Audio,
+    File,
+    Image,
+    Inline,
+    Message,
+    Part,
+    Reasoning,
+    Refusal,
+    Remote,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+
+IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+_AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+_SNIFFED_BYTES = 64
+# Google's clients know its signatures by this name; every other adapter's go under its own.
+_VENDOR_OF_ISSUER = {"gemini": "google"}
+_ISSUER_OF_VENDOR = {vendor: issuer for issuer, vendor in _VENDOR_OF_ISSUER.items()}
+
+
+class WireImageUrl(Wire):
+    url: str
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class WireInputAudio(Wire):
+    data: str
+    format: Literal["wav", "mp3"]
+
+
+class WireFile(Wire):
+    file_data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+
+class WirePart(Wire):
+    type: Literal["text", "image_url", "input_audio", "file", "refusal"]
+    text: str | None = None
+    image_url: WireImageUrl | None = None
+    input_audio: WireInputAudio | None = None
+    file: WireFile | None = None
+    refusal: str | None = None
+
+
+def _content_branch(value: Any) -> str | None:
+    return "<text>" if isinstance(value, str) else "<parts>" if isinstance(value, list) else None
+
+
+WireContent = Annotated[
+    Annotated[str, Tag("<text>")] | Annotated[list[WirePart], Tag("<parts>")],
+    Discriminator(
+        _content_branch,
+        custom_error_type="content_type",
+        custom_error_message="Input should be a string or an array of content parts",
+    ),
+]
+
+
+class WireFunctionCall(Wire):
+    name: str
+    arguments: str
+
+
+class WireToolCall(Wire):
+    id: str
+    type: Literal["function"] = "function"
+    function: WireFunctionCall
+    extra_content: dict[str, Any] | None = None
+
+    def signature(self) -> tuple[str | None, str | None]:
+        """The signature that came with the call, and the adapter that issued it."""
+        for vendor, extra in (self.extra_content or {}).items():
+            if isinstance(extra, dict) and isinstance(signature := extra.get("thought_signature"), str):
+                return signature, _ISSUER_OF_VENDOR.get(vendor, vendor)
+        return None, None
+
+
+class WireReasoningDetail(Wire):
+    type: str
+    text: str | None = None
+    data: str | None = None
+    signature: str | None = None
+    format: str | None = None
+
+
+class WireMessage(Wire):
+    role: Literal["developer", "system", "user", "assistant", "tool"]
+    content: WireContent | None = None
+    name: str | None = None
+    refusal: str | None = None
+    tool_calls: list[WireToolCall] | None = None
+    tool_call_id: str | None = None
+    reasoning_content: str | None = None
+    reasoning_details: list[WireReasoningDetail] | None = None
+
+
+def canonical_messages(messages: Sequence[WireMessage]) -> tuple[str | None, tuple[Message, ...]]:
+    """The leading system text, and the turns after it.
+
+    Raises InvalidRequest naming the field that is wrong. A conversation of system text alone is taken for the user's
+    turn, since no vendor answers without one.
+    """
+    if not messages:
+        raise InvalidRequest.field("messages", "at least one message is required")
+    first_turn = next((at for at, message in enumerate(messages) if message.role not in ("system", "developer")), None)
+    if first_turn is None:
+        texts = [_system_text(message, f"messages[{at}]") for at, message in enumerate(messages)]
+        return None, (Message(role="user", parts=tuple(Text(text=text) for text in texts)),)
+    system = [_system_text(message, f"messages[{at}]") for at, message in enumerate(messages[:first_turn])]
+    called: dict[str, str] = {}
+    turns = tuple(
+        _message(message, f"messages[{at}]", called) for at, message in enumerate(messages[first_turn:], first_turn)
+    )
+    return "\n\n".join(text for text in system if text) or None, turns
+
+
+def _message(message: WireMessage, path: str, called: dict[str, str]) -> Message:
+    """One turn; `called` maps the ids of the calls so far to their functions' names."""
+    match message.role:
+        case "system" | "developer":
+            return Message(role="system", parts=(Text(text=_system_text(message, path)),), name=message.name)
+        case "user":
+            return Message(role="user", parts=_parts(message, path, required=True), name=message.name)
+        case "assistant":
+            called.update((call.id, call.function.name) for call in message.tool_calls or ())
+            return Message(role="assistant", parts=_assistant_parts(message, path), name=message.name)
+        case "tool":
+            return Message(role="tool", parts=(_tool_result(message, path, called),))
+
+
+def _system_text(message: WireMessage, path: str) -> str:
+    parts = _parts(message, path, required=True)
+    if not all(isinstance(part, Text) for part in parts):
+        raise InvalidRequest.field(f"{path}.content", f"a {message.role} message may only hold text")
+    return "\n".join(part.text for part in parts if isinstance(part, Text))
+
+
+def _assistant_parts(message: WireMessage, path: str) -> tuple[Part, ...]:
+    parts: list[Part] = _reasoning(message)
+    parts += _parts(message, path, required=not message.tool_calls and not message.refusal)
+    if message.refusal:
+        parts.append(Refusal(text=message.refusal))
+    for call in message.tool_calls or ():
+        signature, issuer = call.signature()
+        parts.append(
+            ToolCall(
+                id=call.id,
+                name=call.function.name,
+                arguments=call.function.arguments,
+                signature=signature,
+                issuer=issuer,
+            )
+        )
+    return tuple(parts)
+
+
+def _reasoning(message: WireMessage) -> list[Part]:
+    if message.reasoning_details is None:
+        return [Reasoning(text=message.reasoning_content)] if message.reasoning_content else []
+    return [
+        Reasoning(
+            text=detail.text or "",
+            signature=detail.data if detail.type == "reasoning.encrypted" else detail.signature,
+            redacted=detail.type == "reasoning.encrypted",
+            issuer=detail.format,
+        )
+        for detail in message.reasoning_details
+    ]
+
+
+def _tool_result(message: WireMessage, path: str, called: dict[str, str]) -> ToolResult:
+    if message.tool_call_id is None:
+        raise InvalidRequest.field(f"{path}.tool_call_id", "a tool message must name the call that it answers")
+    if message.tool_call_id not in called:
+        raise InvalidRequest.field(f"{path}.tool_call_id", "no earlier assistant message made this call")
+    content = tuple(part for part in _parts(message, path, required=True) if isinstance(part, Text | Image))
+    return ToolResult(call_id=message.tool_call_id, name=called[message.tool_call_id], content=content)
+
+
+def _parts(message: WireMessage, path: str, *, required: bool) -> tuple[Part, ...]:
+    if message.content is None:
+        if required:
+            raise InvalidRequest.field(f"{path}.content", "is required")
+        return ()
+    if isinstance(message.content, str):
+        return (Text(text=message.content),) if message.content or required else ()
+    allowed = _ALLOWED_PARTS[message.role]
+    parts = []
+    for at, part in enumerate(message.content):
+        where = f"{path}.content[{at}]"
+        if part.type not in allowed:
+            raise InvalidRequest.field(f"{where}.type", f"'{part.type}' is not possible in a {message.role} message")
+        parts.append(_part(part, where))
+    return tuple(parts)
+
+
+_ALLOWED_PARTS = {
+    "developer": {"text"},
+    "system": {"text"},
+    "user": {"text", "image_url", "input_audio", "file"},
+    "assistant": {"text", "refusal", "image_url"},
+    "tool": {"text", "image_url"},
+}
+
+_FieldT = TypeVar("_FieldT")
+
+
+def _present(value: _FieldT | None, field: str) -> _FieldT:
+    if value is None:
+        raise InvalidRequest.field(field, "is required")
+    return value
+
+
+def _part(part: WirePart, path: str) -> Part:
+    match part.type:
+        case "text":
+            return Text(text=_present(part.text, f"{path}.text"))
+        case "refusal":
+            return Refusal(text=_present(part.refusal, f"{path}.refusal"))
+        case "image_url":
+            image = _present(part.image_url, f"{path}.image_url")
+            return Image(source=_image_source(image.url, f"{path}.image_url.url"), detail=image.detail)
+        case "input_audio":
+            audio = _present(part.input_audio, f"{path}.input_audio")
+            field = f"{path}.input_audio.data"
+            data = _base64(audio.data, field)
+            if _sniffed(data) != _AUDIO_TYPES[audio.format]:
+                raise InvalidRequest.field(field, f"is not {audio.format} audio")
+            return Audio(data=data, format=audio.format)
+        case "file":
+            return _file(_present(part.file, f"{path}.file"), f"{path}.file")
+
+
+def _image_source(url: str, field: str) -> Inline | Remote:
+    if url[:8].lower().startswith(("https://", "http://")):
+        return Remote(url=url)
+    if url[:5].lower() != "data:":
+        raise InvalidRequest.field(field, "must be an https URL or a data URI")
+    data = _from_data_uri(url, field)
+    media_type = _sniffed(data)
+    if media_type not in IMAGE_TYPES:
+        raise InvalidRequest.field(field, "is not a PNG, JPEG, GIF or WebP image")
+    return Inline(media_type=media_type, data=data)
+
+
+def _file(file: WireFile, path: str) -> File:
+    if file.file_id is not None:
+        raise InvalidRequest.field(f"{path}.file_id", "stored files are not supported here; send file_data")
+    field = f"{path}.file_data"
+    uri = _present(file.file_data, field)
+    data = _from_data_uri(uri, field) if uri[:5].lower() == "data:" else _base64(uri, field)
+    if _sniffed(data) != "application/pdf":
+        raise InvalidRequest.field(field, "is not a PDF")
+    return File(source=Inline(media_type="application/pdf", data=data), name=file.filename)
+
+
+def _from_data_uri(uri: str, field: str) -> str:
+    return _decodable(lambda: media.standard_base64(media.parse_data_uri(uri)[1]), field)
+
+
+def _base64(text: str, field: str) -> str:
+    return _decodable(lambda: media.standard_base64(text), field)
+
+
+def _decodable(decode: Callable[[], str], field: str) -> str:
+    try:
+        return decode()
+    except ValueError:
+        raise InvalidRequest.field(field, "is not valid base64") from None
+
+
+def _sniffed(data: str) -> str | None:
+    return media.sniff(media.head_bytes(data, _SNIFFED_BYTES))
+
+
+def message_body(parts: Sequence[Part]) -> JsonObject:
+    """An answer's parts as OpenAI's assistant message."""
+    texts = [part.text for part in parts if isinstance(part, Text)]
+    refusals = [part.text for part in parts if isinstance(part, Refusal)]
+    thoughts = [part for part in parts if isinstance(part, Reasoning)]
+    calls = [part for part in parts if isinstance(part, ToolCall)]
+    images = [part.source for part in parts if isinstance(part, Image)]
+    body: JsonObject = {
+        "role": "assistant",
+        "content": "".join(texts) if texts or not calls else None,
+        "refusal": "".join(refusals) if refusals else None,
+    }
+    if spoken := "".join(thought.text for thought in thoughts):
+        body["reasoning_content"] = spoken
+    details = [reasoning_detail(thought, at) for at, thought in enumerate(thoughts) if thought.issuer]
+    if details:
+        body["reasoning_details"] = details
+    if calls:
+        body["tool_calls"] = [
+            tool_call_head(call.id, call.name, call.arguments, call.signature, call.issuer) for call in calls
+        ]
+    if images:
+        body["images"] = [
+            image_body(source.media_type, source.data, at)
+            for at, source in enumerate(images)
+            if isinstance(source, Inline)
+        ]
+    return body
+
+
+def reasoning_detail(thought: Reasoning, index: int) -> JsonObject:
+    """One block of thinking in the form in which it can be sent back."""
+    if thought.redacted:
+        return {
+            "type": "reasoning.encrypted",
+            "data": thought.signature,
+            "format": thought.issuer,
+            "index": index,
+        }
+    detail = {"type": "reasoning.text", "text": thought.text, "format": thought.issuer, "index": index}
+    return {**detail, "signature": thought.signature} if thought.signature else detail
+
+
+def tool_call_head(call_id: str, name: str, arguments: str, signature: str | None, issuer: str | None) -> JsonObject:
+    """A tool call, or its first fragment, with its signature where it has one."""
+    call: JsonObject = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+    if signature and issuer:
+        call["extra_content"] = {_VENDOR_OF_ISSUER.get(issuer, issuer): {"thought_signature": signature}}
+    return call
+
+
+def image_body(media_type: str, data: str, index: int) -> JsonObject:
+    """A generated image in the form that goes into `message.images` and `delta.images`."""
+    return {"type": "image_url", "index": index, "image_url": {"url": f"data:{media_type};base64,{data}"}}

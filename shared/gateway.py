@@ -1,0 +1,218 @@
+"""The one place where the parts meet: picks the model, calls its provider, and keeps what was used.
+
+A request comes in canonical, from any dialect, and leaves canonical, from any provider.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import httpx
+
+from shared.catalog import AUTO, SANDBOX, Catalog
+from shared.errors import InvalidRequest, ModelNotFound, Unauthorized, UpstreamError
+from shared.fetch import RemoteFetcher
+from shared.framing import sse_frames
+from shared.inputs import prepared
+from shared.providers import load
+from shared.providers.base import Call, ChatAdapter, InProcess, LocalAnswer
+from shared.pump import merge
+from shared.schemas.caller import Caller
+from shared.schemas.chat import Candidate, ChatRequest, ChatResponse
+from shared.schemas.context import RequestContext
+from shared.schemas.events import ChatEvent, Finished, Started
+from shared.schemas.model import Model
+from shared.selection import allowed, may_use, select
+from shared.settings import Settings
+from shared.stores.keys import KeyStore
+from shared.upstream import Outgoing, Upstream
+
+# What an adapter raises on a body that is not its vendor's format.
+_UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
+MAX_FANNED_OUT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """A model with what is needed to call it. `deadline` is on the event loop's clock."""
+
+    model: Model
+    adapter: ChatAdapter
+    base_url: str
+    auth: dict[str, str]
+    deadline: float
+    request_id: str
+
+    def outgoing(self, call: Call) -> Outgoing:
+        headers = {"x-request-id": self.request_id, **call.headers, **self.auth}
+        return Outgoing(call.method, self.base_url + call.path, headers, call.json)
+
+
+class Gateway:
+    """Everything a function needs behind its routes; one for the life of the process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        keys: KeyStore,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        fetcher: RemoteFetcher | None = None,
+    ) -> None:
+        self.settings = settings
+        self.keys = keys
+        self.catalog = Catalog.load(settings)
+        self._fetcher = fetcher or RemoteFetcher(allow_http=settings.fetch_http)
+        self._upstream = Upstream(
+            connect_timeout=settings.connect_timeout,
+            in_process={SANDBOX: _answer_in_process},
+            transport=transport,
+        )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Gateway":
+        """The gateway that an operator's environment describes. Raises ValueError naming a setting that is wrong."""
+        settings = Settings.from_environment(environment)
+        return cls(settings, KeyStore(settings.keys_table, cache_seconds=settings.key_cache))
+
+    async def aclose(self) -> None:
+        await self._upstream.aclose()
+        await self._fetcher.aclose()
+
+    async def authenticate(self, token: str) -> Caller:
+        """Who holds the token. Raises Unauthorized when nobody does, or not any more."""
+        key = await self.keys.find(token)
+        if key is None or not key.usable(datetime.now(UTC)):
+            raise Unauthorized("The API key is not valid.")
+        return key
+
+    def models(self, caller: Caller) -> list[Model]:
+        """The configured models that the caller may use, in order of preference."""
+        return allowed(self.catalog.models(), caller)
+
+    def model(self, model_id: str, caller: Caller) -> Model:
+        """Raises ModelNotFound, also for a model that the caller may not use."""
+        model = self.catalog.find(model_id)
+        if not may_use(caller, model):
+            raise ModelNotFound(f"The model '{model_id[:200]}' does not exist.")
+        return model
+
+    async def chat(self, requests: Sequence[ChatRequest], context: RequestContext) -> ChatResponse:
+        """Answers requests for one model, their candidates numbered through. Raises any GatewayError."""
+        route = self._route(requests[0], context)
+        calls = list(_single_calls(requests, route.model))
+        responses = await asyncio.gather(*(self._complete(request, route) for request, _ in calls))
+        candidates: list[Candidate] = []
+        for (_, offset), response in zip(calls, responses, strict=True):
+            candidates += (
+                candidate.model_copy(update={"index": candidate.index + offset}) for candidate in response.candidates
+            )
+            context.usage += response.usage
+        return ChatResponse(candidates=tuple(candidates), usage=context.usage)
+
+    def chat_stream(self, requests: Sequence[ChatRequest], context: RequestContext) -> AsyncGenerator[ChatEvent, None]:
+        """The events of the same answer as they arrive: one Started, deltas, a Finished for each candidate.
+
+        What is wrong with the request or its model is raised at once, the provider's errors by the iterator.
+        """
+        route = self._route(requests[0], context)
+        streams = [
+            _shifted(self._stream(request, route), offset) for request, offset in _single_calls(requests, route.model)
+        ]
+        return _recorded(streams[0] if len(streams) == 1 else merge(streams), context)
+
+    def _route(self, request: ChatRequest, context: RequestContext) -> _Route:
+        """Chooses the model, which also goes into the context, and says how to call it."""
+        assert context.caller is not None, "routes authenticate before they call the gateway"
+        context.model = model = select(request, self.catalog, context.caller)
+        context.answered_as = model.id if request.model == AUTO else request.model
+        provider = self.catalog.provider(model.provider)
+        adapter = load(provider.adapter)
+        assert isinstance(adapter, ChatAdapter), "a row promises chat only where its adapter has it"
+        api_key = self.catalog.api_key(provider)
+        return _Route(
+            model=model,
+            adapter=adapter,
+            base_url=self.catalog.base_url(provider),
+            auth=adapter.auth(api_key) if api_key else {},
+            deadline=min(context.deadline, asyncio.get_running_loop().time() + self.settings.upstream_timeout),
+            request_id=context.request_id,
+        )
+
+    async def _complete(self, request: ChatRequest, route: _Route) -> ChatResponse:
+        call = route.adapter.chat(await prepared(request, route.model, self._fetcher), route.model)
+        async with self._upstream.open(route.outgoing(call), route.deadline) as answer:
+            body = await answer.read()
+        if answer.status >= 400:
+            raise route.adapter.error(answer.status, answer.headers, body)
+        try:
+            return route.adapter.chat_response(json.loads(body))
+        except _UNREADABLE:
+            raise _unreadable() from None
+
+    async def _stream(self, request: ChatRequest, route: _Route) -> AsyncGenerator[ChatEvent, None]:
+        call = route.adapter.chat(await prepared(request, route.model, self._fetcher), route.model)
+        async with self._upstream.open(route.outgoing(call), route.deadline) as answer:
+            if answer.status >= 400:
+                raise route.adapter.error(answer.status, answer.headers, await answer.read())
+            try:
+                async with aclosing(route.adapter.chat_events(sse_frames(answer.chunks()))) as events:
+                    async for event in events:
+                        yield event
+            except _UNREADABLE:
+                raise _unreadable() from None
+
+
+def _unreadable() -> UpstreamError:
+    return UpstreamError("The provider's answer could not be read.")
+
+
+def _answer_in_process(path: str, body: bytes) -> LocalAnswer:
+    adapter = load(SANDBOX)
+    assert isinstance(adapter, InProcess)
+    return adapter.answer(path, body)
+
+
+def _single_calls(requests: Sequence[ChatRequest], model: Model) -> Iterator[tuple[ChatRequest, int]]:
+    """The calls that the model's provider takes for the requests, each with the index of its first candidate.
+
+    Raises InvalidRequest when that would be too many.
+    """
+    split = "single_candidate" in model.rules
+    if sum(request.n if split else 1 for request in requests) > MAX_FANNED_OUT:
+        raise InvalidRequest.field("n", f"this model can give at most {MAX_FANNED_OUT} candidates for one request")
+    offset = 0
+    for request in requests:
+        if split and request.n > 1:
+            for copy in range(request.n):
+                # The same seed in each call would give the same candidate again and again.
+                seed = None if request.seed is None else request.seed + copy
+                yield request.model_copy(update={"n": 1, "seed": seed}), offset + copy
+        else:
+            yield request, offset
+        offset += request.n
+
+
+async def _shifted(events: AsyncGenerator[ChatEvent, None], offset: int) -> AsyncGenerator[ChatEvent, None]:
+    async with aclosing(events) as source:
+        async for event in source:
+            yield event if not offset or isinstance(event, Started) else replace(event, index=event.index + offset)
+
+
+async def _recorded(
+    events: AsyncGenerator[ChatEvent, None], context: RequestContext
+) -> AsyncGenerator[ChatEvent, None]:
+    """The stream with a single Started, its usage added to the context."""
+    started = False
+    async with aclosing(events) as source:
+        async for event in source:
+            if isinstance(event, Finished):
+                context.usage += event.usage
+            elif isinstance(event, Started):
+                if started:
+                    continue
+                started = True
+            yield event

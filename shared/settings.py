@@ -1,0 +1,69 @@
+"""Everything an operator can set, read once from the environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+_PREFIX = "GATEWAY_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings, each read from `GATEWAY_` plus its name in capitals. Times are in seconds, sizes in bytes.
+
+    `environment` is kept for what the catalog names there (providers' keys and base URLs), and out of every repr.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    sandbox: bool = False
+    """Whether the built-in sandbox provider answers. `make run` turns it on."""
+    catalog: str | None = None
+    """A TOML file of providers and models that are added to the default catalog or replace its rows."""
+    keys_table: str = "gateway-keys"
+    """The DynamoDB table of keys."""
+    key_cache: float = 60.0
+    """How long a function may go on trusting a key that it has looked up."""
+    default_max_tokens: int = 1024
+    """`max_tokens` on /v1/chat/completions and /v1/completions where the caller gives none."""
+    max_body: int = 32 * 1024 * 1024
+    """The largest request body. API Gateway allows 10 MB, and Lambda 6 MB, whatever is set here."""
+    connect_timeout: float = 5.0
+    upstream_timeout: float = 300.0
+    """The longest a whole call of a provider may take."""
+    first_event_wait: float = 10.0
+    """How long a stream's status line waits for the provider's first event."""
+    keep_alive: float = 15.0
+    """The longest silence on a stream before a comment is sent."""
+    fetch_http: bool = False
+    """Whether images may be fetched by plain http."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Reads the settings. Raises ValueError that names the variable when a value cannot be read."""
+        values: dict[str, object] = {}
+        for setting in fields(cls):
+            variable = _PREFIX + setting.name.upper()
+            text = environment.get(variable, "").strip()
+            if setting.name != "environment" and text:
+                values[setting.name] = _read(variable, text, setting.default)
+        return cls(environment=environment, **values)  # type: ignore[arg-type]
+
+
+def _read(variable: str, text: str, default: object) -> object:
+    """The value of a variable, of the type of its default."""
+    if isinstance(default, bool):
+        if text.lower() not in _BOOLEANS:
+            raise ValueError(f"{variable} must be on or off")
+        return _BOOLEANS[text.lower()]
+    if isinstance(default, (int, float)):
+        try:
+            number = type(default)(text)
+        except ValueError:
+            raise ValueError(f"{variable} must be a number") from None
+        if not 0 <= number < 1e15:
+            raise ValueError(f"{variable} must be a number of at least 0")
+        return number
+    return text
+
+
+_BOOLEANS = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}

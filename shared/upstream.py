@@ -1,0 +1,158 @@
+"""The one place that does HTTP with providers: connections, time-outs and what can go wrong on the way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import httpx
+
+from shared.errors import InvalidRequest, UpstreamError, UpstreamTimeout
+
+# Sandboxes freeze between invocations: a connection that idled longer than this may be dead without our knowing.
+_KEEP_ALIVE_SECONDS = 20.0
+MAX_ANSWER_BYTES = 128 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One request to a provider. `headers` hold the provider's key and stay out of every repr."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    json: Any = field(repr=False)
+
+
+class InProcessAnswer(Protocol):
+    """What a provider inside the gateway answers: body bytes, or pauses in seconds as floats."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def chunks(self) -> Any: ...
+
+
+InProcess = Callable[[str, bytes], InProcessAnswer]
+
+
+class Upstream:
+    """One HTTP client for the life of the process, on one event loop, made when it is first needed."""
+
+    def __init__(
+        self,
+        *,
+        connect_timeout: float,
+        in_process: Mapping[str, InProcess],
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._connect_timeout = connect_timeout
+        self._in_process = in_process
+        self._transport = transport
+        self._client: httpx.AsyncClient | None = None
+
+    def _http(self) -> httpx.AsyncClient:
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                transport=self._transport
+                or httpx.AsyncHTTPTransport(
+                    retries=1, limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS)
+                ),
+                mounts={f"{scheme}://": _InProcessTransport(answer) for scheme, answer in self._in_process.items()},
+                trust_env=False,
+                follow_redirects=False,
+            )
+        return self._client
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    @asynccontextmanager
+    async def open(self, outgoing: Outgoing, deadline: float) -> AsyncIterator["Answer"]:
+        """Sends the request and gives the answer once its head has come; the body is read from the answer.
+
+        `deadline` is on the event loop's clock. Raises InvalidRequest for JSON that cannot be sent, UpstreamTimeout
+        and UpstreamError.
+        """
+        client = self._http()
+        try:
+            request = client.build_request(
+                outgoing.method,
+                outgoing.url,
+                headers=outgoing.headers,
+                json=outgoing.json,
+                # The deadline below bounds every phase but connecting, which has its own, shorter limit.
+                timeout=httpx.Timeout(None, connect=self._connect_timeout),
+            )
+        except ValueError:  # JSON has no infinity: a number such as 1e999 in a schema
+            raise InvalidRequest("The request holds a number that JSON cannot express.") from None
+        async with _failures(deadline):
+            response = await client.send(request, stream=True)
+        try:
+            yield Answer(response, deadline)
+        finally:
+            await response.aclose()
+
+
+class Answer:
+    """A provider's answer of which the head has come."""
+
+    def __init__(self, response: httpx.Response, deadline: float) -> None:
+        self._response = response
+        self._deadline = deadline
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises UpstreamTimeout past the deadline and UpstreamError for a broken connection."""
+        body = self._response.aiter_bytes()
+        while True:
+            async with _failures(self._deadline):
+                chunk = await anext(body, None)
+            if chunk is None:
+                return
+            yield chunk
+
+    async def read(self) -> bytes:
+        """The whole body. Raises UpstreamError past MAX_ANSWER_BYTES, and what `chunks` raises."""
+        body = bytearray()
+        async for chunk in self.chunks():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise UpstreamError("The provider's answer is too large.")
+        return bytes(body)
+
+
+@asynccontextmanager
+async def _failures(deadline: float) -> AsyncIterator[None]:
+    """Turns what the network does into our errors. Their texts name no host."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            yield
+    except (TimeoutError, httpx.TimeoutException):
+        raise UpstreamTimeout("The provider did not answer in time.") from None
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError):
+        raise UpstreamError("The provider could not be reached, or broke off.") from None
+
+
+class _InProcessTransport(httpx.AsyncBaseTransport):
+    """Gives an in-process provider the same door as the others."""
+
+    def __init__(self, answer: InProcess) -> None:
+        self._answer = answer
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = self._answer(request.url.path, await request.aread())
+        return httpx.Response(answer.status, headers=dict(answer.headers), content=_paced(answer.chunks))
+
+
+async def _paced(chunks: Any) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        if isinstance(chunk, float):
+            await asyncio.sleep(chunk)
+        else:
+            yield chunk

@@ -1,0 +1,1 @@
+"""The HTTP side: FastAPI applications made of routes, callers and answers."""

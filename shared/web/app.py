@@ -1,0 +1,137 @@
+"""Makes the FastAPI application of a function: its routes, and one place where every error becomes an answer."""
+
+import math
+import re
+import time
+import uuid
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.dialects import dialect_for
+from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
+from shared.observability import log_crash, log_request
+from shared.schemas.context import RequestContext
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def create_app(*routes: Callable[[FastAPI], None]) -> FastAPI:
+    """An application with the given routes; every other path and method answers in the dialect of its path."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    for add in routes:
+        add(app)
+    app.add_exception_handler(GatewayError, _answer_error)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_middleware(ContextMiddleware)
+    return app
+
+
+def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(to_json(body, inf_nan_mode="null"), status, headers, "application/json")
+
+
+def context_of(request: Request) -> RequestContext:
+    """The context that the middleware made for the request."""
+    context: RequestContext = request.scope["state"]["context"]
+    return context
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)
+    return error_response(request.scope, error)
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    """FastAPI's own refusals: no such route, or not with this method."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        allow = (error.headers or {}).get("Allow", "")
+        refusal: GatewayError = MethodNotAllowed(f"{request.method} is not possible here.", allow=allow)
+    else:
+        refusal = NotFound(f"There is nothing at {request.method} {request.url.path[:200]}.")
+    return error_response(request.scope, refusal)
+
+
+def error_response(scope: MutableMapping[str, Any], error: GatewayError) -> Response:
+    """An error in the dialect of its path."""
+    dialect = dialect_for(scope["path"])
+    context: RequestContext = scope["state"]["context"]
+    headers: dict[str, str] = {}
+    if error.retry_after is not None:
+        headers["retry-after"] = str(error.retry_after)
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if isinstance(error, MethodNotAllowed):
+        headers["allow"] = error.allow
+    return json_response(dialect.error(error, context.request_id), dialect.status(error), headers)
+
+
+class ContextMiddleware:
+    """Gives every request its context, every answer its headers, every crash a clean 500, every request a log line."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        context = RequestContext(request_id=_request_id(scope), deadline=math.inf)
+        scope.setdefault("state", {})["context"] = context
+        answer = _Answer(scope, context, send)
+        began = time.perf_counter()
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception:
+            log_crash(context)
+            if answer.status:
+                raise  # half an answer is out: the server must break the connection off, not end it well
+            await error_response(scope, InternalError("The gateway failed."))(scope, receive, answer.send)
+        finally:
+            log_request(
+                context,
+                method=scope["method"],
+                path=scope["path"],
+                status=answer.status,
+                seconds=time.perf_counter() - began,
+            )
+
+
+class _Answer:
+    """Adds the headers that every answer carries, and remembers its status."""
+
+    def __init__(self, scope: Scope, context: RequestContext, send: Send) -> None:
+        self._scope = scope
+        self._context = context
+        self._send = send
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = {**_common_headers(self._context), **dialect_for(self._scope["path"]).headers(self._context)}
+            encoded = [(name.encode("latin-1"), _header_value(value)) for name, value in headers.items()]
+            message = {**message, "headers": [*message.get("headers", ()), *encoded]}
+        await self._send(message)
+
+
+def _common_headers(context: RequestContext) -> dict[str, str]:
+    headers = {"x-request-id": context.request_id}
+    if context.model is not None:
+        headers["x-gateway-model"] = context.model.id
+        headers["x-gateway-backend"] = context.backend or ""
+    return headers
+
+
+def _header_value(text: str) -> bytes:
+    """Model ids may come from a wildcard, and so from a caller: nothing but visible ASCII may reach a header."""
+    return re.sub(r"[^\x20-\x7e]", "?", text)[:300].encode("ascii")
+
+
+def _request_id(scope: Scope) -> str:
+    given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

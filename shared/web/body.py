@@ -1,0 +1,32 @@
+"""Reads a request's JSON body, bounded."""
+
+from fastapi import Request
+
+from shared.dialects.base import JsonObject, read_json
+from shared.errors import MalformedRequest, PayloadTooLarge
+
+
+async def json_body(request: Request, limit: int) -> JsonObject:
+    """The body as a JSON object. Raises MalformedRequest, and PayloadTooLarge past `limit` bytes."""
+    _check_content_type(request.headers.get("content-type", ""))
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
+        raise _too_large(limit)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise _too_large(limit)
+    return read_json(body)
+
+
+def _check_content_type(value: str) -> None:
+    media_type = value.partition(";")[0].strip().lower()
+    if media_type and media_type != "application/json" and not media_type.endswith("+json"):
+        raise MalformedRequest("The request's Content-Type must be application/json.")
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"The request body is larger than {limit // 1024 // 1024} MB. Send images by URL instead of inline."
+    )

@@ -1,0 +1,41 @@
+"""The routes that ask a chat model, whatever their dialect: parse, call the gateway once, answer."""
+
+from collections.abc import Callable
+
+from fastapi import Depends, FastAPI, Request, Response
+
+from shared.dialects.base import Defaults, Operation, Parser
+from shared.gateway import Gateway
+from shared.pump import Pump
+from shared.schemas.context import RequestContext
+from shared.web.app import context_of, json_response
+from shared.web.body import json_body
+from shared.web.caller import ProcessGateway, inference_caller
+from shared.web.events import EventStream, opening_of
+
+
+def chat_route(path: str, parse: Parser) -> Callable[[FastAPI], None]:
+    """POST `path`, its body read by `parse`."""
+
+    async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
+        body = await json_body(request, gateway.settings.max_body)
+        operation = parse(body, Defaults(max_tokens=gateway.settings.default_max_tokens))
+        return await _answer(operation, gateway, context_of(request))
+
+    return lambda app: app.add_api_route(
+        path, endpoint, methods=["POST"], response_model=None, dependencies=[Depends(inference_caller)]
+    )
+
+
+async def _answer(operation: Operation, gateway: Gateway, context: RequestContext) -> Response:
+    if not operation.requests[0].stream:
+        response = await gateway.chat(operation.requests, context)
+        return json_response(operation.body(response, context))
+    pump = Pump(gateway.chat_stream(operation.requests, context))
+    encoder = operation.encoder(context)
+    try:
+        opening = await opening_of(pump, encoder, gateway.settings.first_event_wait)
+    except BaseException:
+        await pump.aclose()
+        raise
+    return EventStream(pump, encoder, context, opening=opening, keep_alive=gateway.settings.keep_alive)

@@ -1,0 +1,100 @@
+"""A streamed answer: server-sent events that leave as they are made."""
+
+import asyncio
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from shared.dialects.base import StreamEncoder
+from shared.errors import GatewayError, InternalError
+from shared.framing import KEEP_ALIVE
+from shared.observability import log_crash
+from shared.pump import Pump
+from shared.schemas.context import RequestContext
+from shared.schemas.events import ChatEvent, Started
+
+
+class EventStream(Response):
+    """Events as they come from a Pump, with a comment in every long silence.
+
+    An error after the first byte is told in the stream. When the client leaves, the source is closed.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        pump: Pump[ChatEvent],
+        encoder: StreamEncoder,
+        context: RequestContext,
+        *,
+        opening: bytes,
+        keep_alive: float,
+    ) -> None:
+        super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._pump = pump
+        self._encoder = encoder
+        self._context = context
+        self._opening = opening
+        self._keep_alive = keep_alive
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        writing = asyncio.create_task(self._write(send))
+        leaving = asyncio.create_task(_disconnected(receive))
+        try:
+            await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if writing.done():
+                writing.result()
+        finally:
+            writing.cancel()
+            leaving.cancel()
+            await asyncio.gather(writing, leaving, return_exceptions=True)
+            await self._pump.aclose()
+
+    async def _write(self, send: Send) -> None:
+        chunk = self._opening
+        ended = False
+        while not ended:
+            if chunk:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            chunk, ended = await self._next()
+        await send({"type": "http.response.body", "body": chunk, "more_body": False})
+
+    async def _next(self) -> tuple[bytes, bool]:
+        """The next bytes, and whether they are the last."""
+        try:
+            return self._encoder.event(await self._pump.get(self._keep_alive)), False
+        except TimeoutError:
+            return KEEP_ALIVE, False
+        except StopAsyncIteration:
+            return self._encoder.end(), True
+        except GatewayError as error:
+            return self._encoder.error(error), True
+        except Exception:  # noqa: BLE001 - logged, and told as far as a client may know
+            log_crash(self._context)
+            return self._encoder.error(InternalError("The gateway failed.")), True
+
+
+async def opening_of(pump: Pump[ChatEvent], encoder: StreamEncoder, wait: float) -> bytes:
+    """The first bytes of a stream, for which its status line waits: a comment when none come within `wait` seconds.
+
+    Raises what the stream raises before its first event, so that it can be answered with its own status.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + wait
+    while True:
+        try:
+            event = await pump.get(deadline - loop.time())
+        except TimeoutError:
+            return KEEP_ALIVE
+        except StopAsyncIteration:
+            raise InternalError("The gateway failed.") from None
+        if not isinstance(event, Started):
+            return encoder.event(event)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
