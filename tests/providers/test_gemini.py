@@ -1,0 +1,563 @@
+"""What is peculiar to Gemini; what every chat provider must do is in test_chat_contract.py."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from google.genai import types
+
+from shared.errors import (
+    GatewayError,
+    InvalidRequest,
+    UnsupportedFeature,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamRejected,
+)
+from shared.framing import sse_frames
+from shared.providers.base import ChatAdapter
+from shared.providers.gemini import adapter
+from shared.schemas.chat import ChatRequest, ChatResponse, JsonSchemaFormat, Tool
+from shared.schemas.content import (
+    Image,
+    Inline,
+    Message,
+    Part,
+    Reasoning,
+    Remote,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+from shared.schemas.events import ChatCollector, ChatEvent, Finished, Started, TextDelta
+from shared.schemas.model import Capability, Model
+from shared.schemas.usage import FinishReason, Usage
+from tests.providers.wires.gemini import (
+    OVERLOADED,
+    PLACEHOLDER,
+    PNG,
+    QUOTA,
+    RESPONSE_ID,
+    SIGNATURE,
+    assistant,
+    content,
+    envelope,
+    error,
+    request,
+    response,
+    stream,
+    tool,
+    user,
+    validate_answer,
+    validate_request,
+)
+
+COUNTS = {"promptTokenCount": 3, "candidatesTokenCount": 4, "totalTokenCount": 7}
+USAGE = Usage(input_tokens=3, output_tokens=4)
+CHAT = (Capability.CHAT, Capability.FUNCTION_CALLING)
+DRAWING = (Capability.CHAT, Capability.IMAGE_OUTPUT)
+
+
+def model(*rules: str, capabilities: tuple[Capability, ...] = CHAT) -> Model:
+    return Model(
+        id="some-gemini",
+        provider="gemini",
+        upstream="gemini-x",
+        owned_by="google",
+        capabilities=frozenset(capabilities),
+        rules=frozenset(rules),
+    )
+
+
+GEMINI_3 = model("thinking_level")
+GEMINI_2 = model("thinking_budget")
+
+
+def sent(asked: ChatRequest, to: Model = GEMINI_3) -> Any:
+    """The body for a request, which has to be one that the SDK's types know."""
+    body = adapter.chat(asked, to).json
+    validate_request(body)
+    return body
+
+
+def config(asked: ChatRequest, to: Model = GEMINI_3) -> Any:
+    return sent(asked, to).get("generationConfig")
+
+
+def parts_sent(*parts: Part, to: Model = GEMINI_3) -> Any:
+    """What an assistant message of these parts becomes."""
+    contents: list[Any] = sent(request(user("Hi"), assistant(*parts)), to)["contents"]
+    return contents[1]["parts"]
+
+
+def events(data: bytes) -> list[ChatEvent]:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield data
+
+    async def all_of_them() -> list[ChatEvent]:
+        return [event async for event in adapter.chat_events(sse_frames(chunks()))]
+
+    return asyncio.run(all_of_them())
+
+
+def folded(data: bytes) -> ChatResponse:
+    collector = ChatCollector()
+    for event in events(data):
+        collector.add(event)
+    return collector.response()
+
+
+def schema_sent(schema: dict[str, Any]) -> Any:
+    """What a JSON schema becomes, as the format of the answer and as a tool's parameters alike."""
+    answer_format = JsonSchemaFormat(name="x", json_schema=schema)
+    cleaned = config(request(response_format=answer_format))["responseJsonSchema"]
+    tools = sent(request(tools=(Tool(name="f", parameters=schema),)))["tools"]
+    assert tools[0]["functionDeclarations"][0]["parametersJsonSchema"] == cleaned
+    return cleaned
+
+
+def test_adapter_is_a_chat_adapter_and_shows_no_key() -> None:
+    assert isinstance(adapter, ChatAdapter)
+    assert adapter.auth("AIza-secret") == {"x-goog-api-key": "AIza-secret"}
+    assert "Hi" not in repr(adapter.chat(request(), GEMINI_3))
+
+
+# --- parameters
+
+
+@pytest.mark.parametrize(
+    ("effort", "rules", "expected"),
+    [
+        ("none", ("thinking_level",), {"thinkingLevel": "MINIMAL"}),
+        ("minimal", ("thinking_level",), {"includeThoughts": True, "thinkingLevel": "MINIMAL"}),
+        ("medium", ("thinking_level",), {"includeThoughts": True, "thinkingLevel": "MEDIUM"}),
+        ("max", ("thinking_level",), {"includeThoughts": True, "thinkingLevel": "HIGH"}),
+        ("none", ("thinking_level", "always_thinks"), {"thinkingLevel": "LOW"}),
+        ("minimal", ("thinking_level", "always_thinks"), {"includeThoughts": True, "thinkingLevel": "LOW"}),
+        ("high", ("thinking_level", "always_thinks"), {"includeThoughts": True, "thinkingLevel": "HIGH"}),
+        ("none", ("thinking_budget",), {"thinkingBudget": 0}),
+        ("low", ("thinking_budget",), {"includeThoughts": True, "thinkingBudget": 1024}),
+        ("xhigh", ("thinking_budget",), {"includeThoughts": True, "thinkingBudget": 24576}),
+        ("none", ("thinking_budget", "always_thinks"), {"thinkingBudget": 128}),
+    ],
+)
+def test_effort_becomes_the_models_own_control(effort: Any, rules: tuple[str, ...], expected: Any) -> None:
+    assert config(request(reasoning_effort=effort), model(*rules)) == {"thinkingConfig": expected}
+
+
+@pytest.mark.parametrize("rules", [("no_thinking", "thinking_level"), ()])
+def test_effort_is_ignored_by_a_model_without_thinking(rules: tuple[str, ...]) -> None:
+    assert config(request(reasoning_effort="high"), model(*rules)) is None
+
+
+def test_image_model_is_asked_for_images_and_not_cut_off() -> None:
+    drawing = model("thinking_level", capabilities=DRAWING)
+    assert config(request(max_tokens=1024), drawing) == {"responseModalities": ["TEXT", "IMAGE"]}
+
+
+def test_model_that_only_may_draw_is_asked_for_images_on_demand() -> None:
+    any_model = model("thinking_level", capabilities=(*CHAT, Capability.IMAGE_OUTPUT))
+    assert config(request(max_tokens=9), any_model) == {"maxOutputTokens": 9}
+    assert config(request(max_tokens=9, image_output=True), any_model) == {"responseModalities": ["TEXT", "IMAGE"]}
+
+
+@pytest.mark.parametrize(
+    ("effort", "rules", "expected"),
+    [
+        ("low", ("thinking_level",), {"includeThoughts": True, "thinkingLevel": "MINIMAL"}),
+        ("medium", ("thinking_level",), {"includeThoughts": True, "thinkingLevel": "HIGH"}),
+        ("medium", ("thinking_level", "always_thinks"), {"includeThoughts": True}),
+        ("none", ("thinking_level", "always_thinks"), None),
+    ],
+)
+def test_image_models_know_two_levels_or_none(effort: Any, rules: tuple[str, ...], expected: Any) -> None:
+    drawing = model(*rules, capabilities=DRAWING)
+    assert config(request(reasoning_effort=effort), drawing).get("thinkingConfig") == expected
+
+
+@pytest.mark.parametrize(
+    ("seed", "expected"), [(7, 7), (-1, -1), (2**31 - 1, 2**31 - 1), (2**31, -(2**31)), (2**63, 0)]
+)
+def test_seed_is_folded_into_32_bits(seed: int, expected: int) -> None:
+    assert config(request(seed=seed)) == {"seed": expected}
+
+
+def test_several_candidates_are_asked_for_at_once() -> None:
+    assert config(request(n=3)) == {"candidateCount": 3}
+
+
+def test_json_with_tools_needs_gemini_3() -> None:
+    both = request(tools=(Tool(name="f"),), response_format=JsonSchemaFormat(name="x", json_schema={"type": "object"}))
+    assert sent(both)["generationConfig"]["responseJsonSchema"] == {"type": "object"}
+    with pytest.raises(UnsupportedFeature, match="JSON output together with tools"):
+        adapter.chat(both, GEMINI_2)
+
+
+# --- messages
+
+
+def test_conversation_is_made_to_begin_with_the_user() -> None:
+    empty = content("user", {"text": ""})
+    assert sent(ChatRequest(model="m", system="Say hi.", messages=()))["contents"] == [empty]
+    assert sent(request(assistant("Hello")))["contents"] == [empty, content("model", {"text": "Hello"})]
+
+
+def test_conversation_that_ends_with_the_model_is_continued_where_that_is_refused() -> None:
+    prefilled = request(user("Hi"), assistant("Hello"))
+    assert sent(prefilled)["contents"][-1]["role"] == "model"
+    assert sent(prefilled, model("no_prefill"))["contents"][-1] == content("user", {"text": "Continue."})
+
+
+def test_image_by_url_is_refused() -> None:
+    with pytest.raises(UnsupportedFeature, match="URL"):
+        adapter.chat(request(user(Image(source=Remote(url="https://x.test/a.png")))), GEMINI_3)
+
+
+def test_image_in_a_tool_result_is_nested() -> None:
+    picture = Image(source=Inline(media_type="image/png", data=PNG))
+    conversation = request(
+        user("Hi"),
+        assistant(ToolCall(id="c1", name="draw", arguments="")),
+        tool(ToolResult(call_id="c1", name="draw", content=(Text(text="done"), picture))),
+    )
+    assert sent(conversation)["contents"][2]["parts"] == [
+        {
+            "functionResponse": {
+                "id": "c1",
+                "name": "draw",
+                "response": {"output": "done"},
+                "parts": [{"inlineData": {"mimeType": "image/png", "data": PNG}}],
+            }
+        }
+    ]
+    with pytest.raises(UnsupportedFeature, match="images in tool results"):
+        adapter.chat(conversation, GEMINI_2)
+
+
+@pytest.mark.parametrize("arguments", ["{", "[1]", '"x"', "null"])
+def test_arguments_that_are_no_object_are_refused(arguments: str) -> None:
+    with pytest.raises(InvalidRequest, match="'c1' are not a JSON object"):
+        adapter.chat(request(assistant(ToolCall(id="c1", name="f", arguments=arguments))), GEMINI_3)
+
+
+# --- signatures
+
+
+def test_signature_goes_back_onto_the_text_that_it_came_with() -> None:
+    signature = Reasoning(signature=SIGNATURE, issuer="gemini")
+    signed = {"text": "A", "thoughtSignature": SIGNATURE}
+    assert parts_sent(Text(text="A"), signature, Text(text="B")) == [signed, {"text": "B"}]
+
+
+def test_signature_without_its_part_goes_back_on_an_empty_one() -> None:
+    signature = Reasoning(signature=SIGNATURE, issuer="gemini")
+    bare = {"text": "", "thoughtSignature": SIGNATURE}
+    assert parts_sent(signature, Text(text="A")) == [bare, {"text": "A"}]
+    assert parts_sent(Text(text="A"), signature, signature)[1] == bare
+
+
+def test_signed_thought_goes_back_whole() -> None:
+    thought = Reasoning(text="Hm", signature=SIGNATURE, issuer="gemini")
+    assert parts_sent(thought) == [{"text": "Hm", "thought": True, "thoughtSignature": SIGNATURE}]
+
+
+@pytest.mark.parametrize("issuer", ["anthropic", None])
+def test_what_another_vendor_thought_and_signed_is_left_out(issuer: str | None) -> None:
+    thought = Reasoning(text="Hm", signature="foreign", issuer=issuer)
+    call = ToolCall(id="c1", name="f", arguments="{}", signature="foreign", issuer=issuer)
+    unsigned = {"functionCall": {"id": "c1", "name": "f", "args": {}}}
+    assert parts_sent(thought, call) == [{**unsigned, "thoughtSignature": PLACEHOLDER}]
+    assert parts_sent(thought, call, to=GEMINI_2) == [unsigned]
+
+
+def test_placeholder_stands_on_the_first_call_of_each_step() -> None:
+    def step(first: str, second: str) -> tuple[Message, Message]:
+        calls = [ToolCall(id=call_id, name="f", arguments="{}") for call_id in (first, second)]
+        results = [ToolResult(call_id=call.id, name="f", content=(Text(text="1"),)) for call in calls]
+        return assistant(*calls), tool(*results)
+
+    contents = sent(request(user("Hi"), *step("a", "b"), *step("c", "d")))["contents"]
+    signatures = [[part.get("thoughtSignature") for part in turn["parts"]] for turn in contents[1::2]]
+    assert signatures == [[PLACEHOLDER, None], [PLACEHOLDER, None]]
+
+
+# --- images in answers
+
+
+def drawn(data: str) -> Any:
+    return {"inlineData": {"mimeType": "image/png", "data": data}, "thoughtSignature": SIGNATURE}
+
+
+DRAWN_COUNTS = {
+    "promptTokenCount": 3,
+    "candidatesTokenCount": 1124,
+    "totalTokenCount": 1327,
+    "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 3}],
+    "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1120}],
+    "thoughtsTokenCount": 200,
+}
+DRAFT = {"inlineData": {"mimeType": "image/jpeg", "data": "ZHJhZnQ="}, "thought": True}
+
+
+@pytest.mark.parametrize("sent_as", ["+/+/AA==", "-_-_AA==", "-_-_AA", "+/+/AA"])
+def test_image_comes_in_standard_base64_and_drafts_do_not_come(sent_as: str) -> None:
+    story = {"text": "A red dot:", "thoughtSignature": SIGNATURE}
+    whole = response([DRAFT, story, drawn(sent_as)], DRAWN_COUNTS, "STOP")
+    chunks = (response([DRAFT], COUNTS), response([story], COUNTS), response([drawn(sent_as)], DRAWN_COUNTS, "STOP"))
+    answer = adapter.chat_response(whole)
+    assert answer.candidates[0].parts == (
+        Text(text="A red dot:"),
+        Reasoning(signature=SIGNATURE, issuer="gemini"),
+        Image(source=Inline(media_type="image/png", data="+/+/AA==")),
+        Reasoning(signature=SIGNATURE, issuer="gemini"),
+    )
+    assert answer.usage == Usage(input_tokens=3, output_tokens=1324, reasoning_tokens=200, output_image_tokens=1120)
+    assert folded(stream(*chunks)) == answer
+    assert parts_sent(*answer.candidates[0].parts) == [story, drawn("+/+/AA==")]
+    validate_answer(whole)
+
+
+# --- how answers end
+
+CONTENT = [{"text": "Well"}]
+
+
+@pytest.mark.parametrize("reason", [reason.value for reason in types.FinishReason])
+def test_every_finish_reason_of_the_sdk_is_mapped_on_purpose(reason: str) -> None:
+    ends = {"STOP": FinishReason.STOP, "MAX_TOKENS": FinishReason.LENGTH, "CONTINUATION": FinishReason.LENGTH}
+    plain = {"OTHER", "IMAGE_OTHER", "NO_IMAGE", "FINISH_REASON_UNSPECIFIED"}
+    faults = {
+        "MALFORMED_FUNCTION_CALL",
+        "UNEXPECTED_TOOL_CALL",
+        "TOO_MANY_TOOL_CALLS",
+        "MALFORMED_RESPONSE",
+        "MISSING_THOUGHT_SIGNATURE",
+    }
+    said, silent = response(CONTENT, COUNTS, reason), envelope([{"finishReason": reason, "index": 0}], COUNTS)
+    if reason in faults:
+        with pytest.raises(UpstreamError):
+            adapter.chat_response(said)
+        with pytest.raises(UpstreamError):
+            events(stream(said))
+        return
+    expected = FinishReason.STOP if reason in plain else ends.get(reason, FinishReason.CONTENT_FILTER)
+    assert adapter.chat_response(said).candidates[0].finish_reason == expected
+    assert folded(stream(said)) == adapter.chat_response(said)
+    if reason in plain:
+        with pytest.raises(UpstreamError, match="no answer"):
+            adapter.chat_response(silent)
+    else:
+        assert adapter.chat_response(silent).candidates[0].finish_reason == expected
+
+
+def test_unreadable_tool_call_is_an_error_that_may_be_retried() -> None:
+    body = envelope([{"content": {}, "finishReason": "MALFORMED_FUNCTION_CALL", "index": 0}], COUNTS)
+    with pytest.raises(UpstreamError, match="tool call") as caught:
+        adapter.chat_response(body)
+    assert caught.value.retryable
+
+
+def test_answer_without_a_finish_reason_is_whole_only_when_not_streamed() -> None:
+    body = response(CONTENT, COUNTS)
+    assert adapter.chat_response(body).candidates[0].finish_reason == FinishReason.STOP
+    with pytest.raises(UpstreamError, match="before it was complete"):
+        events(stream(body))
+
+
+@pytest.mark.parametrize("data", [b"", stream({"usageMetadata": COUNTS, "modelVersion": "gemini-x"})])
+def test_stream_without_candidates_is_truncated(data: bytes) -> None:
+    with pytest.raises(UpstreamError, match="before it was complete"):
+        events(data)
+
+
+def test_body_without_candidates_is_no_answer() -> None:
+    with pytest.raises(UpstreamError, match="no answer"):
+        adapter.chat_response({"usageMetadata": COUNTS, "modelVersion": "gemini-x", "responseId": "r"})
+
+
+def test_chunks_after_the_finish_reason_still_count() -> None:
+    late = {"usageMetadata": COUNTS, "modelVersion": "gemini-x"}
+    grounding = envelope([{"index": 0, "groundingMetadata": {"webSearchQueries": ["x"]}}], {"promptTokenCount": 1})
+    seen = events(stream(response(CONTENT, {"promptTokenCount": 1}, "STOP"), grounding, late))
+    assert seen == [Started(), TextDelta("Well"), Finished(FinishReason.STOP, USAGE)]
+
+
+def test_parts_and_fields_of_other_kinds_are_passed_over() -> None:
+    parts = [{"executableCode": {"language": "PYTHON", "code": "1"}}, {"somethingNew": {}}, *CONTENT]
+    body = response(parts, COUNTS, "STOP", citationMetadata={})
+    assert adapter.chat_response(body).candidates[0].parts == (Text(text="Well"),)
+
+
+def test_candidates_keep_their_index_and_share_one_usage() -> None:
+    def candidate(index: int, text: str, **more: Any) -> Any:
+        return {"content": {"parts": [{"text": text}], "role": "model"}, "index": index, **more}
+
+    first, second = candidate(0, "A", finishReason="STOP"), candidate(1, "B", finishReason="MAX_TOKENS")
+    answer = adapter.chat_response(envelope([first, second], COUNTS))
+    assert [(each.index, each.finish_reason) for each in answer.candidates] == [(0, "stop"), (1, "length")]
+    assert answer.usage == USAGE
+    chunks = stream(envelope([candidate(1, "")], COUNTS), envelope([first], COUNTS), envelope([second], COUNTS))
+    assert folded(chunks) == answer
+    assert events(chunks)[-2:] == [Finished(FinishReason.STOP), Finished(FinishReason.LENGTH, USAGE, 1)]
+
+
+# --- tool call ids
+
+
+def call_ids(body: Any) -> list[str]:
+    parts = adapter.chat_response(body).candidates[0].parts
+    return [part.id for part in parts if isinstance(part, ToolCall)]
+
+
+def test_missing_call_ids_are_made_from_the_answers_id() -> None:
+    calls = [{"functionCall": {"name": "f"}}, {"functionCall": {"name": "f", "args": {}, "id": "own"}}]
+    body = response([*calls, calls[0]], COUNTS, "STOP")
+    assert call_ids(body) == [f"call_{RESPONSE_ID}_0_0", "own", f"call_{RESPONSE_ID}_0_2"]
+
+
+def test_missing_call_ids_differ_from_turn_to_turn_even_without_an_answers_id() -> None:
+    def turn(tokens: int) -> Any:
+        body = response([{"functionCall": {"name": "f", "args": {}}}], {"promptTokenCount": tokens}, "STOP")
+        return {**body, "responseId": ""}
+
+    assert call_ids(turn(10)) == call_ids(turn(10)) != call_ids(turn(20))
+    assert all(len(call_id) <= 40 for call_id in call_ids(turn(10)))  # what OpenAI takes
+
+
+# --- errors
+
+
+@pytest.mark.parametrize(
+    ("frame", "raises", "message"),
+    [
+        (OVERLOADED, UpstreamError, "The provider failed."),
+        ([OVERLOADED], UpstreamError, "The provider failed."),
+        (error(400, "INVALID_ARGUMENT", "Too long."), UpstreamRejected, "Too long."),
+        ({"error": {"message": "?"}}, UpstreamError, "The provider failed."),
+    ],
+)
+def test_error_is_raised_before_the_stream_has_begun(frame: Any, raises: type[GatewayError], message: str) -> None:
+    with pytest.raises(raises) as caught:
+        events(stream(frame))
+    assert caught.value.message == message
+
+
+def test_quota_error_in_a_stream_tells_when_to_retry() -> None:
+    with pytest.raises(UpstreamRateLimited) as caught:
+        events(stream(response(CONTENT, COUNTS), QUOTA))
+    assert caught.value.retry_after == 37
+
+
+# --- JSON schemas
+
+
+def test_composed_schemas_become_one() -> None:
+    schema = {
+        "allOf": [
+            {"$ref": "#/definitions/Named"},
+            {"properties": {"age": {"type": "integer", "exclusiveMinimum": 0}}, "required": ["age"]},
+        ],
+        "description": "a person",
+        "definitions": {
+            "Named": {"type": "object", "description": "x", "properties": {"name": True}, "required": ["name"]}
+        },
+    }
+    assert schema_sent(schema) == {
+        "type": "object",
+        "description": "a person",
+        "properties": {"name": {}, "age": {"type": "integer"}},
+        "required": ["name", "age"],
+    }
+
+
+def test_required_names_may_be_apart_from_their_properties_but_not_without() -> None:
+    schema = {"properties": {"a": {"type": "string"}}, "allOf": [{"required": ["a", "ghost"]}], "required": ["a"]}
+    assert schema_sent(schema) == {"properties": {"a": {"type": "string"}}, "required": ["a"]}
+
+
+def test_recursive_schema_is_cut_after_one_round() -> None:
+    node = {
+        "type": "object",
+        "description": "a node",
+        "properties": {"value": {"type": "string"}, "next": {"$ref": "#/$defs/Node"}},
+        "required": ["value", "next"],
+    }
+    cut = {"type": "object", "description": "a node"}
+    once = {**node, "properties": {"value": {"type": "string"}, "next": cut}}
+    assert schema_sent({"$ref": "#/$defs/Node", "$defs": {"Node": node}}) == once
+    whole = {"type": "object", "properties": {"me": {"$ref": "#"}}}
+    again = {"type": "object", "properties": {"me": {"type": "object"}}}
+    assert schema_sent(whole) == {"type": "object", "properties": {"me": again}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"const": "a"}, {"type": "string", "enum": ["a"]}),
+        ({"const": 2}, {"type": "integer", "enum": [2]}),
+        ({"const": 1.5}, {"type": "number", "enum": [1.5]}),
+        ({"const": True}, {"type": "boolean"}),
+        ({"const": None}, {"type": "null"}),
+        ({"const": [1]}, {"type": "array"}),
+        ({"const": {"a": 1}}, {"type": "object"}),
+        ({"type": "boolean", "const": True}, {"type": "boolean"}),
+        ({"type": ["string", "null"], "enum": ["a", None]}, {"type": ["string", "null"], "enum": ["a"]}),
+        ({"oneOf": [{"type": "null"}, {"const": 1}]}, {"anyOf": [{"type": "null"}, {"type": "integer", "enum": [1]}]}),
+        ({"type": "string", "format": "date", "pattern": "^2"}, {"type": "string", "format": "date"}),
+        ({"type": "string", "format": "uri", "examples": ["x"]}, {"type": "string"}),
+        (
+            {"type": "array", "items": {"type": "string", "maxLength": 3}, "minItems": 1, "uniqueItems": True},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        ),
+        (
+            {"type": "array", "items": [{"type": "string"}, {"type": "number"}]},
+            {"type": "array", "prefixItems": [{"type": "string"}, {"type": "number"}]},
+        ),
+        (
+            {"type": "object", "additionalProperties": {"type": "integer", "multipleOf": 2}},
+            {"type": "object", "additionalProperties": {"type": "integer"}},
+        ),
+        ({"type": "integer", "minimum": 1, "maximum": 9, "default": 3, "title": "N"}, None),
+        ({"type": "object", "properties": {}}, None),
+        ({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"type": "string"}}}, {"type": "string"}),
+    ],
+)
+def test_schema_keeps_what_gemini_understands(schema: dict[str, Any], expected: Any) -> None:
+    assert schema_sent(schema) == (expected or {key: value for key, value in schema.items() if key != "title"})
+
+
+def nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(depth):
+        schema = {"items": schema}
+    return schema
+
+
+DOUBLING = {f"L{level}": {"allOf": [{"$ref": f"#/$defs/L{level + 1}"}] * 2} for level in range(40)}
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"$ref": "#/$defs/Nobody"}, "'#/\\$defs/Nobody', which it does not hold"),
+        ({"$ref": "https://example.com/schema"}, "does not hold"),
+        ({"$ref": "#anchor"}, "does not hold"),
+        ({"$ref": "#/$defs/L0", "$defs": {**DOUBLING, "L40": {}}}, "too large"),
+        (nested(2000), "nested too deeply"),
+        ({"properties": ["a"]}, "not valid"),
+        ({"properties": {"a": "string"}}, "not valid"),
+        ({"required": 1}, "not valid"),
+    ],
+)
+def test_schema_that_cannot_be_used_is_refused(schema: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        adapter.chat(request(tools=(Tool(name="f", parameters=schema),)), GEMINI_3)
+
+
+def test_schema_given_is_not_changed() -> None:
+    schema = {"type": "object", "properties": {"a": {"const": 1}}, "required": ["a", "b"]}
+    before = json.dumps(schema)
+    schema_sent(schema)
+    assert json.dumps(schema) == before
