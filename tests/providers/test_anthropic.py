@@ -1,0 +1,715 @@
+"""What is peculiar to Anthropic's Messages API and not asked of every provider."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from shared.errors import GatewayError, InvalidRequest, UnsupportedFeature, UpstreamError, UpstreamRateLimited
+from shared.framing import sse_frames
+from shared.providers.anthropic import adapter
+from shared.providers.base import ChatAdapter
+from shared.schemas.chat import ChatRequest, ChatResponse, JsonObjectFormat, JsonSchemaFormat, NamedTool, Tool
+from shared.schemas.content import (
+    Audio,
+    File,
+    Image,
+    Inline,
+    Message,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+)
+from shared.schemas.events import ChatEvent, Started, collect
+from shared.schemas.model import Model
+from shared.schemas.usage import FinishReason
+from tests.providers.wires.anthropic import (
+    PDF,
+    PNG,
+    SIGNATURE,
+    TEXT,
+    TOOLS,
+    assistant,
+    block,
+    body,
+    counts,
+    ended,
+    error,
+    result,
+    sse,
+    started,
+    text,
+    text_block,
+    tool_block,
+    user,
+    validate_request,
+)
+
+HAIKU_4_5 = ("temperature_or_top_p", "budget_thinking")
+SONNET_5 = ("no_sampling", "adaptive_thinking", "no_prefill")
+SONNET_5_5 = (*SONNET_5, "thinking_between_tools", "no_forced_tool_choice")
+OPUS_5_5 = (*SONNET_5, "always_thinks", "no_forced_tool_choice")
+
+ROOM = 64_000
+CALL = ToolCall(id="toolu_1", name="get_weather", arguments="{}")
+THOUGHT = Reasoning(text="Hm.", signature=SIGNATURE, issuer="anthropic")
+WEATHER = Tool(name="get_weather", parameters={"type": "object", "properties": {}})
+
+
+def model(*rules: str, max_output_tokens: int | None = ROOM) -> Model:
+    return Model(
+        id="claude",
+        provider="anthropic",
+        upstream="claude-upstream",
+        owned_by="anthropic",
+        max_output_tokens=max_output_tokens,
+        rules=frozenset(rules),
+    )
+
+
+def sent(*messages: Message, rules: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+    """The body of a request that the SDK's types accept."""
+    request = ChatRequest(model="claude", messages=messages or (user("Hello"),), **more)
+    value: dict[str, Any] = adapter.chat(request, model(*rules)).json
+    validate_request(value)
+    return value
+
+
+def turns(*messages: Message, rules: tuple[str, ...] = (), **more: Any) -> list[dict[str, Any]]:
+    value: list[dict[str, Any]] = sent(*messages, rules=rules, **more)["messages"]
+    return value
+
+
+def schema_sent(schema: dict[str, Any]) -> dict[str, Any]:
+    response_format = JsonSchemaFormat(name="x", json_schema=schema)
+    value: dict[str, Any] = sent(response_format=response_format)["output_config"]["format"]["schema"]
+    return value
+
+
+def tool_schema_sent(schema: dict[str, Any] | None, *, strict: bool | None = None) -> dict[str, Any]:
+    value: dict[str, Any] = sent(tools=(Tool(name="t", parameters=schema, strict=strict),))["tools"][0]["input_schema"]
+    return value
+
+
+def translated(stream: bytes, size: int) -> AsyncIterator[ChatEvent]:
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(stream), size):
+            yield stream[start : start + size]
+
+    return adapter.chat_events(sse_frames(chunks()))
+
+
+def events(stream: bytes) -> list[ChatEvent]:
+    async def run() -> list[ChatEvent]:
+        return [event async for event in translated(stream, len(stream))]
+
+    return asyncio.run(run())
+
+
+def streamed(stream: bytes, size: int = 10**9) -> ChatResponse:
+    return asyncio.run(collect(translated(stream, size)))
+
+
+def answered(content: list[dict[str, Any]], stop_reason: str, **more: Any) -> ChatResponse:
+    return adapter.chat_response(json.loads(body(content, stop_reason, counts(1, 1), **more)))
+
+
+def failure(status: int, content: bytes) -> GatewayError:
+    return adapter.error(status, {}, content)
+
+
+def test_the_adapter_has_the_shape_that_the_gateway_calls() -> None:
+    assert isinstance(adapter, ChatAdapter)
+    assert adapter.name == "anthropic"
+
+
+def test_the_version_in_which_older_models_still_obey_temperature_is_sent() -> None:
+    call = adapter.chat(ChatRequest(model="claude", messages=(user("Hello"),)), model())
+    assert call.headers == {"anthropic-version": "2023-06-01"}
+
+
+# --- limits and sampling ----------------------------------------------------------------------------------------------
+
+
+def test_max_tokens_is_the_callers_else_the_models_else_a_default() -> None:
+    request = ChatRequest(model="claude", messages=(user("Hello"),))
+    limited = request.model_copy(update={"max_tokens": 7})
+    assert adapter.chat(limited, model()).json["max_tokens"] == 7
+    assert adapter.chat(request, model()).json["max_tokens"] == ROOM
+    assert adapter.chat(request, model(max_output_tokens=None)).json["max_tokens"] == 8192
+
+
+def test_temperature_and_top_p_are_dropped_where_the_model_refuses_them() -> None:
+    assert sent(rules=("no_sampling",), temperature=1.5, top_p=0.5).keys() == {"model", "max_tokens", "messages"}
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_p", "kept"),
+    [
+        (0.0, 0.95, {"temperature": 0.0}),
+        (1, 0.5, {"top_p": 0.5}),
+        (0.3, None, {"temperature": 0.3}),
+        (None, 0.5, {"top_p": 0.5}),
+    ],
+)
+def test_only_one_of_temperature_and_top_p_goes_to_a_model_that_refuses_both(
+    temperature: float | None, top_p: float | None, kept: dict[str, float]
+) -> None:
+    value = sent(rules=HAIKU_4_5, temperature=temperature, top_p=top_p)
+    assert {name: value[name] for name in ("temperature", "top_p") if name in value} == kept
+
+
+def test_both_temperature_and_top_p_go_to_a_model_that_takes_both() -> None:
+    value = sent(temperature=0.2, top_p=0.9)
+    assert (value["temperature"], value["top_p"]) == (0.2, 0.9)
+
+
+def test_a_temperature_above_one_is_refused_and_not_clamped() -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        sent(rules=HAIKU_4_5, temperature=1.2)
+    assert raised.value.param == "temperature"
+
+
+def test_temperature_is_dropped_while_the_model_thinks() -> None:
+    assert "temperature" not in sent(rules=HAIKU_4_5, temperature=0.2, reasoning_effort="low")
+    assert "temperature" not in sent(rules=("adaptive_thinking",), temperature=0.2, reasoning_effort="low")
+    assert sent(rules=("adaptive_thinking",), temperature=0.2, reasoning_effort="none")["temperature"] == 0.2
+
+
+def test_blank_stop_sequences_are_left_out() -> None:
+    assert sent(stop=("\n", " ", "END"))["stop_sequences"] == ["END"]
+    assert "stop_sequences" not in sent(stop=("\n\n",))
+
+
+# --- reasoning --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rules", "effort", "thinking", "vendor_effort"),
+    [
+        (SONNET_5, None, None, None),
+        (SONNET_5, "none", {"type": "disabled"}, None),
+        (SONNET_5, "minimal", {"type": "adaptive", "display": "summarized"}, "low"),
+        (SONNET_5, "medium", {"type": "adaptive", "display": "summarized"}, "medium"),
+        (SONNET_5, "xhigh", {"type": "adaptive", "display": "summarized"}, "xhigh"),
+        (SONNET_5, "max", {"type": "adaptive", "display": "summarized"}, "max"),
+        ((*SONNET_5, "reasoning_opt_in"), None, {"type": "disabled"}, None),
+        (SONNET_5_5, "none", {"type": "between_tools"}, None),
+        (OPUS_5_5, "none", None, "low"),
+        (HAIKU_4_5, "none", None, None),
+        (HAIKU_4_5, "minimal", {"type": "enabled", "budget_tokens": 1024}, None),
+        (HAIKU_4_5, "high", {"type": "enabled", "budget_tokens": 16384}, None),
+        ((), "high", None, None),
+    ],
+)
+def test_effort_becomes_what_the_model_takes(
+    rules: tuple[str, ...], effort: Any, thinking: dict[str, Any] | None, vendor_effort: str | None
+) -> None:
+    value = sent(rules=rules, reasoning_effort=effort)
+    assert value.get("thinking") == thinking
+    assert value.get("output_config", {}).get("effort") == vendor_effort
+
+
+def test_a_thinking_budget_leaves_room_for_the_answer() -> None:
+    value = sent(rules=HAIKU_4_5, reasoning_effort="high", max_tokens=4000)
+    assert value["thinking"]["budget_tokens"] == 3000
+    assert "thinking" not in sent(rules=HAIKU_4_5, reasoning_effort="high", max_tokens=1024)
+
+
+@pytest.mark.parametrize("choice", ["required", NamedTool(name="get_weather")])
+def test_thinking_by_budget_is_left_off_when_a_tool_is_forced(choice: Any) -> None:
+    asked = {"tools": (WEATHER,), "tool_choice": choice, "reasoning_effort": "low"}
+    assert "thinking" not in sent(rules=HAIKU_4_5, **asked)
+    assert "thinking" in sent(rules=SONNET_5, **asked)
+
+
+def test_thinking_by_budget_is_left_off_in_a_turn_that_began_without_it() -> None:
+    bare = (user("Hi"), assistant(CALL), result("toolu_1", "get_weather", Text(text="Sunny")))
+    assert "thinking" not in sent(*bare, rules=HAIKU_4_5, tools=(WEATHER,), reasoning_effort="low")
+    assert "thinking" in sent(*bare, rules=SONNET_5, tools=(WEATHER,), reasoning_effort="low")
+    assert "thinking" not in sent(user("Hi"), assistant("Well"), rules=HAIKU_4_5, reasoning_effort="low")
+
+
+def test_thinking_by_budget_goes_on_in_a_turn_that_began_with_it() -> None:
+    second = ToolCall(id="toolu_2", name="get_weather", arguments="{}")
+    loop = (
+        user("Hi"),
+        assistant(THOUGHT, CALL),
+        result("toolu_1", "get_weather", Text(text="Sunny")),
+        assistant(second),
+        result("toolu_2", "get_weather", Text(text="Rainy")),
+    )
+    assert "thinking" in sent(*loop, rules=HAIKU_4_5, tools=(WEATHER,), reasoning_effort="low")
+    later = (*loop, assistant("It rains."), user("Thanks"))
+    assert "thinking" in sent(*later, rules=HAIKU_4_5, tools=(WEATHER,), reasoning_effort="low")
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        Reasoning(text="Hm.", signature="abc", issuer="gemini"),
+        Reasoning(text="Hm."),
+        Reasoning(text="Hm.", issuer="anthropic"),
+    ],
+)
+def test_reasoning_that_this_vendor_has_not_signed_is_dropped(foreign: Reasoning) -> None:
+    assert turns(user("Hi"), assistant(foreign, "Well"), user("So?"))[1]["content"] == [text("Well")]
+
+
+def test_thinking_with_omitted_text_goes_back_unchanged() -> None:
+    part = Reasoning(signature=SIGNATURE, issuer="anthropic")
+    thinking = {"type": "thinking", "thinking": "", "signature": SIGNATURE}
+    assert turns(user("Hi"), assistant(part, "Well"), user("So?"))[1]["content"] == [thinking, text("Well")]
+
+
+def test_thinking_bound_to_its_conversation_is_dropped_by_the_vendor_instead_of_refused() -> None:
+    conversation = (user("Hi"), assistant(THOUGHT, "Well"), user("So?"))
+    bound = model(*SONNET_5, "bound_thinking")
+    call = adapter.chat(ChatRequest(model="claude", messages=conversation), bound)
+    assert call.headers["anthropic-beta"] == "thinking-binding-controls-2026-08-01"
+    assert call.json["thinking"] == {
+        "type": "adaptive",
+        "block_binding": {"prefix_mismatch_behavior": "drop_block"},
+    }
+    fresh = adapter.chat(ChatRequest(model="claude", messages=(user("Hi"),)), bound)
+    assert "anthropic-beta" not in fresh.headers
+    assert "thinking" not in fresh.json
+
+
+# --- turns ------------------------------------------------------------------------------------------------------------
+
+
+def test_blank_text_and_empty_turns_are_left_out() -> None:
+    conversation = (user("Hi", " \n"), assistant(""), user(""), user("Still there?"))
+    assert turns(*conversation) == [{"role": "user", "content": [text("Hi"), text("Still there?")]}]
+
+
+def test_a_system_text_alone_is_asked_as_the_users() -> None:
+    request = ChatRequest(model="claude", system="Tell a joke.", messages=())
+    value = adapter.chat(request, model()).json
+    assert value["messages"] == [{"role": "user", "content": [text("Tell a joke.")]}]
+    assert "system" not in value
+
+
+def test_later_system_text_stays_in_place_where_the_model_takes_it_there() -> None:
+    later = Message(role="system", parts=(Text(text="In French."),))
+    value = sent(user("One"), assistant("1"), later, user("Two"), system="Count.", rules=("system_messages",))
+    assert value["system"] == "Count."
+    assert [turn["role"] for turn in value["messages"]] == ["user", "assistant", "user", "system"]
+    assert value["messages"][-1]["content"] == [text("In French.")]
+
+
+def test_later_system_text_does_not_come_between_a_call_and_its_result() -> None:
+    later = Message(role="system", parts=(Text(text="In French."),))
+    conversation = (user("Hi"), assistant(CALL), later, result("toolu_1", "get_weather"), assistant("Beau"))
+    roles = [turn["role"] for turn in turns(*conversation, tools=(WEATHER,), rules=("system_messages",))]
+    assert roles == ["user", "assistant", "user", "system", "assistant"]
+
+
+def test_later_system_text_waits_for_an_assistant_who_says_something() -> None:
+    later = Message(role="system", parts=(Text(text="In French."),))
+    conversation = (user("One"), later, assistant(""), user("Two"))
+    assert [turn["role"] for turn in turns(*conversation, rules=("system_messages",))] == ["user", "system"]
+
+
+def test_later_system_text_that_fits_nowhere_goes_to_the_head() -> None:
+    later = Message(role="system", parts=(Text(text="In French."),))
+    value = sent(user("One"), assistant("1"), later, rules=("system_messages",))
+    assert value["system"] == "In French."
+
+
+def test_white_space_at_the_end_of_a_prefill_is_cut() -> None:
+    assert turns(user("Hi"), assistant("Once upon a \n"))[-1]["content"] == [text("Once upon a")]
+
+
+def test_a_model_without_prefill_is_told_to_go_on() -> None:
+    conversation = turns(user("Hi"), assistant("Once upon a "), rules=SONNET_5)
+    assert [turn["role"] for turn in conversation] == ["user", "assistant", "user"]
+    assert conversation[1]["content"] == [text("Once upon a ")]
+
+
+def test_a_refusal_in_the_history_is_text() -> None:
+    assert turns(user("Hi"), assistant(Refusal(text="No.")), user("Please"))[1]["content"] == [text("No.")]
+
+
+def test_an_image_in_an_assistants_turn_is_shown_in_the_users_next_one() -> None:
+    drawn = Image(source=Inline(media_type="image/jpg", data=PNG))
+    conversation = turns(user("Draw"), assistant("Here:", drawn), user("What is it?"))
+    assert conversation[1]["content"] == [text("Here:")]
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": PNG}}
+    assert conversation[2]["content"] == [image, text("What is it?")]
+
+
+def test_a_text_file_is_sent_as_text() -> None:
+    file = File(source=Inline(media_type="text/csv", data="YSxiCg=="), name="t.csv")
+    source = {"type": "text", "media_type": "text/plain", "data": "a,b\n"}
+    assert turns(user(file))[0]["content"] == [{"type": "document", "source": source, "title": "t.csv"}]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Audio(data="AAAA", format="wav"),
+        Image(source=Inline(media_type="image/tiff", data=PNG)),
+        File(source=Inline(media_type="application/zip", data=PDF)),
+    ],
+)
+def test_media_that_the_vendor_does_not_take_are_refused(part: Part) -> None:
+    with pytest.raises(UnsupportedFeature):
+        sent(user(part))
+
+
+@pytest.mark.parametrize("more", [{"logprobs": True}, {"image_output": True}])
+def test_features_that_the_vendor_lacks_are_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(UnsupportedFeature):
+        sent(**more)
+
+
+# --- tools ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("choice", ["required", NamedTool(name="get_weather")])
+def test_forcing_a_tool_is_refused_where_the_model_refuses_it(choice: Any) -> None:
+    with pytest.raises(UnsupportedFeature, match="tool_choice"):
+        sent(rules=OPUS_5_5, tools=(WEATHER,), tool_choice=choice)
+    assert sent(rules=OPUS_5_5, tools=(WEATHER,), tool_choice="auto")["tool_choice"] == {"type": "auto"}
+
+
+def test_text_that_is_no_unicode_does_not_break_identifiers() -> None:
+    call = ToolCall(id="\ud800", name="t", arguments="{}")
+    assert sent(user("Hi"), assistant(call), result("\ud800", "t"), user="\ud800")["metadata"]["user_id"]
+
+
+def test_ids_of_other_vendors_become_valid_and_stay_different() -> None:
+    calls = [ToolCall(id=call_id, name="t", arguments="{}") for call_id in ("a.b", "a:b", "a-b", "")]
+    results = [result(call.id, "t", Text(text="x")) for call in calls]
+    conversation = turns(user("Hi"), assistant(*calls), *results, tools=(WEATHER,))
+    ids = [block["id"] for block in conversation[1]["content"]]
+    assert ids == [block["tool_use_id"] for block in conversation[2]["content"]]
+    assert len(set(ids)) == 4
+    assert ids[2] == "a-b"
+    assert all(call_id.replace("-", "").replace("_", "").isalnum() for call_id in ids)
+
+
+@pytest.mark.parametrize("arguments", ['{"location": "Par', "[1]"])
+def test_arguments_that_are_no_object_are_shown_to_the_model_as_they_are(arguments: str) -> None:
+    call = ToolCall(id="toolu_1", name="get_weather", arguments=arguments)
+    conversation = turns(user("Hi"), assistant(call), result("toolu_1", "get_weather"), tools=(WEATHER,))
+    assert conversation[1]["content"][0]["input"] == {"INVALID_JSON": arguments}
+    assert conversation[2]["content"] == [{"type": "tool_result", "tool_use_id": "toolu_1"}]
+
+
+def test_tools_of_the_history_are_declared_when_the_request_has_none() -> None:
+    value = sent(user("Hi"), assistant(CALL), result("toolu_1", "get_weather", Text(text="Sunny")))
+    assert value["tools"] == [{"name": "get_weather", "input_schema": {"type": "object"}}]
+    assert value["tool_choice"] == {"type": "none"}
+
+
+def test_alternatives_at_the_root_of_a_tools_schema_become_one_object() -> None:
+    schema = {
+        "$defs": {"City": {"type": "object", "properties": {"city": {}, "days": {}}, "required": ["city", "days"]}},
+        "oneOf": [{"$ref": "#/$defs/City"}, {"properties": {"zip": {}, "days": {}}, "required": ["zip", "days"]}],
+    }
+    assert tool_schema_sent(schema) == {
+        "type": "object",
+        "properties": {"zip": {}, "days": {}, "city": {}},
+        "required": ["days"],
+        "$defs": schema["$defs"],
+    }
+
+
+def test_a_schema_that_is_a_reference_is_resolved_at_its_root() -> None:
+    schema = {"$ref": "#/$defs/A~1B", "$defs": {"A/B": {"type": "object", "properties": {"x": {"type": "string"}}}}}
+    assert tool_schema_sent(schema) == {
+        "type": "object",
+        "properties": {"x": {"type": "string"}},
+        "$defs": schema["$defs"],
+    }
+
+
+def test_a_tool_that_is_not_strict_keeps_its_schema() -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}}
+    assert tool_schema_sent(schema) == schema
+    assert tool_schema_sent(schema, strict=True) == {
+        "type": "object",
+        "properties": {"n": {"type": "integer", "description": "minimum: 1"}},
+        "additionalProperties": False,
+    }
+
+
+# --- JSON output ------------------------------------------------------------------------------------------------------
+
+
+def test_json_object_mode_is_an_instruction() -> None:
+    assert "JSON object" in sent(response_format=JsonObjectFormat())["system"]
+
+
+def test_keywords_that_are_not_compiled_are_told_in_the_description() -> None:
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Order",
+        "type": "object",
+        "properties": {
+            "count": {"type": "integer", "minimum": 1, "maximum": 9, "description": "How many"},
+            "code": {"type": ["string", "null"], "pattern": "^[a-z]+$", "minLength": 2},
+            "at": {"type": "string", "format": "date-time"},
+            "link": {"type": "string", "format": "iri"},
+            "tags": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 3},
+            "pair": {"type": "array", "items": {"type": "string"}, "minItems": 2},
+            "kind": {"type": "string", "enum": ["a", "b"], "default": "a"},
+            "odd": {"enum": [{"a": 1}]},
+        },
+        "required": ["count"],
+        "additionalProperties": True,
+    }
+    assert schema_sent(schema) == {
+        "title": "Order",
+        "type": "object",
+        "properties": {
+            "count": {"type": "integer", "description": "How many (minimum: 1, maximum: 9)"},
+            "code": {"type": ["string", "null"], "description": 'pattern: "^[a-z]+$", minLength: 2'},
+            "at": {"type": "string", "format": "date-time"},
+            "link": {"type": "string", "description": 'format: "iri"'},
+            "tags": {"type": "array", "items": {"type": "string"}, "minItems": 1, "description": "maxItems: 3"},
+            "pair": {"type": "array", "items": {"type": "string"}, "description": "minItems: 2"},
+            "kind": {"type": "string", "enum": ["a", "b"], "default": "a"},
+            "odd": {"description": 'enum: [{"a": 1}]'},
+        },
+        "required": ["count"],
+        "additionalProperties": False,
+    }
+
+
+def test_references_stay_and_nothing_stands_beside_them() -> None:
+    schema = {
+        "$defs": {"Pet": {"type": "object", "properties": {"name": {"type": "string", "minLength": 1}}}},
+        "$ref": "#/$defs/Pet",
+        "description": "The pet",
+    }
+    pet = {
+        "type": "object",
+        "properties": {"name": {"type": "string", "description": "minLength: 1"}},
+        "additionalProperties": False,
+    }
+    assert schema_sent(schema) == {"$ref": "#/$defs/Pet", "$defs": {"Pet": pet}}
+
+
+def test_one_of_becomes_any_of() -> None:
+    schema = {"oneOf": [{"type": "string"}, {"type": "object", "properties": {}}]}
+    closed = {"type": "object", "properties": {}, "additionalProperties": False}
+    assert schema_sent(schema) == {"anyOf": [{"type": "string"}, closed]}
+
+
+def test_all_of_is_merged_with_its_references_inlined() -> None:
+    base = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
+    schema = {
+        "definitions": {"Base": base},
+        "allOf": [{"$ref": "#/definitions/Base"}, {"properties": {"n": {"type": "number"}}, "required": ["n", "id"]}],
+    }
+    assert schema_sent(schema) == {
+        "definitions": {"Base": {**base, "additionalProperties": False}},
+        "type": "object",
+        "properties": {"id": {"type": "string"}, "n": {"type": "number"}},
+        "required": ["id", "n"],
+        "additionalProperties": False,
+    }
+
+
+def test_a_callers_schema_is_not_changed() -> None:
+    schema = {"type": "object", "properties": {"n": {"minimum": 1}}, "allOf": [{"required": ["n"]}]}
+    before = json.dumps(schema)
+    schema_sent(schema)
+    tool_schema_sent(schema, strict=True)
+    assert json.dumps(schema) == before
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": 1, "anyOf": {}, "allOf": 2, "enum": 3, "required": "x", "format": []},
+        {"type": "object", "properties": {"x": True}, "items": False, "anyOf": [None], "allOf": [1]},
+        {"$ref": "#/nowhere/at/all"},
+        {"$ref": 5},
+    ],
+)
+def test_malformed_schemas_are_left_to_the_vendor_to_refuse(schema: dict[str, Any]) -> None:
+    schema_sent(schema)
+    tool_schema_sent(schema)
+    tool_schema_sent(schema, strict=True)
+
+
+def test_a_schema_that_has_no_end_is_the_callers_fault() -> None:
+    endless = {"$defs": {"A": {"allOf": [{"$ref": "#/$defs/A"}]}}, "allOf": [{"$ref": "#/$defs/A"}]}
+    with pytest.raises(InvalidRequest):
+        tool_schema_sent(endless)
+    with pytest.raises(InvalidRequest):
+        schema_sent(endless)
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stop_reason", "reason"),
+    [
+        ("end_turn", FinishReason.STOP),
+        ("stop_sequence", FinishReason.STOP),
+        ("pause_turn", FinishReason.STOP),
+        ("max_tokens", FinishReason.LENGTH),
+        ("model_context_window_exceeded", FinishReason.LENGTH),
+        ("refusal", FinishReason.CONTENT_FILTER),
+        ("something_new", FinishReason.STOP),
+    ],
+)
+def test_stop_reasons(stop_reason: str, reason: FinishReason) -> None:
+    response = answered([text("Hi")], stop_reason)
+    assert response.candidates[0].finish_reason is reason
+    stream = sse(started(counts(1, 1)), *text_block(0, "Hi"), *ended(stop_reason, {"output_tokens": 1}))
+    assert streamed(stream) == response
+
+
+def test_an_answer_with_calls_finishes_with_them_unless_it_was_cut_off() -> None:
+    call = {"type": "tool_use", "id": "toolu_1", "name": "t", "input": {"a": 1}}
+    assert answered([call], "end_turn").candidates[0].finish_reason is FinishReason.TOOL_CALLS
+    assert answered([call], "max_tokens").candidates[0].finish_reason is FinishReason.LENGTH
+
+
+def test_a_refusal_without_an_explanation_is_an_empty_filtered_answer() -> None:
+    details = {"type": "refusal", "category": None, "explanation": None}
+    response = answered([], "refusal", stop_details=details)
+    assert response.candidates[0].parts == ()
+    stream = sse(started(counts(1, 1)), *ended("refusal", {"output_tokens": 1}, stop_details=details))
+    assert streamed(stream) == response
+
+
+def test_a_refusal_in_midstream_keeps_what_was_said_before() -> None:
+    details = {"type": "refusal", "category": "bio", "explanation": "Declined."}
+    stream = sse(
+        started(counts(1, 1)), *text_block(0, "First, "), *ended("refusal", {"output_tokens": 3}, stop_details=details)
+    )
+    candidate = streamed(stream).candidates[0]
+    assert candidate.parts == (Text(text="First, "), Refusal(text="Declined."))
+    assert candidate.finish_reason is FinishReason.CONTENT_FILTER
+
+
+def test_blocks_of_the_vendors_own_tools_and_unknown_events_are_passed_over() -> None:
+    content: list[dict[str, Any]] = [
+        {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "x"}},
+        {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []},
+        text("Found."),
+    ]
+    stream = sse(
+        started(counts(1, 1)),
+        {"type": "brand_new", "data": 1},
+        *block(
+            0,
+            {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}},
+            {"type": "input_json_delta", "partial_json": '{"query": "x"}'},
+        ),
+        *block(1, content[1]),
+        *block(
+            2,
+            text(""),
+            {"type": "text_delta", "text": "Found."},
+            {"type": "citations_delta", "citation": {}},
+            {"type": "shiny_delta"},
+        ),
+        *ended("end_turn", {"output_tokens": 1}),
+    )
+    assert streamed(stream) == answered(content, "end_turn")
+    assert streamed(stream).candidates[0].parts == (Text(text="Found."),)
+
+
+def test_neighbouring_text_blocks_are_one_text_streamed_or_not() -> None:
+    stream = sse(
+        started(counts(1, 1)),
+        *text_block(0, "One, "),
+        *text_block(1, "two"),
+        *ended("end_turn", {"output_tokens": 1}),
+    )
+    assert streamed(stream) == answered([text("One, "), text("two")], "end_turn")
+
+
+def test_a_stream_without_usage_at_its_start_is_read() -> None:
+    begun = started({})
+    del begun["message"]["usage"]
+    stream = sse(begun, *text_block(0, "Hi"), *ended("end_turn", {"input_tokens": 4, "output_tokens": 2}))
+    assert streamed(stream).usage.total_tokens == 6
+
+
+def test_calls_stream_by_position_with_their_fragments() -> None:
+    parts = streamed(TOOLS.stream, size=1).candidates[0].parts
+    assert [part.id for part in parts if isinstance(part, ToolCall)] == ["toolu_01T1", "toolu_01T2"]
+    assert [event.position for event in events(TOOLS.stream) if hasattr(event, "position")] == [0] * 6 + [1] * 2
+
+
+@pytest.mark.parametrize("missing", [b"event: message_stop", b"event: message_delta", b"event: content_block_stop"])
+def test_a_stream_that_ends_early_is_an_error(missing: bytes) -> None:
+    with pytest.raises(UpstreamError, match="before it was complete"):
+        streamed(TEXT.stream[: TEXT.stream.index(missing)])
+
+
+def test_a_stream_says_that_it_has_started_before_anything_else() -> None:
+    assert isinstance(events(TEXT.stream)[0], Started)
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "raises", "status"),
+    [
+        ("overloaded_error", UpstreamError, 502),
+        ("api_error", UpstreamError, 502),
+        ("rate_limit_error", UpstreamRateLimited, 429),
+        ("invalid_request_error", InvalidRequest, 400),
+        ("authentication_error", UpstreamError, 502),
+        ("timeout_error", GatewayError, 504),
+        ("brand_new_error", UpstreamError, 502),
+    ],
+)
+def test_an_error_in_a_stream_is_the_one_that_its_status_would_be(
+    kind: str, raises: type[GatewayError], status: int
+) -> None:
+    broken = {"type": "error", "error": {"type": kind, "message": "Something"}}
+    with pytest.raises(raises) as raised:
+        events(sse(started(counts(1, 1)), *text_block(0, "Hi"), broken))
+    assert raised.value.status == status
+
+
+def test_an_error_in_a_stream_without_content_is_a_failure_of_the_provider() -> None:
+    with pytest.raises(UpstreamError):
+        events(sse({"type": "error"}))
+
+
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [
+        (400, error("invalid_request_error", "You have reached your specified API usage limits. Back on 2026-12-01.")),
+        (400, error("invalid_request_error", "This organization has been disabled.")),
+        (400, error("invalid_request_error", "On hold", details={"error_code": "organization_on_hold"})),
+        (429, error("rate_limit_error", "Spend cap", details={"error_code": "enforced_spend_limit_reached"})),
+    ],
+)
+def test_what_is_wrong_with_the_operators_account_is_not_the_callers_fault(status: int, content: bytes) -> None:
+    failed = failure(status, content)
+    assert isinstance(failed, UpstreamError)
+    assert failed.message == "The provider refused the gateway's account."
+
+
+def test_an_overloaded_vendor_may_be_asked_again() -> None:
+    assert failure(529, error("overloaded_error", "Overloaded")).retryable
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"error": "no"}', b'{"error": {"message": 5, "details": []}}'])
+def test_an_error_body_of_another_form_says_nothing(content: bytes) -> None:
+    assert failure(400, content).message == "The provider refused the request."
+
+
+def test_a_streamed_call_of_a_tool_without_arguments_has_an_empty_object() -> None:
+    stream = sse(started(counts(1, 1)), *tool_block(0, "toolu_1", "get_time"), *ended("tool_use", {"output_tokens": 5}))
+    assert streamed(stream).candidates[0].parts == (ToolCall(id="toolu_1", name="get_time", arguments="{}"),)
