@@ -56,7 +56,7 @@ def main() -> None:
 
 async def _serve(gateway: Gateway, listening: socket.socket, aws_url: str) -> None:
     if "AWS_ENDPOINT_URL" not in os.environ:
-        await seed(gateway.keys)
+        seed(gateway.keys)
     url = "http://{}:{}".format(*listening.getsockname())
     providers = ", ".join(sorted(gateway.catalog.configured)) or "none: set a provider's key"
     print(

@@ -39,8 +39,8 @@ def embedded_aws() -> Iterator[str]:
         server.stop()
 
 
-async def seed(keys: KeyStore) -> None:
+def seed(keys: KeyStore) -> None:
     """Makes the tables and the local key, in an AWS that lacks them."""
     keys.create_table()
     key = Key(key_id="local", tenant="local", permissions=frozenset(Permission))
-    await keys.put(LOCAL_TOKEN, key)
+    keys.put(LOCAL_TOKEN, key)

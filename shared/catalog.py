@@ -99,7 +99,7 @@ class Catalog:
         wildcard = f"{vendor}/*"
         if public_id in self._rows and not public_id.endswith("/*"):
             model = self._model(public_id)
-        elif slash and upstream and wildcard in self._rows:
+        elif slash and upstream not in ("", "*") and wildcard in self._rows:
             model = self._model(wildcard).model_copy(update={"id": model_id, "upstream": upstream})
         else:
             raise ModelNotFound(f"The model '{model_id[:200]}' does not exist.")

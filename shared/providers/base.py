@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from shared.errors import (
     GatewayError,
     ModelNotFound,
+    PayloadTooLarge,
     UpstreamError,
     UpstreamRateLimited,
     UpstreamRejected,
@@ -123,8 +124,10 @@ def error_for_status(status: int, headers: Mapping[str, str], message: str | Non
             )
         case 408 | 504:
             return UpstreamTimeout("The provider timed out.")
-        case 400 | 413 | 422:
+        case 400 | 422:
             return UpstreamRejected(clean(message) or "The provider refused the request.")
+        case 413:
+            return PayloadTooLarge("The request is larger than the provider allows. Send images by URL, or fewer.")
         case 401 | 403:
             return UpstreamError("The provider refused the gateway's credentials.")
         case 404:

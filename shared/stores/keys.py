@@ -64,14 +64,14 @@ class KeyStore:
         item = answer.get("Item")
         return None if item is None else Key.model_validate_json(item["key"]["S"])
 
-    async def put(self, token: str, key: Key) -> None:
+    def put(self, token: str, key: Key) -> None:
         """Stores a key, or changes it."""
         item: dict[str, Any] = {
             "token_hash": {"S": hash_token(token)},
             "key_id": {"S": key.key_id},
             "key": {"S": key.model_dump_json()},
         }
-        await asyncio.to_thread(self._dynamodb.put_item, TableName=self._table, Item=item)
+        self._dynamodb.put_item(TableName=self._table, Item=item)
 
     def create_table(self) -> None:
         """Makes the table in an empty embedded AWS; in a stack the template does."""

@@ -1,0 +1,79 @@
+"""The gateway's front door for tests: every function behind one client, a mock in place of the vendors."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from functions.__main__ import AllFunctions
+from shared.framing import SseDecoder
+from shared.gateway import Gateway
+from shared.schemas.caller import Key, Permission
+from shared.settings import Settings
+from shared.stores.keys import KeyStore
+from shared.web.process import process_gateway
+
+TOKEN = "sk-test"
+_ALL = frozenset(Permission)
+KEYS = {
+    TOKEN: Key(key_id="test", tenant="t", permissions=_ALL),
+    "sgk_a:b:c": Key(key_id="colons", tenant="t", permissions=_ALL),
+    "sk-powerless": Key(key_id="powerless", tenant="t", permissions=frozenset()),
+    "sk-expired": Key(
+        key_id="expired", tenant="t", permissions=_ALL, expires_at=datetime(2020, 1, 1, tzinfo=UTC)
+    ),
+    "sk-revoked": Key(key_id="revoked", tenant="t", permissions=_ALL, revoked=True),
+    "sk-one-model": Key(key_id="one", tenant="t", permissions=_ALL, models=frozenset({"sandbox/chat"})),
+}
+
+Handler = Callable[[httpx.Request], httpx.Response] | Callable[[httpx.Request], Any]
+
+
+def make_gateway(keys: KeyStore, environment: Mapping[str, str], upstream: Handler | None = None) -> Gateway:
+    """A gateway configured by `environment` whose vendors are `upstream`."""
+    return Gateway(
+        Settings.from_environment(environment), keys, transport=httpx.MockTransport(upstream or _unexpected)
+    )
+
+
+def _unexpected(request: httpx.Request) -> httpx.Response:
+    raise AssertionError(f"unexpected call of {request.url}")
+
+
+@asynccontextmanager
+async def front_door(
+    keys: KeyStore,
+    environment: Mapping[str, str] | None = None,
+    upstream: Handler | None = None,
+    *,
+    token: str | None = TOKEN,
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of all functions; with the sandbox on unless `environment` says otherwise."""
+    gateway = make_gateway(keys, {"GATEWAY_SANDBOX": "on"} if environment is None else environment, upstream)
+    functions = AllFunctions()
+    for app in functions.apps:
+        app.dependency_overrides[process_gateway] = lambda: gateway
+    headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    transport = httpx.ASGITransport(functions, raise_app_exceptions=False)
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:
+            yield client
+    finally:
+        for app in functions.apps:
+            app.dependency_overrides.clear()
+        await gateway.aclose()
+
+
+def frames(body: bytes) -> list[Any]:
+    """The data of a stream's events: JSON decoded, and "[DONE]" as it is."""
+    data = [frame.data for frame in SseDecoder().feed(body)]
+    return [text.decode() if text == b"[DONE]" else json.loads(text) for text in data]
+
+
+async def stream_of(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """Chunks as an upstream body."""
+    for chunk in chunks:
+        yield chunk

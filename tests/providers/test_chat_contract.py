@@ -1,0 +1,284 @@
+"""What every chat provider must do, on bytes as they come over its wire."""
+
+import json
+import math
+from collections.abc import AsyncIterator, Callable
+from importlib import import_module
+from pathlib import Path
+
+import httpx
+import pytest
+
+from shared.errors import GatewayError, UpstreamError, UpstreamTimeout
+from shared.framing import SseDecoder
+from shared.gateway import Gateway
+from shared.schemas.caller import Caller
+from shared.schemas.chat import ChatRequest, ChatResponse
+from shared.schemas.content import Message, Text
+from shared.schemas.context import RequestContext
+from shared.schemas.events import Finished, Started, collect
+from shared.stores.keys import KeyStore
+from tests.door import KEYS, TOKEN, make_gateway, stream_of
+from tests.providers.wire import ChatWire
+
+pytestmark = pytest.mark.anyio
+
+NAMES = ["openai", "anthropic", "gemini"]
+WIRES: dict[str, ChatWire] = {name: import_module(f"tests.providers.wires.{name}").wire for name in NAMES}
+REQUIRED_ANSWERS = {"text", "tools", "length", "content_filter", "usage"}
+REQUIRED_SENT = {"minimal", "everything", "multi_turn", "tools", "tool_results", "image_inline", "json_schema"}
+REQUIRED_FAILURES = {"bad_request", "bad_key", "rate_limited", "server_error", "overloaded", "html"}
+
+of_each_wire = pytest.mark.parametrize("wire", WIRES.values(), ids=NAMES)
+of_each_answer = pytest.mark.parametrize(
+    ("wire", "answer"),
+    [(wire, answer) for wire in WIRES.values() for answer in wire.answers],
+    ids=[f"{name}-{answer}" for name, wire in WIRES.items() for answer in wire.answers],
+)
+of_each_sent = pytest.mark.parametrize(
+    ("wire", "sent"),
+    [(wire, sent) for wire in WIRES.values() for sent in wire.sent],
+    ids=[f"{name}-{sent}" for name, wire in WIRES.items() for sent in wire.sent],
+)
+of_each_failure = pytest.mark.parametrize(
+    ("wire", "failure"),
+    [(wire, failure) for wire in WIRES.values() for failure in wire.failures],
+    ids=[f"{name}-{failure}" for name, wire in WIRES.items() for failure in wire.failures],
+)
+
+Open = Callable[[ChatWire, Callable[[httpx.Request], httpx.Response]], Gateway]
+
+
+@pytest.fixture
+async def open_gateway(keys: KeyStore, tmp_path: Path) -> AsyncIterator[Open]:
+    """Makes gateways whose vendor answers as told; also the sandbox is reached by bytes here."""
+    catalog = tmp_path / "catalog.toml"
+    catalog.write_text('[providers.sandbox]\nbase_url = "https://vendor.test"\n')
+    opened: list[Gateway] = []
+
+    def make(wire: ChatWire, upstream: Callable[[httpx.Request], httpx.Response]) -> Gateway:
+        opened.append(make_gateway(keys, {**wire.env, "GATEWAY_CATALOG": str(catalog)}, upstream))
+        return opened[-1]
+
+    yield make
+    for gateway in opened:
+        await gateway.aclose()
+
+
+def context() -> RequestContext:
+    caller: Caller = KEYS[TOKEN]
+    return RequestContext(request_id="r-1", deadline=math.inf, caller=caller)
+
+
+def question(wire: ChatWire, *, stream: bool = False) -> ChatRequest:
+    message = Message(role="user", parts=(Text(text="Hello"),))
+    return ChatRequest(model=wire.model, messages=(message,), max_tokens=100, stream=stream)
+
+
+def answering(body: bytes, status: int = 200) -> Callable[[httpx.Request], httpx.Response]:
+    return lambda request: httpx.Response(status, content=body)
+
+
+def streaming(*chunks: bytes) -> Callable[[httpx.Request], httpx.Response]:
+    return lambda request: httpx.Response(200, content=stream_of(chunks))
+
+
+async def streamed(gateway: Gateway, wire: ChatWire) -> ChatResponse:
+    return await collect(gateway.chat_stream([question(wire, stream=True)], context()))
+
+
+def frame_ends(stream: bytes) -> list[int]:
+    """The offsets at which an event of the stream is complete."""
+    ends, decoder = [], SseDecoder()
+    for at in range(len(stream)):
+        if decoder.feed(stream[at : at + 1]):
+            ends.append(at + 1)
+    return ends
+
+
+@of_each_wire
+async def test_the_test_data_has_every_scenario(wire: ChatWire) -> None:
+    assert wire.answers.keys() >= REQUIRED_ANSWERS
+    assert wire.sent.keys() >= REQUIRED_SENT
+    assert wire.failures.keys() >= REQUIRED_FAILURES
+
+
+@of_each_answer
+async def test_the_test_data_is_what_the_vendors_own_types_say(wire: ChatWire, answer: str) -> None:
+    wire.validate_answer(json.loads(wire.answers[answer].body))
+    for frame in SseDecoder().feed(wire.answers[answer].stream):
+        if frame.data != b"[DONE]":
+            wire.validate_chunk(json.loads(frame.data))
+
+
+@of_each_answer
+async def test_an_answer_means_the_same_whole_and_streamed(wire: ChatWire, answer: str, open_gateway: Open) -> None:
+    data = wire.answers[answer]
+    whole = await open_gateway(wire, answering(data.body)).chat([question(wire)], context())
+    folded = await streamed(open_gateway(wire, streaming(data.stream)), wire)
+    assert whole == data.means
+    assert folded == data.means
+
+
+@of_each_answer
+async def test_a_stream_may_be_split_at_every_byte(wire: ChatWire, answer: str, open_gateway: Open) -> None:
+    data = wire.answers[answer]
+    single_bytes = [data.stream[at : at + 1] for at in range(len(data.stream))]
+    assert await streamed(open_gateway(wire, streaming(*single_bytes)), wire) == data.means
+    whole = SseDecoder().feed(data.stream)
+    for at in range(len(data.stream)):
+        decoder = SseDecoder()
+        assert decoder.feed(data.stream[:at]) + decoder.feed(data.stream[at:]) == whole
+
+
+@of_each_answer
+async def test_a_stream_starts_once_and_finishes_each_candidate_once(
+    wire: ChatWire, answer: str, open_gateway: Open
+) -> None:
+    data = wire.answers[answer]
+    gateway = open_gateway(wire, streaming(data.stream))
+    events = [event async for event in gateway.chat_stream([question(wire, stream=True)], context())]
+    assert isinstance(events[0], Started)
+    assert sum(isinstance(event, Started) for event in events) == 1
+    finished = [event.index for event in events if isinstance(event, Finished)]
+    assert sorted(finished) == [candidate.index for candidate in data.means.candidates]
+    assert isinstance(events[-1], Finished)
+
+
+@of_each_answer
+async def test_a_stream_cut_off_is_an_error_and_never_a_shorter_answer(
+    wire: ChatWire, answer: str, open_gateway: Open
+) -> None:
+    data = wire.answers[answer]
+    ends = frame_ends(data.stream)
+    failed = 0
+    for end in [0, *ends[:-1]]:
+        try:
+            folded = await streamed(open_gateway(wire, streaming(data.stream[:end])), wire)
+        except UpstreamError:
+            failed += 1
+        else:  # what follows was only the vendor's goodbye
+            assert folded.candidates == data.means.candidates
+    assert failed >= len(ends) // 2
+
+
+@of_each_wire
+async def test_a_connection_that_breaks_mid_stream_is_an_error(wire: ChatWire, open_gateway: Open) -> None:
+    stream = wire.answers["text"].stream
+
+    async def breaking() -> AsyncIterator[bytes]:
+        yield stream[: len(stream) // 2]
+        raise httpx.ReadError("connection reset")
+
+    gateway = open_gateway(wire, lambda request: httpx.Response(200, content=breaking()))
+    with pytest.raises(UpstreamError):
+        await streamed(gateway, wire)
+
+
+@of_each_wire
+async def test_an_error_inside_the_stream_is_that_error(wire: ChatWire, open_gateway: Open) -> None:
+    with pytest.raises(wire.midstream_raises):
+        await streamed(open_gateway(wire, streaming(wire.midstream_error)), wire)
+
+
+@of_each_sent
+async def test_a_request_reaches_the_vendor_as_its_own_types_want_it(
+    wire: ChatWire, sent: str, open_gateway: Open
+) -> None:
+    data = wire.sent[sent]
+    seen: list[httpx.Request] = []
+
+    def upstream(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        answer = wire.answers["text"]
+        return httpx.Response(200, content=answer.stream if data.request.stream else answer.body)
+
+    gateway = open_gateway(wire, upstream)
+    if data.request.stream:
+        await collect(gateway.chat_stream([data.request], context()))
+    else:
+        await gateway.chat([data.request], context())
+    body = json.loads(seen[0].content)
+    assert body == data.json
+    wire.validate_request(body)
+    expected_path = data.path or (wire.stream_path if data.request.stream else wire.path)
+    assert seen[0].url.raw_path.decode() == expected_path
+    assert seen[0].headers["x-request-id"] == "r-1"
+    name, value = wire.auth
+    if name:
+        assert seen[0].headers[name] == value
+        assert value.split()[-1] not in str(seen[0].url)
+
+
+@of_each_wire
+async def test_a_streamed_call_goes_to_the_vendors_streaming_address(wire: ChatWire, open_gateway: Open) -> None:
+    seen: list[str] = []
+
+    def upstream(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.raw_path.decode())
+        return httpx.Response(200, content=wire.answers["text"].stream)
+
+    await streamed(open_gateway(wire, upstream), wire)
+    assert seen == [wire.stream_path]
+
+
+@of_each_failure
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_vendors_error_becomes_ours(wire: ChatWire, failure: str, stream: bool, open_gateway: Open) -> None:
+    data = wire.failures[failure]
+    answer = httpx.Response(data.status, headers=dict(data.headers), content=data.body)
+    gateway = open_gateway(wire, lambda request: answer)
+    with pytest.raises(GatewayError) as raised:
+        if stream:
+            await streamed(gateway, wire)
+        else:
+            await gateway.chat([question(wire)], context())
+    assert type(raised.value) is data.raises
+    if data.retry_after is not None:
+        assert raised.value.retry_after == data.retry_after
+    if raised.value.status == 429:
+        assert raised.value.retry_after
+        assert raised.value.retry_after >= 1
+    assert (data.message or "") in raised.value.message
+    assert data.secret is None or data.secret not in raised.value.message
+
+
+@of_each_wire
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>oops</html>", b"[]", b"null", b'"x"', b"{}", b'{"choices":1}', b"[" * 100_000, b"\xff\xfe"],
+    ids=["empty", "html", "list", "null", "string", "object", "wrong", "deep", "bytes"],
+)
+async def test_a_body_that_is_not_the_vendors_format_is_a_bad_gateway(
+    wire: ChatWire, body: bytes, open_gateway: Open
+) -> None:
+    with pytest.raises(UpstreamError):
+        await open_gateway(wire, answering(body)).chat([question(wire)], context())
+
+
+@of_each_wire
+@pytest.mark.parametrize("data", [b"<html>", b"[]", b"null", b'"x"', b'{"choices":1,"candidates":1,"type":1}', b"\xff"])
+async def test_a_stream_that_is_not_the_vendors_format_is_a_bad_gateway(
+    wire: ChatWire, data: bytes, open_gateway: Open
+) -> None:
+    with pytest.raises(UpstreamError):
+        await streamed(open_gateway(wire, streaming(b"data: " + data + b"\n\n")), wire)
+
+
+@of_each_wire
+async def test_a_vendor_that_cannot_be_reached_is_a_bad_gateway(wire: ChatWire, open_gateway: Open) -> None:
+    def upstream(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no route to 10.1.2.3", request=request)
+
+    with pytest.raises(UpstreamError) as raised:
+        await open_gateway(wire, upstream).chat([question(wire)], context())
+    assert "10.1.2.3" not in raised.value.message
+
+
+@of_each_wire
+async def test_a_vendor_that_does_not_answer_is_a_time_out(wire: ChatWire, open_gateway: Open) -> None:
+    def upstream(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("slow", request=request)
+
+    with pytest.raises(UpstreamTimeout):
+        await open_gateway(wire, upstream).chat([question(wire)], context())
