@@ -345,13 +345,15 @@ def _strict_schema(schema: JsonObject) -> JsonObject:
     """The schema with what strict mode refuses taken out or inlined, and with objects closed.
 
     What satisfies the result satisfies the original but for the keywords taken out. Properties stay as optional as
-    they were: OpenAI wants all of them required and says so itself. Raises InvalidRequest for a schema too large.
+    they were: OpenAI wants all of them required and says so itself. Raises InvalidRequest for a schema that is none,
+    or too large.
     """
     try:
-        cleaned = _StrictSchema(schema).clean(schema)
+        return _StrictSchema(schema).clean_object(schema, frozenset())
     except RecursionError:
         raise InvalidRequest("The JSON schema is nested too deeply.") from None
-    return cleaned if isinstance(cleaned, dict) else schema
+    except (TypeError, AttributeError):
+        raise InvalidRequest("The JSON schema is not one.") from None
 
 
 @dataclass(slots=True)
@@ -361,32 +363,47 @@ class _StrictSchema:
     root: JsonObject
     nodes_left: int = _MAX_SCHEMA_NODES
 
-    def clean(self, node: Any, inlined: frozenset[str] = frozenset()) -> Any:
+    def clean(self, node: Any, inlined: frozenset[str]) -> Any:
         """The node as strict mode takes it; `inlined` are the references that it is a part of."""
-        if not isinstance(node, dict):
-            return node
-        self.nodes_left -= 1
+        return self.clean_object(node, inlined) if isinstance(node, dict) else node
+
+    def clean_object(self, node: JsonObject, inlined: frozenset[str]) -> JsonObject:
+        node = self._kept(node)
+        reference = node.get("$ref")
+        if reference is not None and (len(node) == 1 or reference in inlined):
+            return {"$ref": reference}  # in a recursive schema, what stands beside it is lost
+        if node.keys() == {"allOf"} and len(node["allOf"]) == 1:
+            return self.clean_object(node["allOf"][0], inlined)
+        if reference is not None or "allOf" in node:
+            followed: set[str] = set()
+            node = self._flat(node, inlined, followed)
+            inlined = inlined.union(followed)
+        return self._clean_children(node, inlined)
+
+    def _kept(self, node: JsonObject) -> JsonObject:
+        self.nodes_left -= 1 + len(node.get("properties") or ())
         if self.nodes_left < 0:
             raise InvalidRequest("The JSON schema is too large for strict mode.")
-        own = {key: value for key, value in node.items() if key not in _REFUSED_IN_STRICT_SCHEMAS}
-        members = list(own.pop("allOf", None) or ())
-        if "$ref" in own:
-            members.insert(0, {"$ref": own.pop("$ref")})
-        if not members:
-            return self._clean_children(own, inlined)
-        if len(members) == 1 and not own:
-            return members[0] if "$ref" in members[0] and len(members[0]) == 1 else self.clean(members[0], inlined)
-        references = {member["$ref"] for member in members if "$ref" in member}
-        if references & inlined:
-            return {"$ref": min(references & inlined)}  # recursive: what stands beside it is lost
-        return self.clean(_merged([*map(self._target, members), own]), inlined | references)
+        return {key: value for key, value in node.items() if key not in _REFUSED_IN_STRICT_SCHEMAS}
+
+    def _flat(self, node: JsonObject, inlined: frozenset[str], followed: set[str]) -> JsonObject:
+        """The node with its reference and its allOf merged into it; adds to `followed` the references so resolved."""
+        own = self._kept(node)
+        members = own.pop("allOf", None) or []
+        reference = own.pop("$ref", None)
+        if reference in inlined:
+            raise InvalidRequest("The JSON schema is recursive through allOf.")
+        if reference is not None and reference not in followed:
+            followed.add(reference)
+            members = [self._target(reference), *members]
+        return _merged([*(self._flat(member, inlined, followed) for member in members), own])
 
     def _clean_children(self, node: JsonObject, inlined: frozenset[str]) -> JsonObject:
         alternatives = [*(node.pop("anyOf", None) or ()), *(node.pop("oneOf", None) or ())]
         if alternatives:
             node["anyOf"] = [self.clean(alternative, inlined) for alternative in alternatives]
         for key in ("properties", "$defs", "definitions"):
-            if isinstance(node.get(key), dict):
+            if key in node:
                 node[key] = {name: self.clean(child, inlined) for name, child in node[key].items()}
         for key in ("items", "additionalProperties"):
             if key in node:
@@ -396,17 +413,13 @@ class _StrictSchema:
             node.setdefault("additionalProperties", False)
         return node
 
-    def _target(self, member: JsonObject) -> JsonObject:
-        """What the member's reference points to, together with what stands beside it."""
-        reference = member.get("$ref")
-        if not isinstance(reference, str) or not reference.startswith("#"):
-            return member
+    def _target(self, reference: str) -> JsonObject:
         target: Any = self.root
-        for step in reference.split("/")[1:]:
+        for step in reference.removeprefix("#").split("/")[1:]:
             target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
         if not isinstance(target, dict):
             raise InvalidRequest("The JSON schema refers to a definition that it does not have.")
-        return _merged([target, {key: value for key, value in member.items() if key != "$ref"}])
+        return target
 
 
 def _merged(schemas: Iterable[JsonObject]) -> JsonObject:
@@ -417,8 +430,8 @@ def _merged(schemas: Iterable[JsonObject]) -> JsonObject:
             known = merged.get(key)
             if isinstance(known, dict) and isinstance(value, dict):
                 merged[key] = {**known, **value}
-            elif key in ("required", "allOf") and isinstance(known, list):
-                merged[key] = [*known, *(item for item in value if item not in known)]
+            elif key == "required" and known is not None:
+                merged[key] = list(dict.fromkeys([*known, *value]))
             else:
                 merged[key] = value
     return merged
