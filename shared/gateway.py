@@ -159,11 +159,15 @@ class Gateway:
             if answer.status >= 400:
                 raise route.adapter.error(answer.status, answer.headers, await answer.read())
             try:
-                async with aclosing(route.adapter.chat_events(sse_frames(answer.chunks()))) as events:
+                async with (
+                    aclosing(sse_frames(answer)) as frames,
+                    aclosing(route.adapter.chat_events(frames)) as events,
+                ):
                     async for event in events:
                         yield event
             except _UNREADABLE:
                 raise _unreadable() from None
+            await answer.drain()
 
 
 def _unreadable() -> UpstreamError:

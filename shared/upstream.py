@@ -12,6 +12,9 @@ from shared.errors import InvalidRequest, UpstreamError, UpstreamTimeout
 
 # Sandboxes freeze between invocations: a connection that idled longer than this may be dead without our knowing.
 _KEEP_ALIVE_SECONDS = 20.0
+# A stream's last event is usually followed by nothing but the end of the body, which has come with it.
+_DRAIN_SECONDS = 0.05
+_DRAIN_BYTES = 1024
 MAX_ANSWER_BYTES = 128 * 1024 * 1024
 
 
@@ -99,32 +102,44 @@ class Upstream:
 
 
 class Answer:
-    """A provider's answer of which the head has come."""
+    """A provider's answer of which the head has come; iterating gives the body as it comes.
+
+    Iteration raises UpstreamTimeout past the deadline and UpstreamError for a connection that breaks.
+    """
 
     def __init__(self, response: httpx.Response, deadline: float) -> None:
-        self._response = response
+        self._body = response.aiter_bytes()
         self._deadline = deadline
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises UpstreamTimeout past the deadline and UpstreamError for a broken connection."""
-        body = self._response.aiter_bytes()
-        while True:
-            async with _failures(self._deadline):
-                chunk = await anext(body, None)
-            if chunk is None:
-                return
-            yield chunk
+    def __aiter__(self) -> "Answer":
+        return self
+
+    async def __anext__(self) -> bytes:
+        async with _failures(self._deadline):
+            chunk = await anext(self._body, None)
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
 
     async def read(self) -> bytes:
-        """The whole body. Raises UpstreamError past MAX_ANSWER_BYTES, and what `chunks` raises."""
+        """The whole body. Raises UpstreamError past MAX_ANSWER_BYTES, and what iterating raises."""
         body = bytearray()
-        async for chunk in self.chunks():
+        async for chunk in self:
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
                 raise UpstreamError("The provider's answer is too large.")
         return bytes(body)
+
+    async def drain(self) -> None:
+        """Reads what little may follow the last event of a stream, so that the connection can be used again."""
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while len(await anext(self._body, b"")) in range(1, _DRAIN_BYTES):
+                    pass
+        except (TimeoutError, httpx.HTTPError, httpx.StreamError):
+            return
 
 
 @asynccontextmanager

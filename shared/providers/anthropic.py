@@ -8,7 +8,7 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, TypeAlias, assert_never
@@ -156,7 +156,7 @@ class AnthropicAdapter:
             collector.add(event)
         return collector.response()
 
-    async def chat_events(self, frames: AsyncIterator[Frame]) -> AsyncIterator[ChatEvent]:
+    async def chat_events(self, frames: AsyncIterator[Frame]) -> AsyncGenerator[ChatEvent, None]:
         content = _Content()
         usage: Block = {}
         last: Block = {}

@@ -6,7 +6,7 @@ https://ai.google.dev/gemini-api/docs/thought-signatures.
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, assert_never
@@ -172,7 +172,7 @@ class Gemini:
             collector.add(event)
         return collector.response()
 
-    async def chat_events(self, frames: AsyncIterator[Frame]) -> AsyncIterator[ChatEvent]:
+    async def chat_events(self, frames: AsyncIterator[Frame]) -> AsyncGenerator[ChatEvent, None]:
         """Each frame is a GenerateContentResponse with the next parts; its finish reasons mark the end."""
         answer = _Answer(self.name)
         started = False
