@@ -103,7 +103,7 @@ LADDER = [
 
 
 def _row(name: str, *capabilities: str) -> str:
-    context = 100_000 if name == "large" else 1000
+    context = 100_000 if name == "large" else 2000
     return (
         f"""
         [providers.ladder]

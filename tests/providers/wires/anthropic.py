@@ -14,7 +14,7 @@ from anthropic.types import RawMessageStreamEvent
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
 from pydantic import TypeAdapter
 
-from shared.errors import UpstreamError, UpstreamRateLimited, UpstreamRejected, UpstreamTimeout
+from shared.errors import PayloadTooLarge, UpstreamError, UpstreamRateLimited, UpstreamRejected, UpstreamTimeout
 from shared.schemas.chat import (
     Candidate,
     ChatRequest,
@@ -604,8 +604,8 @@ FAILURES = {
     "too_large": Failure(
         413,
         error("request_too_large", "Request exceeds the maximum size"),
-        UpstreamRejected,
-        message="Request exceeds the maximum size",
+        PayloadTooLarge,
+        message="larger than the provider allows",
     ),
     "server_error": Failure(500, error("api_error", "Internal server error"), UpstreamError),
     "timed_out": Failure(504, error("timeout_error", "The request timed out while processing."), UpstreamTimeout),
