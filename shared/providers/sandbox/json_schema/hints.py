@@ -47,4 +47,6 @@ class Hints:
         return sorted(turned, key=lambda value: not self._mentions(value))
 
     def _mentions(self, value: Any) -> bool:
-        return isinstance(value, str) and value != "" and value.lower() in self.text.lower()
+        """Whether the prompt has the value as a word or words of its own."""
+        whole = rf"(?<!\w){re.escape(str(value))}(?!\w)"
+        return isinstance(value, str) and re.search(whole, self.text, re.IGNORECASE) is not None

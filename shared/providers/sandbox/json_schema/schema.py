@@ -1,6 +1,7 @@
 """What a JSON schema is here, where its references point, and which subschemas hold for a property."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
@@ -25,7 +26,7 @@ def resolve(root: Schema, reference: str) -> Any:
     return found
 
 
-def property_schemas(schema: dict[str, Any], name: str) -> list[Schema]:
+def property_schemas(schema: Mapping[str, Any], name: str) -> list[Schema]:
     """Every subschema of one object schema that the value of a property must satisfy."""
     holding = [schema["properties"][name]] if name in schema.get("properties", {}) else []
     patterns = schema.get("patternProperties", {})
