@@ -1,0 +1,32 @@
+"""The doors that the contract tests knock at."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from shared.stores.keys import KeyStore
+from tests.contract.vendor import ENVIRONMENT, Vendor
+from tests.door import front_door
+
+
+@pytest.fixture
+async def client(keys: KeyStore) -> AsyncIterator[httpx.AsyncClient]:
+    """The gateway with nothing but the sandbox behind it."""
+    async with front_door(keys) as client:
+        yield client
+
+
+@pytest.fixture
+async def stranger(keys: KeyStore) -> AsyncIterator[httpx.AsyncClient]:
+    """The same, by a caller who sends no token."""
+    async with front_door(keys, token=None) as client:
+        yield client
+
+
+@pytest.fixture
+async def vendor(keys: KeyStore) -> AsyncIterator[Vendor]:
+    """A vendor, with the gateway in front of it as its `client`."""
+    vendor = Vendor()
+    async with front_door(keys, ENVIRONMENT, vendor) as vendor.client:
+        yield vendor
