@@ -1,6 +1,7 @@
 """`python -m functions`: every endpoint in one local server, with real streaming and AWS in a box. Never packaged."""
 
 import asyncio
+import errno
 import os
 import socket
 import sys
@@ -48,8 +49,9 @@ def main() -> None:
     try:
         gateway = process_gateway()
         listening = _listen(int(port))
-    except OSError:
-        sys.exit(f"Port {port} is taken; choose another: make run PORT=8081")
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        sys.exit(f"Port {port} is taken; choose another: make run PORT=8081" if taken else f"Port {port}: {error}")
     except ValueError as error:
         sys.exit(str(error))
     with listening, embedded_aws() as aws_url, suppress(KeyboardInterrupt):
@@ -68,7 +70,7 @@ def _listen(port: int) -> socket.socket:
 
 async def _serve(gateway: Gateway, listening: socket.socket, aws_url: str) -> None:
     if "AWS_ENDPOINT_URL" not in os.environ:
-        seed(gateway.keys)
+        await seed(gateway.keys)
     url = "http://{}:{}".format(*listening.getsockname())
     providers = ", ".join(sorted(gateway.catalog.configured)) or "none: set a provider's key"
     print(
@@ -78,8 +80,9 @@ async def _serve(gateway: Gateway, listening: socket.socket, aws_url: str) -> No
         '  -d \'{"model":"Auto","stream":true,"messages":[{"role":"user","content":"Hello"}]}\'\n',
         flush=True,
     )
+    # A crash inside our applications is in their log already; what uvicorn would add is noise about leaving clients.
     config = uvicorn.Config(
-        AllFunctions(), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        AllFunctions(), log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1
     )
     await uvicorn.Server(config).serve(sockets=[listening])
     await gateway.aclose()

@@ -28,7 +28,7 @@ def embedded_aws() -> Iterator[str]:
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
     # By service, so that a Bedrock provider still reaches the real AWS with the user's own credentials.
-    for service in ("DYNAMODB", "S3", "SQS"):
+    for service in ("DYNAMODB", "S3", "SECRETS_MANAGER", "SQS"):
         os.environ[f"AWS_ENDPOINT_URL_{service}"] = url
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     if not any(name in os.environ for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE")):
@@ -39,8 +39,8 @@ def embedded_aws() -> Iterator[str]:
         server.stop()
 
 
-def seed(keys: KeyStore) -> None:
+async def seed(keys: KeyStore) -> None:
     """Makes the tables and the local key, in an AWS that lacks them."""
-    keys.create_table()
+    await keys.create_table()
     key = Key(key_id="local", tenant="local", permissions=frozenset(Permission))
-    keys.put(LOCAL_TOKEN, key)
+    await keys.put(LOCAL_TOKEN, key)

@@ -2,6 +2,8 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,13 @@ class Catalog:
                 self._model(row["id"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"GATEWAY_CATALOG {path}: {error}") from error
+
+    def configured_by(self, environment: Mapping[str, str]) -> "Catalog":
+        """The same rows with providers' keys from another environment."""
+        other = copy(self)
+        other._settings = replace(self._settings, environment=environment)
+        other.__dict__.pop("configured", None)
+        return other
 
     def provider(self, name: str) -> Provider:
         """Raises KeyError for a vendor that the catalog lacks."""

@@ -128,6 +128,13 @@ class RemoteFetcher:
         self._ssl_context = ssl_context
         self._pool: httpcore.AsyncConnectionPool | None = None
 
+    def check(self, url: str, *, field: str) -> None:
+        """Raises InvalidRequest naming `field` for a URL that `get` would refuse by its form alone."""
+        try:
+            self._parse(url)
+        except _Refused as refused:
+            raise InvalidRequest.field(field, str(refused)) from None
+
     async def get(self, url: str, *, field: str, accept: frozenset[str]) -> tuple[str, bytes]:
         """The media type, told by the bytes and one of `accept`, and the body behind `url`.
 

@@ -7,18 +7,18 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 import httpx
 
 from shared.catalog import AUTO, SANDBOX, Catalog
-from shared.errors import InvalidRequest, ModelNotFound, Unauthorized, UpstreamError
+from shared.errors import GatewayError, InvalidRequest, ModelNotFound, UpstreamError
 from shared.fetch import RemoteFetcher
 from shared.framing import sse_frames
 from shared.inputs import prepared
 from shared.providers import load
-from shared.providers.base import Call, ChatAdapter, InProcess, LocalAnswer
+from shared.providers.base import REMOVED, Call, ChatAdapter, InProcess, LocalAnswer
 from shared.pump import merge
 from shared.schemas.caller import Caller
 from shared.schemas.chat import Candidate, ChatRequest, ChatResponse
@@ -27,7 +27,9 @@ from shared.schemas.events import ChatEvent, Finished, Started
 from shared.schemas.model import Model
 from shared.selection import allowed, may_use, select
 from shared.settings import Settings
+from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
+from shared.stores.secrets import ProviderSecret
 from shared.upstream import Outgoing, Upstream
 
 # What an adapter raises on a body that is not its vendor's format.
@@ -42,9 +44,20 @@ class _Route:
     model: Model
     adapter: ChatAdapter
     base_url: str
-    auth: dict[str, str]
+    auth: dict[str, str] = field(repr=False)
     deadline: float
     request_id: str
+    private: tuple[str, ...] = field(repr=False)
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+        """What an answer that is no success means."""
+        return self.told(self.adapter.error(status, headers, body))
+
+    def told(self, error: GatewayError) -> GatewayError:
+        """The error without our own key and the vendor's host, should the vendor have put them into its words."""
+        for secret in self.private:
+            error.message = error.message.replace(secret, REMOVED)
+        return error
 
     def outgoing(self, call: Call) -> Outgoing:
         headers = {"x-request-id": self.request_id, **call.headers, **self.auth}
@@ -59,12 +72,15 @@ class Gateway:
         settings: Settings,
         keys: KeyStore,
         *,
+        secret: ProviderSecret | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         fetcher: RemoteFetcher | None = None,
     ) -> None:
         self.settings = settings
         self.keys = keys
         self.catalog = Catalog.load(settings)
+        self._secret = secret
+        self._secret_values: Mapping[str, str] = {}
         self._fetcher = fetcher or RemoteFetcher(allow_http=settings.fetch_http)
         self._upstream = Upstream(
             connect_timeout=settings.connect_timeout,
@@ -76,18 +92,19 @@ class Gateway:
     def from_environment(cls, environment: Mapping[str, str]) -> "Gateway":
         """The gateway that an operator's environment describes. Raises ValueError naming a setting that is wrong."""
         settings = Settings.from_environment(environment)
-        return cls(settings, KeyStore(settings.keys_table, cache_seconds=settings.key_cache))
+        aws = Aws()
+        secret = ProviderSecret(aws, settings.provider_secret) if settings.provider_secret else None
+        return cls(settings, KeyStore(aws, settings.keys_table, cache_seconds=settings.key_cache), secret=secret)
 
     async def aclose(self) -> None:
         await self._upstream.aclose()
         await self._fetcher.aclose()
 
-    async def authenticate(self, token: str) -> Caller:
-        """Who holds the token. Raises Unauthorized when nobody does, or not any more."""
-        key = await self.keys.find(token)
-        if key is None or not key.usable(datetime.now(UTC)):
-            raise Unauthorized("The API key is not valid.")
-        return key
+    async def refresh(self) -> None:
+        """Takes in providers' keys that have changed in the secret. Raises AwsError while it could never be read."""
+        if self._secret is not None and (values := await self._secret.values()) is not self._secret_values:
+            self._secret_values = values
+            self.catalog = self.catalog.configured_by({**self.settings.environment, **values})
 
     def models(self, caller: Caller) -> list[Model]:
         """The configured models that the caller may use, in order of preference."""
@@ -133,13 +150,15 @@ class Gateway:
         adapter = load(provider.adapter)
         assert isinstance(adapter, ChatAdapter), "a row promises chat only where its adapter has it"
         api_key = self.catalog.api_key(provider)
+        base_url = self.catalog.base_url(provider)
         return _Route(
             model=model,
             adapter=adapter,
-            base_url=self.catalog.base_url(provider),
+            base_url=base_url,
             auth=adapter.auth(api_key) if api_key else {},
             deadline=min(context.deadline, asyncio.get_running_loop().time() + self.settings.upstream_timeout),
             request_id=context.request_id,
+            private=tuple(filter(None, (api_key, urlsplit(base_url).netloc, urlsplit(base_url).hostname))),
         )
 
     async def _complete(self, request: ChatRequest, route: _Route) -> ChatResponse:
@@ -147,7 +166,7 @@ class Gateway:
         async with self._upstream.open(route.outgoing(call), route.deadline) as answer:
             body = await answer.read()
         if answer.status >= 400:
-            raise route.adapter.error(answer.status, answer.headers, body)
+            raise route.error(answer.status, answer.headers, body)
         try:
             return route.adapter.chat_response(json.loads(body))
         except _UNREADABLE:
@@ -157,7 +176,7 @@ class Gateway:
         call = route.adapter.chat(await prepared(request, route.model, self._fetcher), route.model)
         async with self._upstream.open(route.outgoing(call), route.deadline) as answer:
             if answer.status >= 400:
-                raise route.adapter.error(answer.status, answer.headers, await answer.read())
+                raise route.error(answer.status, answer.headers, await answer.read())
             try:
                 async with (
                     aclosing(sse_frames(answer)) as frames,
@@ -165,6 +184,8 @@ class Gateway:
                 ):
                     async for event in events:
                         yield event
+            except GatewayError as error:
+                raise route.told(error) from None
             except _UNREADABLE:
                 raise _unreadable() from None
             await answer.drain()

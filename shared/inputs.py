@@ -13,6 +13,7 @@ from shared.schemas.model import Model
 
 IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 MAX_REMOTE_IMAGES = 20
+_FIELD = "image_url"
 _PartT = TypeVar("_PartT")
 
 
@@ -28,6 +29,9 @@ async def prepared(request: ChatRequest, model: Model, fetcher: RemoteFetcher) -
         for part in (whole.content if isinstance(whole, ToolResult) else (whole,))
         if isinstance(part, Image)
     ]
+    for source in sources:
+        if isinstance(source, Remote):
+            fetcher.check(source.url, field=_FIELD)
     wanted = {source for source in sources if _must_change(source, model)}
     if not wanted:
         return request
@@ -47,7 +51,7 @@ def _must_change(source: Inline | Remote, model: Model) -> bool:
 
 async def _acceptable(source: Inline | Remote, model: Model, fetcher: RemoteFetcher) -> Inline:
     if isinstance(source, Remote):
-        media_type, data = await fetcher.get(source.url, field="image_url", accept=IMAGE_TYPES)
+        media_type, data = await fetcher.get(source.url, field=_FIELD, accept=IMAGE_TYPES)
         if media_type != "image/gif" or "no_gif" not in model.rules:
             return Inline(media_type=media_type, data=base64.b64encode(data).decode("ascii"))
     else:
@@ -59,7 +63,7 @@ def _still_image(data: bytes) -> Inline:
     try:
         png = gif.first_frame_png(data)
     except ValueError:
-        raise InvalidRequest.field("image_url", "is not a readable GIF") from None
+        raise InvalidRequest.field(_FIELD, "is not a readable GIF") from None
     return Inline(media_type="image/png", data=base64.b64encode(png).decode("ascii"))
 
 

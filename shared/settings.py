@@ -21,6 +21,10 @@ class Settings:
     """A TOML file of providers and models that are added to the default catalog or replace its rows."""
     keys_table: str = "gateway-keys"
     """The DynamoDB table of keys."""
+    provider_secret: str | None = None
+    """The Secrets Manager secret that holds providers' keys, by the names that the environment would have."""
+    trust_authorizer: bool = False
+    """Whether API Gateway's authorizer has checked the key. Off: each function does, as where none stands before it."""
     key_cache: float = 60.0
     """How long a function may go on trusting a key that it has looked up."""
     default_max_tokens: int = 1024

@@ -1,13 +1,15 @@
-"""What all tests share: no network but loopback, stored keys, and the gateway's front door."""
+"""What all tests share: no network but loopback, an AWS in a box, stored keys."""
 
+import asyncio
+import logging
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
+from moto.server import ThreadedMotoServer
 
+from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from tests.door import KEYS
 
@@ -22,7 +24,7 @@ def _forbid_network(event: str, arguments: tuple[Any, ...]) -> None:
     else:
         return
     # Resolving an address that is a literal asks nobody.
-    literal = event == "socket.getaddrinfo" and set(host) <= set("0123456789abcdefABCDEF.:")
+    literal = event == "socket.getaddrinfo" and set(host) <= set("0123456789abcdefxABCDEF.:")
     if not literal and not host.startswith(_LOOPBACK):
         raise RuntimeError(f"a test tried to reach {host}")
 
@@ -36,13 +38,30 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def keys() -> Iterator[KeyStore]:
-    """A store, in moto's DynamoDB, that holds `door.KEYS`."""
-    with mock_aws():
-        credentials = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        client = boto3.client("dynamodb", region_name="us-east-1", **credentials)
-        store = KeyStore("keys", client=lambda: client)
-        store.create_table()
+def aws_environment() -> Iterator[dict[str, str]]:
+    """The variables that lead to an AWS in a box."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def keys(aws_environment: dict[str, str]) -> KeyStore:
+    """A store that holds `door.KEYS`."""
+    store = KeyStore(Aws(aws_environment), "keys", cache_seconds=3600)
+
+    async def fill() -> None:
+        await store.create_table()
         for token, key in KEYS.items():
-            store.put(token, key)
-        yield store
+            await store.put(token, key)
+
+    asyncio.run(fill())
+    return store

@@ -22,9 +22,7 @@ KEYS = {
     TOKEN: Key(key_id="test", tenant="t", permissions=_ALL),
     "sgk_a:b:c": Key(key_id="colons", tenant="t", permissions=_ALL),
     "sk-powerless": Key(key_id="powerless", tenant="t", permissions=frozenset()),
-    "sk-expired": Key(
-        key_id="expired", tenant="t", permissions=_ALL, expires_at=datetime(2020, 1, 1, tzinfo=UTC)
-    ),
+    "sk-expired": Key(key_id="expired", tenant="t", permissions=_ALL, expires_at=datetime(2020, 1, 1, tzinfo=UTC)),
     "sk-revoked": Key(key_id="revoked", tenant="t", permissions=_ALL, revoked=True),
     "sk-one-model": Key(key_id="one", tenant="t", permissions=_ALL, models=frozenset({"sandbox/chat"})),
 }
@@ -34,9 +32,7 @@ Handler = Callable[[httpx.Request], httpx.Response] | Callable[[httpx.Request], 
 
 def make_gateway(keys: KeyStore, environment: Mapping[str, str], upstream: Handler | None = None) -> Gateway:
     """A gateway configured by `environment` whose vendors are `upstream`."""
-    return Gateway(
-        Settings.from_environment(environment), keys, transport=httpx.MockTransport(upstream or _unexpected)
-    )
+    return Gateway(Settings.from_environment(environment), keys, transport=httpx.MockTransport(upstream or _unexpected))
 
 
 def _unexpected(request: httpx.Request) -> httpx.Response:

@@ -1,6 +1,7 @@
 """What an adapter is: protocols that say what a vendor can do, and the pieces that most adapters share."""
 
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -137,15 +138,12 @@ def error_for_status(status: int, headers: Mapping[str, str], message: str | Non
 
 
 def clean(message: str | None) -> str:
-    """A vendor's message made fit for a caller: one line, bounded, without URLs and what looks like a key."""
-    words = (message or "").split()
-    kept = ("[removed]" if _looks_private(word) else word for word in words)
-    return " ".join(kept)[:1000]
+    """A vendor's message made fit for a caller: one line, bounded, without URLs, addresses and what looks like a key."""
+    return _PRIVATE.sub(REMOVED, " ".join((message or "").split()))[:1000]
 
 
-def _looks_private(word: str) -> bool:
-    core = word.strip("\"'`.,:;()[]{}<>")
-    return "://" in core or core.startswith(("sk-", "AIza", "gsk_", "xai-", "Bearer"))
+REMOVED = "[removed]"
+_PRIVATE = re.compile(r"\S*://\S*|\b\d{1,3}(\.\d{1,3}){3}\b(:\d+)?|\b(sk-|AIza|gsk_|xai-|Bearer )\S*")
 
 
 def error_body(body: bytes) -> Any:

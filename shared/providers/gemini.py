@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Se
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, assert_never
+from urllib.parse import quote
 
 from shared.errors import GatewayError, InvalidRequest, UnsupportedFeature, UpstreamError
 from shared.framing import Frame
@@ -161,7 +162,7 @@ class Gemini:
         if config := _generation_config(request, model):
             body["generationConfig"] = config
         method = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
-        return Call(f"/v1beta/models/{model.upstream}:{method}", body)
+        return Call(f"/v1beta/models/{quote(model.upstream, safe='')}:{method}", body)
 
     def chat_response(self, body: Any) -> ChatResponse:
         """See https://ai.google.dev/api/generate-content#generatecontentresponse."""

@@ -3,6 +3,8 @@
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import Field
+
 from shared.schemas.base import Frozen
 
 
@@ -25,9 +27,10 @@ class Caller(Frozen):
 
 
 class Key(Caller):
-    """A stored key: a caller, and until when it is one."""
+    """A stored key: a caller, until when it is one, and the API Gateway key under whose usage plan it calls."""
 
     expires_at: datetime | None = None
+    usage_key: str | None = Field(default=None, repr=False)
     revoked: bool = False
 
     def usable(self, now: datetime) -> bool:

@@ -27,6 +27,5 @@ def _check_content_type(value: str) -> None:
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(
-        f"The request body is larger than {limit // 1024 // 1024} MB. Send images by URL instead of inline."
-    )
+    size = f"{limit // 2**20} MB" if limit >= 2**20 else f"{limit} bytes"
+    return PayloadTooLarge(f"The request body is larger than {size}. Send images by URL instead of inline.")

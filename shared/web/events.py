@@ -50,8 +50,10 @@ class EventStream(Response):
         finally:
             writing.cancel()
             leaving.cancel()
-            await asyncio.gather(writing, leaving, return_exceptions=True)
-            await self._pump.aclose()
+            try:
+                await asyncio.gather(writing, leaving, return_exceptions=True)
+            finally:
+                await self._pump.aclose()
 
     async def _write(self, send: Send) -> None:
         chunk = self._opening

@@ -285,7 +285,7 @@ def turn(role: str, *parts: Mapping[str, Any]) -> dict[str, Any]:
 def sent(**more: Any) -> dict[str, Any]:
     """What the sandbox gets for `ask()`, and what differs from it."""
     return {
-        "model": MODEL,
+        "model": "chat",
         "messages": [turn("user", text("Hello"))],
         "n": 1,
         "stop": [],

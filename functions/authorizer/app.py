@@ -1,0 +1,5 @@
+"""The authorizer in front of every route."""
+
+from shared.authorizer import handler
+
+__all__ = ["handler"]

@@ -1,0 +1,64 @@
+"""The Lambda authorizer of type REQUEST: lets known keys through and tells the functions who is calling.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from shared.authentication import authenticate
+from shared.errors import Unauthorized
+from shared.schemas.caller import Caller, Key
+from shared.settings import Settings
+from shared.stores.aws import Aws
+from shared.stores.keys import KeyStore
+
+CONTEXT_FIELD = "caller"
+
+
+def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
+    """Answers an Allow for the whole stage. Raises exactly `Exception("Unauthorized")` for a 401.
+
+    What a caller may do is for the functions to say, in their own dialects: API Gateway caches this answer by the
+    token alone, for all routes.
+    """
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    try:
+        key = _runner().run(authenticate(headers, _keys()))
+    except Unauthorized:
+        raise Exception("Unauthorized") from None  # noqa: TRY002 - API Gateway knows this very text
+    return _allow(key, event["methodArn"])
+
+
+def caller_of(event: Mapping[str, Any]) -> Caller | None:
+    """The caller that the authorizer put into a function's event, if it ran."""
+    authorizer = (event.get("requestContext") or {}).get("authorizer") or {}
+    text = authorizer.get(CONTEXT_FIELD)
+    return Caller.model_validate_json(text) if isinstance(text, str) else None
+
+
+def _allow(key: Key, method_arn: str) -> dict[str, Any]:
+    api, stage = method_arn.split("/")[:2]
+    statement = {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": f"{api}/{stage}/*/*"}
+    caller = Caller(**{name: getattr(key, name) for name in Caller.model_fields})
+    answer: dict[str, Any] = {
+        "principalId": key.key_id,
+        "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+        "context": {CONTEXT_FIELD: caller.model_dump_json()},
+    }
+    return answer if key.usage_key is None else {**answer, "usageIdentifierKey": key.usage_key}
+
+
+@cache
+def _runner() -> asyncio.Runner:
+    """One event loop for the life of the sandbox, so that connections can be used again."""
+    return asyncio.Runner()
+
+
+@cache
+def _keys() -> KeyStore:
+    # API Gateway caches for us: a key that comes here is to be looked up.
+    return KeyStore(Aws(), Settings.from_environment(os.environ).keys_table)

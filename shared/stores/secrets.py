@@ -1,0 +1,49 @@
+"""Providers' keys in a stack: one Secrets Manager secret, a JSON object of the names that the environment would have."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+
+from shared.stores.aws import Aws, AwsError
+
+TTL_SECONDS = 300.0
+
+
+class ProviderSecret:
+    """The secret's values, read again once they are older than TTL_SECONDS, so that keys can be rotated in place."""
+
+    def __init__(self, aws: Aws, arn: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._aws = aws
+        self._arn = arn
+        self._clock = clock
+        self._values: Mapping[str, str] | None = None
+        self._expires = 0.0
+
+    async def values(self) -> Mapping[str, str]:
+        """The same object until the secret is read anew. Raises AwsError while it has never been read.
+
+        Values that cannot be renewed are kept: a secret store that is down must not take the gateway with it.
+        """
+        if self._values is None or self._clock() >= self._expires:
+            try:
+                answer = await self._aws.call("secretsmanager", "GetSecretValue", {"SecretId": self._arn})
+                fresh = _parsed(answer["SecretString"])
+            except AwsError:
+                if self._values is None:
+                    raise
+            else:
+                self._values = self._values if fresh == self._values else fresh
+            self._expires = self._clock() + TTL_SECONDS
+        assert self._values is not None
+        return self._values
+
+
+def _parsed(text: str) -> Mapping[str, str]:
+    """Raises AwsError for a secret that is no JSON object of strings, without telling what it holds."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = None
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        raise AwsError("secretsmanager", "GetSecretValue", "NotAJsonObjectOfStrings")
+    return values

@@ -1,0 +1,100 @@
+"""Calls of AWS are signed as botocore signs them, tried again where that helps, and fail by name."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as BotoCredentials
+
+from shared.stores.aws import Aws, AwsError
+
+pytestmark = pytest.mark.anyio
+ENVIRONMENT = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret/key+"}
+NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
+
+
+def aws(answer: Callable[[httpx.Request], httpx.Response], **environment: str) -> Aws:
+    return Aws({**ENVIRONMENT, **environment}, transport=httpx.MockTransport(answer), clock=lambda: NOW)
+
+
+@pytest.mark.parametrize("token", ["", "session/token=="])
+@pytest.mark.parametrize("service", ["dynamodb", "secretsmanager", "sqs"])
+async def test_a_call_is_signed_as_botocore_signs_it(service: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"ok": True})
+
+    assert await aws(answer, AWS_SESSION_TOKEN=token).call(service, "Do", {"a": "é"}) == {"ok": True}
+    sent = seen[0]
+    signed = {name: sent.headers[name] for name in ("content-type", "host", "x-amz-target")}
+    expected = AWSRequest("POST", str(sent.url), data=sent.content, headers=signed)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: NOW.replace(tzinfo=None))
+    credentials = BotoCredentials("AKID", "secret/key+", token or None)  # type: ignore[no-untyped-call]
+    SigV4Auth(credentials, service, "eu-west-1").add_auth(expected)  # type: ignore[no-untyped-call]
+    assert sent.headers["authorization"] == expected.headers["Authorization"]
+    assert sent.url.host == f"{service}.eu-west-1.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("first", "calls"),
+    [
+        (httpx.Response(500), 2),
+        (httpx.Response(400, json={"__type": "com.amazon#ThrottlingException"}), 2),
+        (httpx.Response(400, json={"__type": "x#ProvisionedThroughputExceededException"}), 2),
+    ],
+)
+async def test_a_call_that_may_succeed_later_is_tried_again(first: httpx.Response, calls: int) -> None:
+    answers = [first, httpx.Response(200, json={"n": 1})]
+    assert await aws(lambda request: answers.pop(0)).call("dynamodb", "GetItem", {}) == {"n": 1}
+    assert answers == []
+
+
+async def test_a_refusal_is_raised_by_its_name_without_another_try() -> None:
+    calls = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        calls.append(request)
+        return httpx.Response(400, json={"__type": "com.amazonaws#ResourceNotFoundException", "message": "secret"})
+
+    with pytest.raises(AwsError) as raised:
+        await aws(answer).call("dynamodb", "GetItem", {})
+    assert raised.value.code == "ResourceNotFoundException"
+    assert "secret" not in str(raised.value)
+    assert len(calls) == 1
+
+
+async def test_an_aws_that_cannot_be_reached_is_an_error_after_some_tries() -> None:
+    calls = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        calls.append(request)
+        raise httpx.ConnectError("no route")
+
+    with pytest.raises(AwsError, match="ConnectError"):
+        await aws(answer).call("dynamodb", "GetItem", {})
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("environment", "url"),
+    [
+        ({}, "https://dynamodb.eu-west-1.amazonaws.com/"),
+        ({"AWS_REGION": "cn-north-1"}, "https://dynamodb.cn-north-1.amazonaws.com.cn/"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:5000"}, "http://127.0.0.1:5000/"),
+        ({"AWS_ENDPOINT_URL": "http://x", "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1"}, "http://127.0.0.1:1/"),
+    ],
+)
+async def test_the_address_is_the_regions_or_an_emulators(environment: dict[str, str], url: str) -> None:
+    seen = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        return httpx.Response(200, json={})
+
+    await aws(answer, **environment).call("dynamodb", "GetItem", {})
+    assert seen == [url]
