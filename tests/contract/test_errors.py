@@ -630,11 +630,17 @@ async def test_the_providers_own_words_for_a_bad_request_come_through(vendor: Ve
     ids=["url", "host", "host-port", "address", "address-port", "key", "own-key", "quoted-key"],
 )
 async def test_what_is_private_in_the_providers_words_does_not(vendor: Vendor, private: str) -> None:
-    body = {"error": {"message": f"The request is wrong, see {private} for more."}}
-    vendor.answer = upstream.answering(400, json.dumps(body).encode())
+    words = f"The request is wrong, see {private} for more."
+    error = {"error": {"message": words, "type": "invalid_request_error"}}
     for path in DISTINCT:
-        response = await vendor.client.post(path, json=asking(path, MODEL))
-        assert "The request is wrong" in assert_error(response, "rejected")
+        for status in (400, 200):
+            vendor.answer = upstream.answering(status, json.dumps(error).encode())
+            response = await vendor.client.post(path, json=asking(path, MODEL))
+            assert "The request is wrong" in assert_error(response, "rejected")
+            assert private.strip("'") not in response.text
+        vendor.answer = upstream.answering(200, BEGINNING + upstream.frame(error))
+        response = await vendor.client.post(path, json=asking(path, MODEL, stream=True))
+        assert "The request is wrong" in assert_broken_stream(response, "rejected")
         assert private.strip("'") not in response.text
 
 
