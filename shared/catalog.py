@@ -1,5 +1,6 @@
 """The catalog: which models there are, who serves them, and which of them are configured."""
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from copy import copy
@@ -17,6 +18,8 @@ AUTO = "Auto"
 SANDBOX = "sandbox"
 _DEFAULT = Path(__file__).with_name("catalog.toml")
 _ROW_ONLY = {"aliases"}
+# What a caller may name of a vendor with an open list: it goes into the vendor's URL and must not leave its place.
+_UPSTREAM = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,199}")
 
 
 class Provider(Frozen):
@@ -108,7 +111,7 @@ class Catalog:
         wildcard = f"{vendor}/*"
         if public_id in self._rows and not public_id.endswith("/*"):
             model = self._model(public_id)
-        elif slash and upstream not in ("", "*") and wildcard in self._rows:
+        elif slash and _UPSTREAM.fullmatch(upstream) and wildcard in self._rows:
             model = self._model(wildcard).model_copy(update={"id": model_id, "upstream": upstream})
         else:
             raise ModelNotFound(f"The model '{model_id[:200]}' does not exist.")

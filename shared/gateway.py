@@ -35,6 +35,7 @@ from shared.upstream import Outgoing, Upstream
 # What an adapter raises on a body that is not its vendor's format.
 _UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
 MAX_FANNED_OUT = 16
+_SHORTEST_SECRET = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ class Gateway:
             auth=adapter.auth(api_key) if api_key else {},
             deadline=min(context.deadline, asyncio.get_running_loop().time() + self.settings.upstream_timeout),
             request_id=context.request_id,
-            private=tuple(filter(None, (api_key, urlsplit(base_url).netloc, urlsplit(base_url).hostname))),
+            private=_private(api_key, base_url),
         )
 
     async def _complete(self, request: ChatRequest, route: _Route) -> ChatResponse:
@@ -169,6 +170,8 @@ class Gateway:
             raise route.error(answer.status, answer.headers, body)
         try:
             return route.adapter.chat_response(json.loads(body))
+        except GatewayError as error:
+            raise route.told(error) from None
         except _UNREADABLE:
             raise _unreadable() from None
 
@@ -189,6 +192,13 @@ class Gateway:
             except _UNREADABLE:
                 raise _unreadable() from None
             await answer.drain()
+
+
+def _private(api_key: str | None, base_url: str) -> tuple[str, ...]:
+    """What of a provider's configuration no caller may read; a key that is a mere word would spoil messages."""
+    address = urlsplit(base_url)
+    found = (api_key, address.netloc, address.hostname)
+    return tuple(secret for secret in found if secret and len(secret) >= _SHORTEST_SECRET)
 
 
 def _unreadable() -> UpstreamError:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as Pillow
 
 from shared.stores.keys import KeyStore
-from tests.door import front_door, frames
+from tests.door import frames, front_door
 from tests.providers.wires import anthropic, gemini, openai
 
 pytestmark = pytest.mark.anyio
@@ -105,7 +105,7 @@ LADDER = [
 def _row(name: str, *capabilities: str) -> str:
     context = 100_000 if name == "large" else 4000
     return (
-        f"""
+        """
         [providers.ladder]
         adapter = "openai"
         base_url = "https://openai.test/v1"

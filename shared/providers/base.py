@@ -138,12 +138,18 @@ def error_for_status(status: int, headers: Mapping[str, str], message: str | Non
 
 
 def clean(message: str | None) -> str:
-    """A vendor's message made fit for a caller: one line, bounded, without URLs, addresses and what looks like a key."""
+    """A vendor's message fit for a caller: one line, bounded, without URLs, addresses and what looks like a key."""
     return _PRIVATE.sub(REMOVED, " ".join((message or "").split()))[:1000]
 
 
 REMOVED = "[removed]"
-_PRIVATE = re.compile(r"\S*://\S*|\b\d{1,3}(\.\d{1,3}){3}\b(:\d+)?|\b(sk-|AIza|gsk_|xai-|Bearer )\S*")
+_PRIVATE = re.compile(
+    r"\S*://\S*"
+    r"|\b\d{1,3}(\.\d{1,3}){3}\b(:\d+)?"
+    r"|\b[0-9a-f]{1,4}(:[0-9a-f]{1,4})*::[0-9a-f:]*|\b([0-9a-f]{1,4}:){5,7}[0-9a-f]{1,4}\b"
+    r"|\b(sk-|AIza|gsk_|xai-|Bearer )\S*",
+    re.IGNORECASE,
+)
 
 
 def error_body(body: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""Providers' keys in a stack: one Secrets Manager secret, a JSON object of the names that the environment would have."""
+"""Providers' keys in a stack: one secret, a JSON object of the names that the environment would have."""
 
 import json
 import time

@@ -503,9 +503,9 @@ async def test_without_any_provider_there_is_nothing_to_choose(keys: KeyStore) -
 
 async def test_a_model_id_cannot_bring_headers_of_its_own(vendor: Vendor) -> None:
     response = await vendor.client.post(CHATS[0], json=asking(CHATS[0], "openai/gpt-ü\r\nx-injected: yes"))
+    assert_error(response, "model_not_found")
     assert "x-injected" not in response.headers
-    assert response.headers["x-gateway-model"].startswith("openai/gpt-")
-    assert response.headers["x-gateway-model"].isascii()
+    assert vendor.requests == []
 
 
 @pytest.mark.parametrize("name", ["../../v1/files", "x/../../../v1/files", "%2e%2e/files", "x?key=1", "x#", "x:y/z"])

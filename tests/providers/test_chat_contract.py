@@ -89,11 +89,8 @@ async def streamed(gateway: Gateway, wire: ChatWire) -> ChatResponse:
 
 def frame_ends(stream: bytes) -> list[int]:
     """The offsets at which an event of the stream is complete."""
-    ends, decoder = [], SseDecoder()
-    for at in range(len(stream)):
-        if decoder.feed(stream[at : at + 1]):
-            ends.append(at + 1)
-    return ends
+    decoder = SseDecoder()
+    return [at + 1 for at in range(len(stream)) if decoder.feed(stream[at : at + 1])]
 
 
 @of_each_wire
@@ -228,11 +225,9 @@ async def test_a_vendors_error_becomes_ours(wire: ChatWire, failure: str, stream
     data = wire.failures[failure]
     answer = httpx.Response(data.status, headers=dict(data.headers), content=data.body)
     gateway = open_gateway(wire, lambda request: answer)
+    asking = streamed(gateway, wire) if stream else gateway.chat([question(wire)], context())
     with pytest.raises(GatewayError) as raised:
-        if stream:
-            await streamed(gateway, wire)
-        else:
-            await gateway.chat([question(wire)], context())
+        await asking
     assert type(raised.value) is data.raises
     if data.retry_after is not None:
         assert raised.value.retry_after == data.retry_after

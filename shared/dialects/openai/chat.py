@@ -224,7 +224,7 @@ class OpenAIChat(ChatFields):
     verbosity: Literal["low", "medium", "high"] | None = None
     modalities: list[Literal["text", "image", "audio"]] | None = None
     user: str | None = None
-    metadata: dict[str, str] | None = None
+    metadata: dict[str, str | None] | None = None
 
     def canonical(self) -> ChatRequest:
         if self.top_logprobs and not self.logprobs:
@@ -251,7 +251,8 @@ class OpenAIChat(ChatFields):
                     "verbosity": self.verbosity,
                     "image_output": "image" in (self.modalities or ()),
                     "user": self.user,
-                    "metadata": self.metadata,
+                    "metadata": self.metadata
+                    and {name: value for name, value in self.metadata.items() if value is not None},
                 }
             )
         )

@@ -302,7 +302,7 @@ def message_body(parts: Sequence[Part]) -> JsonObject:
     images = [part.source for part in parts if isinstance(part, Image)]
     body: JsonObject = {
         "role": "assistant",
-        "content": "".join(texts) if texts or not calls else None,
+        "content": "".join(texts) if texts or not (calls or refusals) else None,
         "refusal": "".join(refusals) if refusals else None,
     }
     if spoken := "".join(thought.text for thought in thoughts):
