@@ -95,7 +95,7 @@ sys.addaudithook(forbid)
 {statement}
 print("\\n".join(sys.modules))
 """
-    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run([sys.executable, "-B", "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return set(result.stdout.split())
 
