@@ -95,7 +95,8 @@ sys.addaudithook(forbid)
 {statement}
 print("\\n".join(sys.modules))
 """
-    result = subprocess.run([sys.executable, "-B", "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-B", "-c", program]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return set(result.stdout.split())
 
