@@ -5,6 +5,7 @@ A request comes in canonical, from any dialect, and leaves canonical, from any p
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -250,4 +251,6 @@ async def _recorded(
                 if started:
                     continue
                 started = True
+            elif context.first_token is None:
+                context.first_token = time.perf_counter() - context.began
             yield event

@@ -14,6 +14,7 @@ from shared.gateway import Gateway
 from shared.schemas.caller import Key, Permission
 from shared.settings import Settings
 from shared.stores.keys import KeyStore
+from shared.stores.secrets import ProviderSecret
 from shared.web.process import process_gateway
 
 TOKEN = "sk-test"
@@ -24,15 +25,23 @@ KEYS = {
     "sk-powerless": Key(key_id="powerless", tenant="t", permissions=frozenset()),
     "sk-expired": Key(key_id="expired", tenant="t", permissions=_ALL, expires_at=datetime(2020, 1, 1, tzinfo=UTC)),
     "sk-revoked": Key(key_id="revoked", tenant="t", permissions=_ALL, revoked=True),
+    "sk-planned": Key(key_id="planned", tenant="t", permissions=_ALL, usage_key="a" * 30),
     "sk-one-model": Key(key_id="one", tenant="t", permissions=_ALL, models=frozenset({"sandbox/chat"})),
 }
 
 Handler = Callable[[httpx.Request], httpx.Response] | Callable[[httpx.Request], Any]
 
 
-def make_gateway(keys: KeyStore, environment: Mapping[str, str], upstream: Handler | None = None) -> Gateway:
+def make_gateway(
+    keys: KeyStore,
+    environment: Mapping[str, str],
+    upstream: Handler | None = None,
+    *,
+    secret: ProviderSecret | None = None,
+) -> Gateway:
     """A gateway configured by `environment` whose vendors are `upstream`."""
-    return Gateway(Settings.from_environment(environment), keys, transport=httpx.MockTransport(upstream or _unexpected))
+    transport = httpx.MockTransport(upstream or _unexpected)
+    return Gateway(Settings.from_environment(environment), keys, secret=secret, transport=transport)
 
 
 def _unexpected(request: httpx.Request) -> httpx.Response:

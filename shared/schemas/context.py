@@ -1,5 +1,6 @@
 """What is known of one request on its way through the gateway."""
 
+import time
 from dataclasses import dataclass, field
 
 from shared.schemas.caller import Caller
@@ -11,17 +12,22 @@ from shared.schemas.usage import Usage
 class RequestContext:
     """Filled in step by step; read by response headers and the log line.
 
-    `deadline` is on the event loop's clock, in seconds. `backend` names the provider and its model,
-    `answered_as` the model name in the answer's body (what the caller sent, or the choice for `Auto`).
+    `deadline` is on the event loop's clock, `began` on `time.perf_counter`, both in seconds; `first_token` is how many
+    seconds after `began` a stream's first event came. `function_request_id` is Lambda's, where it runs there.
+    `answered_as` is the model's name in the answer's body: what the caller sent, or the choice for `Auto`.
     """
 
     request_id: str
     deadline: float
+    began: float = field(default_factory=time.perf_counter)
+    function_request_id: str | None = None
     caller: Caller | None = None
     model: Model | None = None
     answered_as: str = ""
+    first_token: float | None = None
     usage: Usage = field(default_factory=Usage)
 
     @property
     def backend(self) -> str | None:
+        """The provider that is called, and its model."""
         return None if self.model is None else f"{self.model.provider}/{self.model.upstream}"

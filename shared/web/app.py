@@ -1,8 +1,8 @@
 """Makes the FastAPI application of a function: its routes, and one place where every error becomes an answer."""
 
+import asyncio
 import math
 import re
-import time
 import uuid
 from collections.abc import Callable, MutableMapping
 from typing import Any
@@ -14,9 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.dialects import dialect_for
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
-from shared.observability import log_crash, log_request
+from shared.observability import log_crash, log_request, traced
 from shared.schemas.context import RequestContext
 
+# What is left of Lambda's time when a provider is given up, so that the time-out can still be answered in its dialect.
+_TIME_TO_ANSWER = 2.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -80,25 +82,19 @@ class ContextMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = RequestContext(request_id=_request_id(scope), deadline=math.inf)
+        context = _new_context(scope)
         scope.setdefault("state", {})["context"] = context
         answer = _Answer(scope, context, send)
-        began = time.perf_counter()
         try:
-            await self._app(scope, receive, answer.send)
+            with traced(context, scope["path"]):
+                await self._app(scope, receive, answer.send)
         except Exception:
             log_crash(context)
             if answer.status:
                 raise  # half an answer is out: the server must break the connection off, not end it well
             await error_response(scope, InternalError("The gateway failed."))(scope, receive, answer.send)
         finally:
-            log_request(
-                context,
-                method=scope["method"],
-                path=scope["path"],
-                status=answer.status,
-                seconds=time.perf_counter() - began,
-            )
+            log_request(context, method=scope["method"], path=scope["path"], status=answer.status)
 
 
 class _Answer:
@@ -130,6 +126,19 @@ def _common_headers(context: RequestContext) -> dict[str, str]:
 def _header_value(text: str) -> bytes:
     """Model ids may come from a wildcard, and so from a caller: nothing but visible ASCII may reach a header."""
     return re.sub(r"[^\x20-\x7e]", "?", text)[:300].encode("ascii")
+
+
+def _new_context(scope: Scope) -> RequestContext:
+    """A context with Lambda's deadline and request id, where the request came through Lambda."""
+    lambda_context = scope.get("aws.context")
+    if lambda_context is None:
+        return RequestContext(request_id=_request_id(scope), deadline=math.inf)
+    remaining = lambda_context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER
+    return RequestContext(
+        request_id=_request_id(scope),
+        deadline=asyncio.get_running_loop().time() + remaining,
+        function_request_id=lambda_context.aws_request_id,
+    )
 
 
 def _request_id(scope: Scope) -> str:

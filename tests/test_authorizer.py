@@ -1,0 +1,87 @@
+"""The authorizer lets known keys through, tells the functions who calls, and is trusted only where it stands."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from functions.authorizer.app import handler
+from shared import authorizer
+from shared.schemas.caller import Caller
+from shared.stores.keys import KeyStore
+from tests.door import KEYS, TOKEN
+
+ARN = "arn:aws:execute-api:us-east-1:123456789012:abc123/live/POST/v1/chat/completions"
+
+
+@pytest.fixture(autouse=True)
+def _environment(aws_environment: dict[str, str], keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in aws_environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GATEWAY_KEYS_TABLE", "keys")
+    authorizer._keys.cache_clear()
+    yield
+    authorizer._keys.cache_clear()
+
+
+def asked(**headers: str) -> dict[str, Any]:
+    return {"type": "REQUEST", "methodArn": ARN, "headers": {name.replace("_", "-"): v for name, v in headers.items()}}
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Authorization": f"Bearer {TOKEN}"}, {"authorization": f"bearer {TOKEN}"}, {"X_Api_Key": TOKEN}]
+)
+def test_a_known_key_is_let_through_for_the_whole_stage(headers: dict[str, str]) -> None:
+    answer = handler(asked(**headers), None)
+    (statement,) = answer["policyDocument"]["Statement"]
+    assert statement["Effect"] == "Allow"
+    assert statement["Resource"] == "arn:aws:execute-api:us-east-1:123456789012:abc123/live/*/*"
+    assert answer["principalId"] == "test"
+    assert TOKEN not in json.dumps(answer)
+
+
+def test_the_functions_are_told_who_calls_and_what_they_may() -> None:
+    context = handler(asked(Authorization="Bearer sk-one-model"), None)["context"]
+    assert all(isinstance(value, str | int | bool) for value in context.values())
+    caller = authorizer.caller_of({"requestContext": {"authorizer": context}})
+    assert caller == Caller(key_id="one", tenant="t", permissions=KEYS[TOKEN].permissions, models={"sandbox/chat"})
+
+
+def test_a_key_with_a_usage_plan_names_it() -> None:
+    assert handler(asked(Authorization="Bearer sk-planned"), None)["usageIdentifierKey"] == "a" * 30
+    assert "usageIdentifierKey" not in handler(asked(Authorization=f"Bearer {TOKEN}"), None)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer "},
+        {"Authorization": f"Basic {TOKEN}"},
+        {"Authorization": TOKEN},
+        {"Authorization": "Bearer sk-unknown"},
+        {"Authorization": "Bearer sk-expired"},
+        {"Authorization": "Bearer sk-revoked"},
+        {"Authorization": "Basic x", "X_Api_Key": TOKEN},
+    ],
+)
+def test_anyone_else_gets_exactly_the_exception_that_api_gateway_takes_for_401(headers: dict[str, str]) -> None:
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - its very type and text are what matters
+        handler(asked(**headers), None)
+    assert type(raised.value) is Exception
+    assert str(raised.value) == "Unauthorized"
+
+
+def test_headers_may_be_missing_altogether() -> None:
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        handler({"type": "REQUEST", "methodArn": ARN, "headers": None}, None)
+
+
+def test_a_key_table_that_cannot_be_read_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_KEYS_TABLE", "no-such-table")
+    authorizer._keys.cache_clear()
+    with pytest.raises(Exception) as raised:  # noqa: PT011
+        handler(asked(Authorization=f"Bearer {TOKEN}"), None)
+    assert str(raised.value) != "Unauthorized"
+    assert TOKEN not in str(raised.value)

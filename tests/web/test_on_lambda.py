@@ -1,0 +1,143 @@
+"""What the functions make of Lambda's event and context: who calls, how long there is, and what is told of it."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from functions.chat.app import app
+from shared.schemas.caller import Caller, Permission
+from shared.stores.aws import Aws
+from shared.stores.keys import KeyStore
+from shared.stores.secrets import ProviderSecret
+from shared.web.process import process_gateway
+from tests.door import TOKEN, make_gateway
+
+pytestmark = pytest.mark.anyio
+BODY = {"model": "sandbox/chat", "messages": [{"role": "user", "content": "my secret prompt"}]}
+CALLER = Caller(key_id="trusted", tenant="t", permissions=frozenset({Permission.MODELS_USE}))
+
+
+@dataclass
+class LambdaContext:
+    aws_request_id: str = "lambda-1"
+    remaining: float = 300.0
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.remaining * 1000)
+
+
+def event(caller: Caller | None) -> dict[str, Any]:
+    authorizer = {} if caller is None else {"caller": caller.model_dump_json(), "principalId": caller.key_id}
+    return {"requestContext": {"authorizer": authorizer}}
+
+
+@asynccontextmanager
+async def on_lambda(
+    keys: KeyStore, given: dict[str, Any], context: LambdaContext | None = None, **settings: str
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the chat function as the runtime calls it."""
+    gateway = make_gateway(keys, {"GATEWAY_SANDBOX": "on", **settings})
+    app.dependency_overrides[process_gateway] = lambda: gateway
+
+    async def called(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "aws.event": given, "aws.context": context or LambdaContext()}, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(called), base_url="http://gateway") as client:
+        yield client
+    app.dependency_overrides.clear()
+    await gateway.aclose()
+
+
+async def test_the_authorizers_word_is_taken_and_no_token_is_looked_up(keys: KeyStore) -> None:
+    async with on_lambda(keys, event(CALLER), GATEWAY_TRUST_AUTHORIZER="on") as client:
+        answer = await client.post("/v1/chat/completions", json=BODY)
+    assert answer.status_code == 200
+
+
+async def test_the_authorizers_word_is_not_taken_where_none_stands(keys: KeyStore) -> None:
+    async with on_lambda(keys, event(CALLER)) as client:
+        assert (await client.post("/v1/chat/completions", json=BODY)).status_code == 401
+
+
+async def test_without_the_authorizers_word_the_token_is_looked_up(keys: KeyStore) -> None:
+    async with on_lambda(keys, event(None), GATEWAY_TRUST_AUTHORIZER="on") as client:
+        assert (await client.post("/v1/chat/completions", json=BODY)).status_code == 401
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        assert (await client.post("/v1/chat/completions", json=BODY, headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/v1/chat/completions", "permission_denied"),
+        ("/ai/chat", "forbidden"),
+        ("/v1/inference/chat", "AUTHZ_PERMISSION_DENIED"),
+    ],
+)
+async def test_a_key_that_the_authorizer_let_through_still_needs_the_permission(
+    keys: KeyStore, path: str, code: str
+) -> None:
+    powerless = CALLER.model_copy(update={"permissions": frozenset()})
+    async with on_lambda(keys, event(powerless), GATEWAY_TRUST_AUTHORIZER="on") as client:
+        answer = await client.post(path, json=BODY)
+    assert answer.status_code == 403
+    assert answer.json()["error"]["code"] == code
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_provider_is_given_up_before_lambda_ends_the_function(keys: KeyStore, stream: bool) -> None:
+    context = LambdaContext(remaining=2.05)
+    async with on_lambda(keys, event(CALLER), context, GATEWAY_TRUST_AUTHORIZER="on") as client:
+        answer = await client.post("/ai/chat", json={**BODY, "model": "sandbox/fail-timeout", "stream": stream})
+    assert answer.status_code == 504
+    assert answer.json()["error"]["code"] == "provider_timeout"
+
+
+async def test_a_request_leaves_one_log_line_and_its_metrics(
+    keys: KeyStore,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Gateway")
+    async with on_lambda(keys, event(None)) as client:
+        headers = {"authorization": f"Bearer {TOKEN}", "x-request-id": "r-77"}
+        await client.post("/v1/chat/completions", json={**BODY, "stream": True}, headers=headers)
+    (line,) = [vars(record) for record in caplog.records if record.message == "request"]
+    told = {name: line[name] for name in ("request_id", "function_request_id", "key_id", "model", "backend", "status")}
+    assert told == {
+        "request_id": "r-77",
+        "function_request_id": "lambda-1",
+        "key_id": "test",
+        "model": "sandbox/chat",
+        "backend": "sandbox/chat",
+        "status": 200,
+    }
+    assert line["first_token_ms"] <= line["duration_ms"]
+    assert line["output_tokens"] > 0
+    lines = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    (metrics,) = [line for line in lines if "_aws" in line]
+    (directive,) = metrics["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "Gateway"
+    assert sorted(*directive["Dimensions"]) == ["provider", "service"]
+    assert metrics["Requests"] == [1.0]
+    assert metrics["OutputTokens"] == [float(line["output_tokens"])]
+    assert metrics["TimeToFirstToken"][0] <= metrics["Latency"][0]
+
+
+async def test_providers_are_configured_by_the_secret(keys: KeyStore, aws_environment: dict[str, str]) -> None:
+    aws = Aws(aws_environment)
+    values = json.dumps({"OPENAI_API_KEY": "k"})
+    created = await aws.call("secretsmanager", "CreateSecret", {"Name": "providers", "SecretString": values})
+    gateway = make_gateway(keys, {}, secret=ProviderSecret(aws, created["ARN"]))
+    assert gateway.catalog.configured == frozenset()
+    await gateway.refresh()
+    assert gateway.catalog.configured == {"openai"}
+    await aws.aclose()
+    await gateway.aclose()
