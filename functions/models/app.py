@@ -1,4 +1,6 @@
-"""The lists of models, and one model."""
+"""The lists of models, and one model: short answers, which AWS's own runtime delivers."""
+
+from mangum import Mangum
 
 from shared.dialects import compact
 from shared.dialects.openai.models import models_body
@@ -11,3 +13,4 @@ app = create_app(
     models_route("/ai/models", compact.models_body),
     models_route("/ai/ai/models", compact.models_body),
 )
+handler = Mangum(app, lifespan="off")
