@@ -9,15 +9,15 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
 
 from shared.catalog import AUTO, SANDBOX, Catalog
 from shared.errors import GatewayError, InvalidRequest, ModelNotFound, UpstreamError
-from shared.fetch import RemoteFetcher
 from shared.framing import sse_frames
-from shared.inputs import prepared
+from shared.inputs import Inputs
 from shared.providers import load
 from shared.providers.base import REMOVED, Call, ChatAdapter, InProcess, LocalAnswer
 from shared.pump import merge
@@ -32,6 +32,9 @@ from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.secrets import ProviderSecret
 from shared.upstream import Outgoing, Upstream
+
+if TYPE_CHECKING:
+    from shared.fetch import RemoteFetcher
 
 # What an adapter raises on a body that is not its vendor's format.
 _UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
@@ -76,14 +79,14 @@ class Gateway:
         *,
         secret: ProviderSecret | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
-        fetcher: RemoteFetcher | None = None,
+        fetcher: "RemoteFetcher | None" = None,
     ) -> None:
         self.settings = settings
         self.keys = keys
         self.catalog = Catalog.load(settings)
         self._secret = secret
         self._secret_values: Mapping[str, str] = {}
-        self._fetcher = fetcher or RemoteFetcher(allow_http=settings.fetch_http)
+        self._inputs = Inputs(fetch_http=settings.fetch_http, fetcher=fetcher)
         self._upstream = Upstream(
             connect_timeout=settings.connect_timeout,
             in_process={SANDBOX: _answer_in_process},
@@ -100,7 +103,7 @@ class Gateway:
 
     async def aclose(self) -> None:
         await self._upstream.aclose()
-        await self._fetcher.aclose()
+        await self._inputs.aclose()
 
     async def refresh(self) -> None:
         """Takes in providers' keys that have changed in the secret. Raises AwsError while it could never be read."""
@@ -164,7 +167,7 @@ class Gateway:
         )
 
     async def _complete(self, request: ChatRequest, route: _Route) -> ChatResponse:
-        call = route.adapter.chat(await prepared(request, route.model, self._fetcher), route.model)
+        call = route.adapter.chat(await self._inputs.prepared(request, route.model), route.model)
         async with self._upstream.open(route.outgoing(call), route.deadline) as answer:
             body = await answer.read()
         if answer.status >= 400:
@@ -177,7 +180,7 @@ class Gateway:
             raise _unreadable() from None
 
     async def _stream(self, request: ChatRequest, route: _Route) -> AsyncGenerator[ChatEvent, None]:
-        call = route.adapter.chat(await prepared(request, route.model, self._fetcher), route.model)
+        call = route.adapter.chat(await self._inputs.prepared(request, route.model), route.model)
         async with self._upstream.open(route.outgoing(call), route.deadline) as answer:
             if answer.status >= 400:
                 raise route.error(answer.status, answer.headers, await answer.read())

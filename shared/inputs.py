@@ -2,14 +2,16 @@
 
 import asyncio
 import base64
-from typing import TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
-from shared import gif
 from shared.errors import InvalidRequest
-from shared.fetch import RemoteFetcher
 from shared.schemas.chat import ChatRequest
 from shared.schemas.content import Image, Inline, Message, Remote, Text, ToolResult
 from shared.schemas.model import Model
+
+if TYPE_CHECKING:
+    from shared.fetch import RemoteFetcher
 
 IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 MAX_REMOTE_IMAGES = 20
@@ -17,30 +19,61 @@ _FIELD = "image_url"
 _PartT = TypeVar("_PartT")
 
 
-async def prepared(request: ChatRequest, model: Model, fetcher: RemoteFetcher) -> ChatRequest:
-    """The request as the model's provider takes it; the very same object where there is nothing to do.
+class Inputs:
+    """Prepares requests for their models. `fetch_http` allows images by plain http; `fetcher` replaces the network."""
 
-    Raises InvalidRequest naming the image that cannot be had.
-    """
-    sources = [
+    def __init__(self, *, fetch_http: bool, fetcher: "RemoteFetcher | None" = None) -> None:
+        self._fetch_http = fetch_http
+        self._given_fetcher = fetcher
+
+    @cached_property
+    def _fetcher(self) -> "RemoteFetcher":
+        from shared.fetch import RemoteFetcher  # few requests have an image by URL: the others need not pay for it
+
+        return self._given_fetcher or RemoteFetcher(allow_http=self._fetch_http)
+
+    async def aclose(self) -> None:
+        if "_fetcher" in self.__dict__:
+            await self._fetcher.aclose()
+
+    async def prepared(self, request: ChatRequest, model: Model) -> ChatRequest:
+        """The request as the model's provider takes it; the very same object where there is nothing to do.
+
+        Raises InvalidRequest naming the image that cannot be had.
+        """
+        sources = _image_sources(request)
+        for source in sources:
+            if isinstance(source, Remote):
+                self._fetcher.check(source.url, field=_FIELD)
+        wanted = {source for source in sources if _must_change(source, model)}
+        if not wanted:
+            return request
+        if sum(isinstance(source, Remote) for source in wanted) > MAX_REMOTE_IMAGES:
+            raise InvalidRequest.field("messages", f"at most {MAX_REMOTE_IMAGES} images can be fetched for one request")
+        ordered = list(wanted)
+        results = await asyncio.gather(*(self._acceptable(source, model) for source in ordered))
+        changed = dict(zip(ordered, results, strict=True))
+        messages = tuple(_replaced(message, changed) for message in request.messages)
+        return request.model_copy(update={"messages": messages})
+
+    async def _acceptable(self, source: Inline | Remote, model: Model) -> Inline:
+        if isinstance(source, Remote):
+            media_type, data = await self._fetcher.get(source.url, field=_FIELD, accept=IMAGE_TYPES)
+            if media_type != "image/gif" or "no_gif" not in model.rules:
+                return Inline(media_type=media_type, data=base64.b64encode(data).decode("ascii"))
+        else:
+            data = base64.b64decode(source.data)
+        return await asyncio.to_thread(_still_image, data)
+
+
+def _image_sources(request: ChatRequest) -> list[Inline | Remote]:
+    return [
         part.source
         for message in request.messages
         for whole in message.parts
         for part in (whole.content if isinstance(whole, ToolResult) else (whole,))
         if isinstance(part, Image)
     ]
-    for source in sources:
-        if isinstance(source, Remote):
-            fetcher.check(source.url, field=_FIELD)
-    wanted = {source for source in sources if _must_change(source, model)}
-    if not wanted:
-        return request
-    if sum(isinstance(source, Remote) for source in wanted) > MAX_REMOTE_IMAGES:
-        raise InvalidRequest.field("messages", f"at most {MAX_REMOTE_IMAGES} images can be fetched for one request")
-    ordered = list(wanted)
-    results = await asyncio.gather(*(_acceptable(source, model, fetcher) for source in ordered))
-    changed = dict(zip(ordered, results, strict=True))
-    return request.model_copy(update={"messages": tuple(_replaced(message, changed) for message in request.messages)})
 
 
 def _must_change(source: Inline | Remote, model: Model) -> bool:
@@ -49,17 +82,9 @@ def _must_change(source: Inline | Remote, model: Model) -> bool:
     return source.media_type == "image/gif" and "no_gif" in model.rules
 
 
-async def _acceptable(source: Inline | Remote, model: Model, fetcher: RemoteFetcher) -> Inline:
-    if isinstance(source, Remote):
-        media_type, data = await fetcher.get(source.url, field=_FIELD, accept=IMAGE_TYPES)
-        if media_type != "image/gif" or "no_gif" not in model.rules:
-            return Inline(media_type=media_type, data=base64.b64encode(data).decode("ascii"))
-    else:
-        data = base64.b64decode(source.data)
-    return await asyncio.to_thread(_still_image, data)
-
-
 def _still_image(data: bytes) -> Inline:
+    from shared import gif
+
     try:
         png = gif.first_frame_png(data)
     except ValueError:

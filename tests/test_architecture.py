@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "observability": {"schemas"},
     "authentication": {"stores", "schemas"},
     "authorizer": {"authentication", "stores", "schemas", "settings"},
+    "runtime": {"runtime"},
     "upstream": set(),
     "fetch": set(),
     "stores": {"stores", "schemas", "settings"},
@@ -41,10 +42,11 @@ ONLY_IN = {
     "boto3": {"stores"},
     "botocore": {"stores"},
     "httpx": {"upstream", "gateway", "stores"},
+    "mangum": {"runtime", "functions"},
     "httpcore": {"fetch"},
     "idna": {"fetch"},
     "aws_lambda_powertools": {"observability"},
-    "pydantic": {"schemas", "dialects", "providers", "catalog"},
+    "pydantic": {"schemas", "dialects", "providers", "catalog", "web"},
     "pydantic_core": {"dialects", "providers", "web"},
 }
 

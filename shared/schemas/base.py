@@ -6,4 +6,5 @@ from pydantic import BaseModel, ConfigDict
 class Frozen(BaseModel):
     """An immutable value. Unknown fields are a programming error here, unlike on the wire."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Built when first used: a function uses few of the models that it imports.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
