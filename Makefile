@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check format lock clean
+.PHONY: run test check smoke format lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -16,6 +16,9 @@ check: .venv/dev ## Lint, type-check, and hold the imports against the architect
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
+
+smoke: .venv/local ## Prove a gateway that is up: make smoke URL=https://… KEY=…
+	@URL="$(URL)" KEY="$(KEY)" MODEL="$(or $(MODEL),Auto)" $(BIN)/python scripts/smoke.py
 
 format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,98 @@
+"""Proves a gateway that is up, from outside: `make smoke URL=https://… KEY=…`. Exits with 1 when a step fails."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+
+_QUESTION = [{"role": "user", "content": "Count from one to twenty in words."}]
+
+
+def main() -> None:
+    """Runs every step, printing one line each."""
+    url, key = os.environ.get("URL", "").rstrip("/"), os.environ.get("KEY", "")
+    if not url or not key:
+        sys.exit("usage: make smoke URL=https://… KEY=… [MODEL=Auto]")
+    model = os.environ.get("MODEL", "Auto")
+    failed = 0
+    with httpx.Client(base_url=url, timeout=120) as client:
+        for step in (_unauthorized, _models, _chat, _dialects, _stream):
+            failed += not _passes(step, client, {"authorization": f"Bearer {key}"}, model)
+    sys.exit(1 if failed else 0)
+
+
+Step = Callable[[httpx.Client, dict[str, str], str], str]
+
+
+def _passes(step: Step, client: httpx.Client, headers: dict[str, str], model: str) -> bool:
+    try:
+        print(f"ok    {step(client, headers, model)}")
+    except (AssertionError, httpx.HTTPError, KeyError, ValueError) as error:
+        print(f"FAIL  {step.__name__.strip('_')}: {error or type(error).__name__}")
+        return False
+    return True
+
+
+def _ask(client: httpx.Client, headers: dict[str, str], path: str, body: dict[str, Any]) -> Any:
+    response = client.post(path, json=body, headers=headers)
+    assert response.status_code == 200, f"{path} answered {response.status_code}: {response.text[:300]}"
+    return response.json()
+
+
+def _unauthorized(client: httpx.Client, headers: dict[str, str], model: str) -> str:
+    for given in ({}, {"authorization": "Bearer sk-this-is-no-key"}):
+        status = client.post("/v1/chat/completions", json={}, headers=given).status_code
+        assert status == 401, f"a request without a valid key was answered {status}"
+    return "requests without a valid key are refused"
+
+
+def _models(client: httpx.Client, headers: dict[str, str], model: str) -> str:
+    response = client.get("/v1/models", headers=headers)
+    assert response.status_code == 200, f"/v1/models answered {response.status_code}"
+    names = [row["id"] for row in response.json()["data"]]
+    assert names, "no model is configured"
+    return f"{len(names)} models are configured, {names[0]} first"
+
+
+def _chat(client: httpx.Client, headers: dict[str, str], model: str) -> str:
+    answer = _ask(client, headers, "/v1/chat/completions", {"model": model, "messages": _QUESTION})
+    assert answer["choices"][0]["message"]["content"], "the answer is empty"
+    assert answer["usage"]["total_tokens"] > 0, "no usage was reported"
+    return f"{answer['model']} answered a chat with {answer['usage']['completion_tokens']} tokens"
+
+
+def _dialects(client: httpx.Client, headers: dict[str, str], model: str) -> str:
+    body = {"model": model, "messages": _QUESTION}
+    assert _ask(client, headers, "/v1/chat/completions/stable", body)["choices"][0]["message"]["content"]
+    assert _ask(client, headers, "/ai/chat", body)["message"]["content"]
+    assert _ask(client, headers, "/v1/inference/chat", body)["data"]["choices"][0]["message"]["content"]
+    return "the other dialects answer too"
+
+
+def _stream(client: httpx.Client, headers: dict[str, str], model: str) -> str:
+    body = {"model": model, "messages": _QUESTION, "stream": True}
+    with client.stream("POST", "/v1/chat/completions", json=body, headers=headers) as response:
+        assert response.status_code == 200, f"a stream answered {response.status_code}"
+        arrivals = list(_arrivals(response))
+    assert len(arrivals) > 2, f"the stream came in {len(arrivals)} pieces"
+    spread = arrivals[-1] - arrivals[0]
+    assert spread > 0.01, "the stream's pieces all came at once: something on the way buffers"
+    return f"a stream came in {len(arrivals)} pieces over {spread:.2f} s"
+
+
+def _arrivals(response: httpx.Response) -> Iterator[float]:
+    """When each piece of content came; a stream must say that it is complete."""
+    for line in response.iter_lines():
+        if line == "data: [DONE]":
+            return
+        if line.startswith("data: ") and json.loads(line[6:])["choices"]:
+            yield time.perf_counter()
+    raise AssertionError("the stream ended before it was complete")
+
+
+if __name__ == "__main__":
+    main()
