@@ -1,0 +1,58 @@
+"""What an API Gateway event asks, in ASGI's terms: Mangum's handlers read it, picked in Mangum's own order."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
+from mangum.handlers.api_gateway import APIGateway, HTTPGateway
+from mangum.types import LambdaConfig, LambdaHandler, Scope
+
+from shared.runtime.context import LambdaContext
+
+# Payload format 2.0 (function URLs, HTTP APIs), then that of REST APIs.
+_HANDLERS: tuple[type[LambdaHandler], ...] = (HTTPGateway, APIGateway)
+_CONFIG: LambdaConfig = {
+    "api_gateway_base_path": "/",
+    "text_mime_types": DEFAULT_TEXT_MIME_TYPES,
+    "exclude_headers": [],
+}
+
+
+class NotAnHttpEvent(Exception):
+    """The function was invoked with something that API Gateway does not send."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpEvent:
+    """A request: its ASGI scope and body. `handler` makes a whole response into what API Gateway expects."""
+
+    scope: Scope
+    body: bytes
+    handler: LambdaHandler
+
+
+def http_event(event: bytes, context: LambdaContext) -> HttpEvent:
+    """Reads an event. Raises NotAnHttpEvent."""
+    try:
+        content: Any = json.loads(event)
+        for handler_class in _HANDLERS:
+            if handler_class.infer(content, context, _CONFIG):
+                handler = handler_class(content, context, _CONFIG)
+                return HttpEvent(handler.scope, handler.body, handler)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise NotAnHttpEvent(f"The event could not be read: {type(error).__name__}.") from error
+    raise NotAnHttpEvent("The event is no request of an API Gateway REST API, HTTP API or function URL.")
+
+
+def streams(event: HttpEvent, environment: Mapping[str, str]) -> bool:
+    """Whether to stream the answer.
+
+    Not under `sam local`, which hands a streamed answer back raw; not where `RUNTIME_RESPONSE_MODE` is `buffered`; and
+    not to an HTTP API, which takes no streams and is told from a function URL by its host.
+    """
+    if environment.get("AWS_SAM_LOCAL") == "true" or environment.get("RUNTIME_RESPONSE_MODE") == "buffered":
+        return False
+    host: str = event.scope["aws.event"]["requestContext"].get("domainName") or ""
+    return isinstance(event.handler, APIGateway) or ".lambda-url." in host

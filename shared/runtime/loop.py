@@ -1,0 +1,68 @@
+"""The runtime's loop: one invocation after the other, on one event loop, for the life of the sandbox."""
+
+import re
+from collections.abc import Mapping, MutableMapping
+from typing import NoReturn
+
+from mangum.types import ASGI, Scope
+
+from shared.runtime.api import Invocation, RuntimeApi, RuntimeApiError
+from shared.runtime.context import context_of
+from shared.runtime.cycle import Cycle
+from shared.runtime.event import NotAnHttpEvent, http_event, streams
+from shared.runtime.failure import Failure
+from shared.runtime.log import log_crash, log_error
+from shared.runtime.output import BufferedOutput, Output, StreamedOutput
+
+# How long before its deadline an invocation is ended, in seconds: time to say so before Lambda ends the sandbox.
+_MARGIN = 0.5
+_TRACE_ID = "_X_AMZN_TRACE_ID"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+async def serve(api: RuntimeApi, app: ASGI, environment: MutableMapping[str, str]) -> NoReturn:
+    """Answers invocations for ever. Raises what the Runtime API raises when it gives no next one."""
+    while True:
+        await _serve_next(api, app, environment)
+
+
+async def _serve_next(api: RuntimeApi, app: ASGI, environment: MutableMapping[str, str]) -> None:
+    """One invocation, of which nothing is held any more when the next one is waited for."""
+    invocation = await api.next_invocation()
+    _trace(invocation, environment)
+    try:
+        await _answer(api, app, invocation, environment)
+    except (EOFError, OSError, RuntimeApiError, ValueError) as error:
+        # The answer did not arrive: its invocation is lost, but the next one need not be.
+        log_crash(error, function_request_id=invocation.request_id)
+        api.close()
+
+
+async def _answer(api: RuntimeApi, app: ASGI, invocation: Invocation, environment: Mapping[str, str]) -> None:
+    try:
+        context = context_of(invocation, environment)
+        event = http_event(invocation.event, context)
+    except (NotAnHttpEvent, ValueError) as error:
+        log_error(str(error), function_request_id=invocation.request_id)
+        await api.invocation_error(invocation, Failure("Function.NotAnHttpEvent", str(error)))
+        return
+    output: Output = BufferedOutput(api, invocation, event.handler)
+    if streams(event, environment):
+        output = StreamedOutput(api, invocation)
+    seconds = context.get_remaining_time_in_millis() / 1000 - _MARGIN
+    await Cycle(event, output, _request_id(event.scope, invocation)).run(app, seconds)
+
+
+def _request_id(scope: Scope, invocation: Invocation) -> str:
+    """The caller's own id of the request where it sent a usable one, as the application has it; Lambda's where not."""
+    given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
+    return given if _REQUEST_ID.fullmatch(given) else invocation.request_id
+
+
+def _trace(invocation: Invocation, environment: MutableMapping[str, str]) -> None:
+    """Tells X-Ray's and OpenTelemetry's libraries the trace that the invocation belongs to."""
+    trace_id = invocation.headers.get("lambda-runtime-trace-id")
+    if trace_id is None:
+        environment.pop(_TRACE_ID, None)
+    else:
+        environment[_TRACE_ID] = trace_id

@@ -1,0 +1,1 @@
+"""Applications for runtimes in processes of their own, and modules that hold none."""
