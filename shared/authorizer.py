@@ -49,7 +49,8 @@ def _allow(key: Key, method_arn: str) -> dict[str, Any]:
         "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
         "context": {CONTEXT_FIELD: caller.model_dump_json()},
     }
-    return answer if key.usage_key is None else {**answer, "usageIdentifierKey": key.usage_key}
+    usage_key = key.usage_key or _settings().usage_key
+    return answer if usage_key is None else {**answer, "usageIdentifierKey": usage_key}
 
 
 @cache
@@ -59,6 +60,11 @@ def _runner() -> asyncio.Runner:
 
 
 @cache
+def _settings() -> Settings:
+    return Settings.from_environment(os.environ)
+
+
+@cache
 def _keys() -> KeyStore:
     # API Gateway caches for us: a key that comes here is to be looked up.
-    return KeyStore(Aws(), Settings.from_environment(os.environ).keys_table)
+    return KeyStore(Aws(), _settings().keys_table)

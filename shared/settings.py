@@ -25,6 +25,8 @@ class Settings:
     """The Secrets Manager secret that holds providers' keys, by the names that the environment would have."""
     trust_authorizer: bool = False
     """Whether API Gateway's authorizer has checked the key. Off: each function does, as where none stands before it."""
+    usage_key: str | None = None
+    """The API Gateway key that keys without one of their own go by."""
     key_cache: float = 60.0
     """How long a function may go on trusting a key that it has looked up."""
     default_max_tokens: int = 1024

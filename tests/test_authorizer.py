@@ -20,9 +20,14 @@ def _environment(aws_environment: dict[str, str], keys: KeyStore, monkeypatch: p
     for name, value in aws_environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("GATEWAY_KEYS_TABLE", "keys")
-    authorizer._keys.cache_clear()
+    _forget()
     yield
+    _forget()
+
+
+def _forget() -> None:
     authorizer._keys.cache_clear()
+    authorizer._settings.cache_clear()
 
 
 def asked(**headers: str) -> dict[str, Any]:
@@ -48,9 +53,12 @@ def test_the_functions_are_told_who_calls_and_what_they_may() -> None:
     assert caller == Caller(key_id="one", tenant="t", permissions=KEYS[TOKEN].permissions, models={"sandbox/chat"})
 
 
-def test_a_key_with_a_usage_plan_names_it() -> None:
-    assert handler(asked(Authorization="Bearer sk-planned"), None)["usageIdentifierKey"] == "a" * 30
+def test_a_key_goes_by_its_own_api_gateway_key_or_by_the_shared_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "usageIdentifierKey" not in handler(asked(Authorization=f"Bearer {TOKEN}"), None)
+    monkeypatch.setenv("GATEWAY_USAGE_KEY", "b" * 32)
+    _forget()
+    assert handler(asked(Authorization="Bearer sk-planned"), None)["usageIdentifierKey"] == "a" * 30
+    assert handler(asked(Authorization=f"Bearer {TOKEN}"), None)["usageIdentifierKey"] == "b" * 32
 
 
 @pytest.mark.parametrize(
@@ -80,7 +88,7 @@ def test_headers_may_be_missing_altogether() -> None:
 
 def test_a_key_table_that_cannot_be_read_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_KEYS_TABLE", "no-such-table")
-    authorizer._keys.cache_clear()
+    _forget()
     with pytest.raises(Exception) as raised:  # noqa: PT011
         handler(asked(Authorization=f"Bearer {TOKEN}"), None)
     assert str(raised.value) != "Unauthorized"

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import re
 import uuid
 from collections.abc import Callable, MutableMapping
@@ -117,6 +118,10 @@ class _Answer:
 
 def _common_headers(context: RequestContext) -> dict[str, str]:
     headers = {"x-request-id": context.request_id}
+    if origin := os.environ.get("GATEWAY_CORS_ORIGIN"):
+        # API Gateway answers the preflight alone; the answers themselves are ours.
+        headers["access-control-allow-origin"] = origin
+        headers["access-control-expose-headers"] = "*"
     if context.model is not None:
         headers["x-gateway-model"] = context.model.id
         headers["x-gateway-backend"] = context.backend or ""
