@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke format lock clean
+.PHONY: run test check smoke key build validate size sam-local sam-invoke deploy format lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -20,6 +20,33 @@ check: .venv/dev ## Lint, type-check, and hold the imports against the architect
 smoke: .venv/local ## Prove a gateway that is up: make smoke URL=https://… KEY=…
 	@URL="$(URL)" KEY="$(KEY)" MODEL="$(or $(MODEL),Auto)" $(BIN)/python scripts/smoke.py
 
+key: .venv/local ## Make a key for a client of a stack: make key TABLE=… REGION=… ID=…
+	@TABLE="$(TABLE)" REGION="$(REGION)" ID="$(ID)" TENANT="$(TENANT)" $(BIN)/python -m scripts.create_key
+
+SAM := SAM_CLI_TELEMETRY=0 ARCH=$(ARCH) .venv/sam/bin/sam
+HERE = $(subst aarch64,arm64,$(shell uname -m))
+
+build: .venv/sam ## Build what a stack is made of, for ARCH=arm64 or x86_64
+	$(SAM) build --parameter-overrides Architecture=$(ARCH)
+
+validate: .venv/sam ## Lint the template
+	$(SAM) validate --lint --region us-east-1
+	.venv/sam/bin/cfn-lint template.yaml
+
+size: build ## Print the unpacked size of every layer and function
+	@$(PYTHON) scripts/size.py
+
+sam-local: .venv/local ## Serve the built template with `sam local start-api`; needs a Docker engine
+	@$(MAKE) --no-print-directory build ARCH=$(HERE)
+	@PORT=$(PORT) exec $(BIN)/python -m scripts.sam_local
+
+sam-invoke: .venv/local ## Answer every sample event with `sam local invoke`; needs a Docker engine
+	@$(MAKE) --no-print-directory build ARCH=$(HERE)
+	@exec $(BIN)/python -m scripts.sam_local events/*.json
+
+deploy: build ## Deploy a stack: asks what it needs to know, or reads it of ENV=… in samconfig.toml
+	$(SAM) deploy $(if $(ENV),--config-env $(ENV),--guided) $(if $(filter x86_64,$(ARCH)),--parameter-overrides Architecture=x86_64)
+
 format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -28,12 +55,16 @@ lock: .venv/dev ## Pin the newest dependencies that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --extra local -c requirements.txt $(LOCK) -o requirements-local.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements-local.txt $(LOCK) -o requirements-dev.txt
+	$(BIN)/uv pip compile pyproject.toml -c requirements.txt $(LOCK) $(NOT_IN_LAYER) -o layers/dependencies/requirements.txt
+	$(BIN)/uv pip compile layers/sam.in $(LOCK) -o requirements-sam.txt
 	$(BIN)/uv pip compile tests/sdk/openai-2.in -c requirements-local.txt $(LOCK) -o requirements-openai-2.txt
 
 LOCK := --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
+# boto3 and what it needs come with Lambda's runtime.
+NOT_IN_LAYER := $(addprefix --no-emit-package ,boto3 botocore s3transfer python-dateutil six urllib3)
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .aws-sam .mypy_cache .ruff_cache .pytest_cache
 
 .venv/python:
 	@test -n "$(PYTHON)"
@@ -48,7 +79,15 @@ clean: ## Remove what the other targets made
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
+# SAM's dependencies are pinned apart from ours.
+.venv/sam: requirements-sam.txt .venv/python
+	$(PYTHON) -m venv --clear .venv/sam
+	.venv/sam/bin/python -m pip install --quiet --require-hashes --requirement requirements-sam.txt
+	@touch $@
+
 # The previous major version of OpenAI's SDK, which many clients still have, beside the newest.
 .venv/openai-2: requirements-openai-2.txt .venv/dev
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement $< --target .venv/openai-2-packages --upgrade
 	@touch $@
+
+include layers/build.mk
