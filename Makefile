@@ -23,7 +23,7 @@ smoke: .venv/local ## Prove a gateway that is up: make smoke URL=https://… KEY
 key: .venv/local ## Make a key for a client of a stack: make key TABLE=… REGION=… ID=…
 	@TABLE="$(TABLE)" REGION="$(REGION)" ID="$(ID)" TENANT="$(TENANT)" $(BIN)/python -m scripts.create_key
 
-SAM := SAM_CLI_TELEMETRY=0 ARCH=$(ARCH) .venv/sam/bin/sam
+SAM = SAM_CLI_TELEMETRY=0 ARCH=$(ARCH) .venv/sam/bin/sam
 HERE = $(subst aarch64,arm64,$(shell uname -m))
 
 build: .venv/sam ## Build what a stack is made of, for ARCH=arm64 or x86_64

@@ -1,7 +1,7 @@
 """Makes what Lambda unpacks to /opt and /var/task; `sam build` calls it for each function and layer: see build.mk.
 
-Everything ships with bytecode: both places are read-only, so that without it every cold start would compile every module
-again. It is made by Lambda's own version of Python, and marked as never to be checked against its source.
+Everything ships with bytecode: both places are read-only, so that without it every cold start would compile every
+module again. It is made by Lambda's own version of Python, and marked as never to be checked against its source.
 """
 
 import os
@@ -88,7 +88,8 @@ def compile_all(target: Path, home: str) -> None:
 
 
 def run(command: list[str], environment: dict[str, str] | None = None) -> None:
-    if subprocess.run(command, env={**os.environ, **(environment or {})}, check=False).returncode:
+    result = subprocess.run(command, env={**os.environ, **(environment or {})}, check=False)  # noqa: S603 - our own
+    if result.returncode:
         sys.exit(f"failed: {' '.join(command)}")
 
 

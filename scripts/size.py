@@ -1,4 +1,4 @@
-"""Prints how large each layer and function is once Lambda has unpacked it: `make size`. Fails past the wheels' limit."""
+"""`make size`: how large each layer and function is once Lambda has unpacked it. Fails past the wheels' limit."""
 
 import sys
 from pathlib import Path
