@@ -9,10 +9,9 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import httpx
 
 from shared.catalog import AUTO, SANDBOX, Catalog
 from shared.errors import GatewayError, InvalidRequest, ModelNotFound, UpstreamError
@@ -31,10 +30,14 @@ from shared.settings import Settings
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.secrets import ProviderSecret
-from shared.upstream import Outgoing, Upstream
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    import httpx
+
     from shared.fetch import RemoteFetcher
+    from shared.upstream import Answer, Upstream
 
 # What an adapter raises on a body that is not its vendor's format.
 _UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
@@ -64,9 +67,8 @@ class _Route:
             error.message = error.message.replace(secret, REMOVED)
         return error
 
-    def outgoing(self, call: Call) -> Outgoing:
-        headers = {"x-request-id": self.request_id, **call.headers, **self.auth}
-        return Outgoing(call.method, self.base_url + call.path, headers, call.json)
+    def headers(self, call: Call) -> dict[str, str]:
+        return {"x-request-id": self.request_id, **call.headers, **self.auth}
 
 
 class Gateway:
@@ -78,7 +80,7 @@ class Gateway:
         keys: KeyStore,
         *,
         secret: ProviderSecret | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: "httpx.AsyncBaseTransport | None" = None,
         fetcher: "RemoteFetcher | None" = None,
     ) -> None:
         self.settings = settings
@@ -87,11 +89,7 @@ class Gateway:
         self._secret = secret
         self._secret_values: Mapping[str, str] = {}
         self._inputs = Inputs(fetch_http=settings.fetch_http, fetcher=fetcher)
-        self._upstream = Upstream(
-            connect_timeout=settings.connect_timeout,
-            in_process={SANDBOX: _answer_in_process},
-            transport=transport,
-        )
+        self._transport = transport
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Gateway":
@@ -101,8 +99,19 @@ class Gateway:
         secret = ProviderSecret(aws, settings.provider_secret) if settings.provider_secret else None
         return cls(settings, KeyStore(aws, settings.keys_table, cache_seconds=settings.key_cache), secret=secret)
 
+    @cached_property
+    def _upstream(self) -> "Upstream":
+        from shared.upstream import Upstream  # with httpx, which is half as large as all the rest
+
+        return Upstream(
+            connect_timeout=self.settings.connect_timeout,
+            in_process={SANDBOX: _answer_in_process},
+            transport=self._transport,
+        )
+
     async def aclose(self) -> None:
-        await self._upstream.aclose()
+        if "_upstream" in self.__dict__:
+            await self._upstream.aclose()
         await self._inputs.aclose()
 
     async def refresh(self) -> None:
@@ -166,9 +175,15 @@ class Gateway:
             private=_private(api_key, base_url),
         )
 
+    def _open(self, call: Call, route: _Route) -> "AbstractAsyncContextManager[Answer]":
+        url = route.base_url + call.path
+        return self._upstream.open(
+            call.method, url, headers=route.headers(call), json=call.json, deadline=route.deadline
+        )
+
     async def _complete(self, request: ChatRequest, route: _Route) -> ChatResponse:
         call = route.adapter.chat(await self._inputs.prepared(request, route.model), route.model)
-        async with self._upstream.open(route.outgoing(call), route.deadline) as answer:
+        async with self._open(call, route) as answer:
             body = await answer.read()
         if answer.status >= 400:
             raise route.error(answer.status, answer.headers, body)
@@ -181,7 +196,7 @@ class Gateway:
 
     async def _stream(self, request: ChatRequest, route: _Route) -> AsyncGenerator[ChatEvent, None]:
         call = route.adapter.chat(await self._inputs.prepared(request, route.model), route.model)
-        async with self._upstream.open(route.outgoing(call), route.deadline) as answer:
+        async with self._open(call, route) as answer:
             if answer.status >= 400:
                 raise route.error(answer.status, answer.headers, await answer.read())
             try:

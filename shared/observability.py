@@ -5,18 +5,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-
-from aws_lambda_powertools.logging import Logger
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from typing import TYPE_CHECKING
 
 from shared.schemas.context import RequestContext
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.logging import Logger
+
+# Powertools is imported once the first answer is out: what is told of it need not delay it.
 
 _SERVICE = "gateway"
 
 
 @cache
-def logger() -> Logger:
+def logger() -> "Logger":
     """Powertools' logger: JSON, with the X-Ray trace's id where there is one; POWERTOOLS_LOG_LEVEL sets its level."""
+    from aws_lambda_powertools.logging import Logger
+
     return Logger(service=_SERVICE)
 
 
@@ -50,6 +55,8 @@ def log_crash(context: RequestContext) -> None:
 
 def _emit_metrics(context: RequestContext, status: int, seconds: float) -> None:
     """CloudWatch's embedded metric format. Every value of a dimension costs money: the provider is the only one."""
+    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
     metrics = EphemeralMetrics(service=_SERVICE)
     metrics.add_dimension("provider", context.model.provider if context.model else "none")
     metrics.add_metric("Requests", MetricUnit.Count, 1)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import httpx
@@ -16,16 +15,6 @@ _KEEP_ALIVE_SECONDS = 20.0
 _DRAIN_SECONDS = 0.05
 _DRAIN_BYTES = 1024
 MAX_ANSWER_BYTES = 128 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One request to a provider. `headers` hold the provider's key and stay out of every repr."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(repr=False)
-    json: Any = field(repr=False)
 
 
 class InProcessAnswer(Protocol):
@@ -75,19 +64,21 @@ class Upstream:
             await self._client.aclose()
 
     @asynccontextmanager
-    async def open(self, outgoing: Outgoing, deadline: float) -> AsyncIterator["Answer"]:
-        """Sends the request and gives the answer once its head has come; the body is read from the answer.
+    async def open(
+        self, method: str, url: str, *, headers: Mapping[str, str], json: Any, deadline: float
+    ) -> AsyncIterator["Answer"]:
+        """Sends a request and gives the answer once its head has come; the body is read from the answer.
 
-        `deadline` is on the event loop's clock. Raises InvalidRequest for JSON that cannot be sent, UpstreamTimeout
-        and UpstreamError.
+        `headers` hold the provider's key, `json` is the body before its encoding, `deadline` is on the event loop's
+        clock. Raises InvalidRequest for JSON that cannot be sent, UpstreamTimeout and UpstreamError.
         """
         client = self._http()
         try:
             request = client.build_request(
-                outgoing.method,
-                outgoing.url,
-                headers=outgoing.headers,
-                json=outgoing.json,
+                method,
+                url,
+                headers=headers,
+                json=json,
                 # The deadline below bounds every phase but connecting, which has its own, shorter limit.
                 timeout=httpx.Timeout(None, connect=self._connect_timeout),
             )

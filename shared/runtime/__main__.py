@@ -23,6 +23,7 @@ def main() -> int:
     # Standard output is no terminal here: without this, Lambda's log would get lines late, or never.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     api = RuntimeApi(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    gc.disable()  # importing makes objects by the ten thousand, and nearly none of them is garbage
     try:
         app = load_app(os.environ["_HANDLER"])
     except Exception as error:  # noqa: BLE001 - whatever the application's modules raise
@@ -31,6 +32,7 @@ def main() -> int:
         return 1
     # What was imported stays: unfrozen, each full garbage collection would walk it all, 10 ms and more of a stream.
     gc.freeze()
+    gc.enable()
     try:
         asyncio.run(_run(api, app))
     except Exception as error:  # noqa: BLE001 - logged in one line, which a traceback on stderr would not be

@@ -14,9 +14,11 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-import httpx
+if TYPE_CHECKING:
+    import httpx
 
 _ATTEMPTS = 3
 _RETRIED = frozenset({"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"})
@@ -48,7 +50,7 @@ class Aws:
         self,
         environment: Mapping[str, str] = os.environ,
         *,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: "httpx.AsyncBaseTransport | None" = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._environment = environment
@@ -72,10 +74,12 @@ class Aws:
         raise AwsError(service, action, code)
 
     async def _send(self, service: str, action: str, content: bytes) -> tuple[int, dict[str, Any]]:
-        url = httpx.URL(self._endpoint(service))
+        import httpx  # only who calls AWS pays for it
+
+        url = self._endpoint(service)
         headers = {
             "content-type": f"application/x-amz-json-{_JSON_VERSION[service]}",
-            "host": url.netloc.decode(),
+            "host": urlsplit(url).netloc,
             "x-amz-target": f"{_TARGET[service]}.{action}",
         }
         signed = sign(headers, content, service, self._region, await self._credentials(), self._clock())
@@ -89,7 +93,9 @@ class Aws:
             answer = None
         return response.status_code, answer if isinstance(answer, dict) else {}
 
-    def _http(self) -> httpx.AsyncClient:
+    def _http(self) -> "httpx.AsyncClient":
+        import httpx
+
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
             self._loop = loop
