@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke key build validate size sam-local sam-invoke deploy format lock clean
+.PHONY: run test check smoke key build validate size sam-local sam-invoke bench-init test-built deploy format lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -44,6 +44,14 @@ sam-invoke: .venv/local ## Answer every sample event with `sam local invoke`; ne
 	@$(MAKE) --no-print-directory build ARCH=$(HERE)
 	@exec $(BIN)/python -m scripts.sam_local events/*.json
 
+bench-init: .venv/dev .venv/lambda-runtime ## Measure cold starts under AWS's Runtime Interface Emulator
+	@$(MAKE) --no-print-directory build ARCH=$(HERE)
+	@$(BIN)/python -m scripts.bench_init
+
+test-built: .venv/dev .venv/lambda-runtime ## Test the built functions under AWS's Runtime Interface Emulator
+	@$(MAKE) --no-print-directory build ARCH=$(HERE)
+	$(BIN)/python -m pytest -m built
+
 deploy: build ## Deploy a stack: asks what it needs to know, or reads it of ENV=… in samconfig.toml
 	$(SAM) deploy $(if $(ENV),--config-env $(ENV),--guided) $(if $(filter x86_64,$(ARCH)),--parameter-overrides Architecture=x86_64)
 
@@ -57,6 +65,7 @@ lock: .venv/dev ## Pin the newest dependencies that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements-local.txt $(LOCK) -o requirements-dev.txt
 	$(BIN)/uv pip compile pyproject.toml -c requirements.txt $(LOCK) $(NOT_IN_LAYER) -o layers/dependencies/requirements.txt
 	$(BIN)/uv pip compile layers/sam.in $(LOCK) -o requirements-sam.txt
+	$(BIN)/uv pip compile layers/lambda-runtime.in $(LOCK) --python-version 3.13 -o requirements-lambda-runtime.txt
 	$(BIN)/uv pip compile tests/sdk/openai-2.in -c requirements-local.txt $(LOCK) -o requirements-openai-2.txt
 
 LOCK := --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
@@ -83,6 +92,11 @@ clean: ## Remove what the other targets made
 .venv/sam: requirements-sam.txt .venv/python
 	$(PYTHON) -m venv --clear .venv/sam
 	.venv/sam/bin/python -m pip install --quiet --require-hashes --requirement requirements-sam.txt
+	@touch $@
+
+# What Lambda's image brings.
+.venv/lambda-runtime: requirements-lambda-runtime.txt .venv/sam
+	"$$(scripts/find-python 3.13)" -m pip install --quiet --require-hashes --requirement $< --target $@ --upgrade
 	@touch $@
 
 # The previous major version of OpenAI's SDK, which many clients still have, beside the newest.

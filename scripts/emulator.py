@@ -1,0 +1,187 @@
+"""Starts built functions under AWS's Runtime Interface Emulator, without Docker.
+
+Lambda's interpreter and what its image brings (awslambdaric, boto3) are stood in for by this machine's Python 3.13 and
+the packages in `.venv/lambda-runtime`. The emulator comes with aws-sam-cli.
+"""
+
+import json
+import os
+import platform
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+BUILT = ROOT / ".aws-sam" / "build"
+MANAGED_RUNTIME = ROOT / ".venv" / "lambda-runtime"
+STREAMING_RUNTIME = ROOT / "layers" / "runtime" / "streaming-runtime"
+
+
+class NotReady(Exception):
+    """Something has to be built or installed first; the text says what."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """What is started: code in `task`, layers in `path`, on our streaming runtime or on AWS's own."""
+
+    name: str
+    handler: str
+    task: Path
+    path: tuple[Path, ...] = ()
+    streaming: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def command(self, python: str) -> list[str]:
+        if self.streaming:
+            return [str(STREAMING_RUNTIME), python]
+        return [python, "-m", "awslambdaric", self.handler]
+
+
+def built_functions() -> dict[str, Function]:
+    """The functions of the built template by their folders' names. Raises NotReady."""
+    if not (BUILT / "template.yaml").exists():
+        raise NotReady("there are no artefacts: run `make build` for this machine's architecture")
+    resources = yaml.load((BUILT / "template.yaml").read_text("utf-8"), _TemplateLoader)["Resources"]  # noqa: S506
+    layers = tuple(
+        BUILT / name / "python" for name, resource in resources.items() if resource["Type"].endswith("LayerVersion")
+    )
+    handlers = {
+        name: str(resource["Properties"]["Handler"])
+        for name, resource in resources.items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+    return {
+        handler.split(".")[1]: Function(
+            name=handler.split(".")[1],
+            handler=handler,
+            task=BUILT / name,
+            path=layers,
+            streaming=not handler.endswith(".handler"),  # an application and no handler: only our runtime serves it
+        )
+        for name, handler in handlers.items()
+    }
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """Reads a template, whose intrinsic functions do not matter here."""
+
+
+_TemplateLoader.add_multi_constructor("!", lambda loader, suffix, node: None)  # type: ignore[no-untyped-call]
+
+
+class Emulated:
+    """A function that is up."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", url: str, log: IO[str]) -> None:
+        self._process = process
+        self._url = url
+        self._log = log
+
+    def invoke(self, event: Mapping[str, Any]) -> bytes:
+        """The answer to an event, a streamed one whole: prelude, eight NULs, body."""
+        body = json.dumps(event).encode()
+        for _ in range(500):
+            try:
+                with urllib.request.urlopen(self._url, body, timeout=60) as response:  # noqa: S310 - loopback
+                    return bytes(response.read())
+            except (ConnectionError, urllib.error.URLError) as error:
+                if isinstance(error, urllib.error.HTTPError) or self._process.poll() is not None:
+                    raise
+            time.sleep(0.01)  # the emulator is not listening yet
+        raise TimeoutError("the emulator did not come up")
+
+    def log(self) -> str:
+        """All that the emulator and the function have written so far."""
+        self._log.seek(0)
+        return self._log.read()
+
+    def init_milliseconds(self) -> float:
+        return float(re.findall(r"INIT REPORT\(durationMs: ([\d.]+)\)", self.log())[0])
+
+    def invoke_milliseconds(self) -> list[float]:
+        """How long each invocation took that the emulator has reported on."""
+        return [float(found) for found in re.findall(r"INVOKE RTDONE\(.*?duration: ([\d.]+)ms\)", self.log())]
+
+    def peak_megabytes(self) -> float:
+        """The most resident memory that a process of the function has had."""
+        return max(_peak_megabytes(pid) for pid in _descendants(self._process.pid))
+
+
+@contextmanager
+def emulated(function: Function, aws: Mapping[str, str] | None = None) -> Iterator[Emulated]:
+    """Starts a function; its init only begins with the first invoke. Raises NotReady."""
+    emulator, python = _emulator(), _python()
+    ours, theirs = _free_port(), _free_port()
+    environment = {
+        "AWS_REGION": "us-east-1",
+        "PATH": os.environ["PATH"],
+        "HOME": "/tmp",  # noqa: S108 - as on Lambda
+        "PYTHONPATH": ":".join(map(str, (function.task, *function.path, MANAGED_RUNTIME))),
+        "LAMBDA_TASK_ROOT": str(function.task),
+        "LAMBDA_RUNTIME_DIR": str(MANAGED_RUNTIME),
+        "AWS_LAMBDA_FUNCTION_NAME": function.name,
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": "60",
+        "_HANDLER": function.handler,
+        **(aws or {}),
+        **function.environment,
+    }
+    listening = ["--runtime-interface-emulator-address", f"127.0.0.1:{ours}"]
+    listening += ["--runtime-api-address", f"127.0.0.1:{theirs}"]
+    command = [str(emulator), "--log-level", "info", *listening, *function.command(python)]
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own words
+            command, env=environment, cwd=function.task, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            yield Emulated(process, f"http://127.0.0.1:{ours}/2015-03-31/functions/function/invocations", log)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            yield int(child)
+            yield from _descendants(int(child))
+
+
+def _peak_megabytes(pid: int) -> float:
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found.group(1)) / 1024 if found else 0.0
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _emulator() -> Path:
+    machine = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    pattern = f"lib/python3.*/site-packages/samcli/local/rapid/aws-lambda-rie-{machine}"
+    found = sorted((ROOT / ".venv" / "sam").glob(pattern))
+    if not found:
+        raise NotReady("the Runtime Interface Emulator is missing: run `make .venv/sam`")
+    if not (MANAGED_RUNTIME / "awslambdaric").exists():
+        raise NotReady("what Lambda's image brings is missing: run `make .venv/lambda-runtime`")
+    return found[0]
+
+
+def _python() -> str:
+    result = subprocess.run([ROOT / "scripts" / "find-python", "3.13"], capture_output=True, text=True, check=False)  # noqa: S603 - our own words
+    if result.returncode:
+        raise NotReady(result.stderr.strip())
+    return result.stdout.strip()
