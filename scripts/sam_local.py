@@ -1,0 +1,160 @@
+"""`make sam-local`: the built template under `sam local`, with AWS in a box. With files of events, it answers these.
+
+SAM passes on only those variables that a template declares, so a copy of the built template declares where the AWS in
+the box is.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from moto.server import ThreadedMotoServer
+
+from functions.embedded_aws import LOCAL_TOKEN, seed
+from shared.stores.aws import Aws
+from shared.stores.keys import KeyStore
+
+ROOT = Path(__file__).parents[1]
+BUILT = ROOT / ".aws-sam" / "build" / "template.yaml"
+WIRED = BUILT.with_name("local.json")
+SAM = ROOT / ".venv" / "sam" / "bin" / "sam"
+ARCHITECTURE = {"x86_64": "x86_64", "amd64": "x86_64"}.get(platform.machine().lower(), "arm64")
+IMAGE = f"public.ecr.aws/lambda/python:3.13-{ARCHITECTURE}"
+TABLE = "keys"
+SECRET = "providers"  # noqa: S105 - a name
+
+
+def main() -> None:
+    """Serves until Ctrl-C, or answers the events and exits, with 1 when one of them failed."""
+    if not _docker("info"):
+        sys.exit("No Docker engine answers, and `sam local` needs one: `docker info` says more.")
+    with _aws() as environment, contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_fill(environment))
+        template = yaml.safe_load(BUILT.read_text("utf-8"))
+        WIRED.write_text(json.dumps(_wired(template, environment)), "utf-8")
+        # SAM itself asks AWS for the account's number.
+        os.environ["AWS_ENDPOINT_URL_STS"] = environment["AWS_ENDPOINT_URL_DYNAMODB"]
+        if sys.argv[1:]:
+            sys.exit(_answer(template, [Path(name) for name in sys.argv[1:]]))
+        _serve(os.environ.get("PORT", "8080"))
+
+
+@contextlib.contextmanager
+def _aws() -> Iterator[dict[str, str]]:
+    """Runs the embedded AWS where containers reach it, and gives the variables that lead there."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every call
+    address, name = _host()
+    server = ThreadedMotoServer(address, port=0, verbose=False)
+    server.start()
+    url = f"http://{name}:{server.get_host_and_port()[1]}"
+    services = ("DYNAMODB", "S3", "SECRETS_MANAGER", "SQS")
+    try:
+        yield {f"AWS_ENDPOINT_URL_{service}": url for service in services}
+    finally:
+        server.stop()
+
+
+def _host() -> tuple[str, str]:
+    """The address that the embedded AWS listens on, and the name that containers know it by."""
+    if platform.system() != "Linux":
+        return "127.0.0.1", "host.docker.internal"
+    network = json.loads(_docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]
+    gateway = network.get("Gateway") or str(next(ipaddress.ip_network(network["Subnet"]).hosts()))
+    return gateway, gateway
+
+
+async def _fill(environment: dict[str, str]) -> None:
+    """Makes the table with the local key, and the secret with the providers' keys of this shell."""
+    local = {name: url.replace("host.docker.internal", "127.0.0.1") for name, url in environment.items()}
+    aws = Aws({**local, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"})
+    await seed(KeyStore(aws, TABLE))
+    given = {name: os.environ[name] for name in _provider_variables() if os.environ.get(name)}
+    await aws.call("secretsmanager", "CreateSecret", {"Name": SECRET, "SecretString": json.dumps(given)})
+    await aws.aclose()
+
+
+def _provider_variables() -> set[str]:
+    providers = tomllib.loads((ROOT / "shared" / "catalog.toml").read_text("utf-8"))["providers"].values()
+    return {row[name] for row in providers for name in ("api_key_env", "base_url_env") if name in row}
+
+
+def _wired(template: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
+    """The template with every function's variables led to the embedded AWS."""
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            variables = resource["Properties"].setdefault("Environment", {}).setdefault("Variables", {})
+            variables |= environment | {"GATEWAY_KEYS_TABLE": TABLE, "GATEWAY_PROVIDER_SECRET": SECRET}
+    return template
+
+
+def _serve(port: str) -> None:
+    print(f"\nGateway    http://127.0.0.1:{port}\nKey        {LOCAL_TOKEN}\n", flush=True)
+    _sam("start-api", "--port", port, "--warm-containers", "LAZY")
+
+
+def _answer(template: dict[str, Any], events: list[Path]) -> int:
+    """Prints how the template's function answers each event. Returns 1 when one was no success."""
+    functions = {route: function for function, route in _routes(template)}
+    failed = 0
+    for path in events:
+        event = json.loads(path.read_text("utf-8"))
+        function = functions.get((event.get("httpMethod", "").lower(), event.get("resource")), "")
+        if event.get("type") == "REQUEST":
+            function = "AuthorizerFunction"
+        result = _sam("invoke", function, "--event", str(path), output=subprocess.PIPE)
+        line = result.stdout.strip().rpartition("\n")[2]
+        answer = json.loads(line) if line.startswith("{") else {}
+        passed = answer.get("statusCode") == 200 or "policyDocument" in answer
+        failed |= not passed
+        print(f"{'ok  ' if passed else 'FAIL'}  {path.stem:20} {function:20} {line[:100]}", flush=True)
+    return failed
+
+
+def _routes(template: dict[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
+    for name, resource in template["Resources"].items():
+        for event in resource.get("Properties", {}).get("Events", {}).values():
+            yield name, (event["Properties"]["Method"], event["Properties"]["Path"])
+
+
+def _sam(command: str, *arguments: str, output: int | None = None) -> "subprocess.CompletedProcess[str]":
+    options = ["--template", str(WIRED), "--region", "us-east-1"]
+    options += ["--parameter-overrides", f"Architecture={ARCHITECTURE} Sandbox=on"]
+    if _docker("image", "inspect", IMAGE):
+        options.append("--skip-pull-image")
+    environment = {**os.environ, "SAM_CLI_TELEMETRY": "0"}
+    if "AWS_ACCESS_KEY_ID" not in environment:
+        environment |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    errors = None if output is None else subprocess.DEVNULL
+    return subprocess.run(  # noqa: S603 - our own words, and the files named on the command line
+        [SAM, "local", command, *arguments, *options],
+        env=environment,
+        stdout=output,
+        stderr=errors,
+        text=True,
+        check=False,
+    )
+
+
+def _docker(*arguments: str) -> str:
+    """What the Docker client prints; nothing when it fails or is not there."""
+    docker = shutil.which("docker")
+    if docker is None:
+        return ""
+    result = subprocess.run([docker, *arguments], capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    return result.stdout if result.returncode == 0 else ""
+
+
+if __name__ == "__main__":
+    main()
