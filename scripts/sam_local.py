@@ -12,6 +12,7 @@ import logging
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -40,6 +41,8 @@ def main() -> None:
     """Serves until Ctrl-C, or answers the events and exits, with 1 when one of them failed."""
     if not _docker("info"):
         sys.exit("No Docker engine answers, and `sam local` needs one: `docker info` says more.")
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell ignores Ctrl-C for what it started in the background
+        signal.signal(number, signal.default_int_handler)
     with _aws() as environment, contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_fill(environment))
         template = yaml.safe_load(BUILT.read_text("utf-8"))
@@ -48,7 +51,7 @@ def main() -> None:
         os.environ["AWS_ENDPOINT_URL_STS"] = environment["AWS_ENDPOINT_URL_DYNAMODB"]
         if sys.argv[1:]:
             sys.exit(_answer(template, [Path(name) for name in sys.argv[1:]]))
-        _serve(os.environ.get("PORT", "8080"))
+        _serve(os.environ.get("PORT", "8080"), environment["AWS_ENDPOINT_URL_DYNAMODB"])
 
 
 @contextlib.contextmanager
@@ -99,9 +102,17 @@ def _wired(template: dict[str, Any], environment: dict[str, str]) -> dict[str, A
     return template
 
 
-def _serve(port: str) -> None:
-    print(f"\nGateway    http://127.0.0.1:{port}\nKey        {LOCAL_TOKEN}\n", flush=True)
-    _sam("start-api", "--port", port, "--warm-containers", "LAZY")
+def _serve(port: str, aws: str) -> None:
+    """Runs `sam local start-api`, which removes its containers when it is interrupted, once."""
+    print(f"\nGateway    http://127.0.0.1:{port}\nKey        {LOCAL_TOKEN}\nAWS        {aws}\n", flush=True)
+    command, environment = _sam("start-api", "--port", port, "--warm-containers", "LAZY")
+    # In a session of its own, so that Ctrl-C does not reach it by itself as well.
+    with subprocess.Popen(command, env=environment, start_new_session=True) as sam:  # noqa: S603 - our own words
+        try:
+            sam.wait()
+        except KeyboardInterrupt:
+            sam.send_signal(signal.SIGINT)
+            sam.wait()
 
 
 def _answer(template: dict[str, Any], events: list[Path]) -> int:
@@ -113,7 +124,8 @@ def _answer(template: dict[str, Any], events: list[Path]) -> int:
         function = functions.get((event.get("httpMethod", "").lower(), event.get("resource")), "")
         if event.get("type") == "REQUEST":
             function = "AuthorizerFunction"
-        result = _sam("invoke", function, "--event", str(path), output=subprocess.PIPE)
+        command, environment = _sam("invoke", function, "--event", str(path))
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
         line = result.stdout.strip().rpartition("\n")[2]
         answer = json.loads(line) if line.startswith("{") else {}
         passed = answer.get("statusCode") == 200 or "policyDocument" in answer
@@ -128,23 +140,14 @@ def _routes(template: dict[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
             yield name, (event["Properties"]["Method"], event["Properties"]["Path"])
 
 
-def _sam(command: str, *arguments: str, output: int | None = None) -> "subprocess.CompletedProcess[str]":
+def _sam(command: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """A command line of SAM, and the environment for it."""
     options = ["--template", str(WIRED), "--region", "us-east-1"]
     options += ["--parameter-overrides", f"Architecture={ARCHITECTURE} Sandbox=on"]
     if _docker("image", "inspect", IMAGE):
         options.append("--skip-pull-image")
-    environment = {**os.environ, "SAM_CLI_TELEMETRY": "0"}
-    if "AWS_ACCESS_KEY_ID" not in environment:
-        environment |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
-    errors = None if output is None else subprocess.DEVNULL
-    return subprocess.run(  # noqa: S603 - our own words, and the files named on the command line
-        [SAM, "local", command, *arguments, *options],
-        env=environment,
-        stdout=output,
-        stderr=errors,
-        text=True,
-        check=False,
-    )
+    environment = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", **os.environ}
+    return [str(SAM), "local", command, *arguments, *options], {**environment, "SAM_CLI_TELEMETRY": "0"}
 
 
 def _docker(*arguments: str) -> str:
