@@ -1,0 +1,126 @@
+"""The sample events: there is one for each route, and the function behind the route answers it."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from functions.authorizer.app import handler as authorizer
+from shared import authorizer as authorizer_module
+from shared.authorizer import caller_of
+from shared.runtime.context import LambdaContext
+from shared.runtime.event import http_event
+from shared.stores.keys import KeyStore
+from shared.web.process import process_gateway
+from tests.door import TOKEN, frames, make_gateway
+from tests.entry_points import entry_point
+
+ROOT = Path(__file__).parents[1]
+EVENTS = {path.stem: path for path in sorted((ROOT / "events").glob("*.json"))}
+REQUESTS = [name for name in EVENTS if name != "authorizer"]
+CONTEXT = LambdaContext("lambda-1", "arn", "gateway", "$LATEST", 512, "logs", "stream", deadline_ms=10**14)
+
+
+def event(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(EVENTS[name].read_text("utf-8"))
+    return loaded
+
+
+def apps() -> list[FastAPI]:
+    modules = [entry_point(path.parent.name) for path in ROOT.glob("functions/*/app.py")]
+    return [module.app for module in modules if hasattr(module, "app")]
+
+
+def routes() -> dict[tuple[str, str], FastAPI]:
+    """Which application has a route, by its method and its path in API Gateway's spelling."""
+    found = {}
+    for app in apps():
+        for route in app.routes:
+            assert isinstance(route, APIRoute)
+            for method in route.methods:
+                found[method, route.path.replace(":path}", "+}")] = app
+    return found
+
+
+def answer(name: str, keys: KeyStore) -> tuple[int, dict[str, str], bytes]:
+    """What the function behind the event's route answers, called as the runtime calls it."""
+    request = http_event(EVENTS[name].read_bytes(), CONTEXT)
+    app = routes()[event(name)["httpMethod"], event(name)["resource"]]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if any(message.get("more_body") is False for message in sent[1:]):
+            return {"type": "http.disconnect"}
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": request.body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append({"more_body": False, **message} if message["type"] == "http.response.body" else message)
+
+    async def run() -> None:
+        gateway = make_gateway(keys, {"GATEWAY_SANDBOX": "on", "GATEWAY_TRUST_AUTHORIZER": "on"})
+        app.dependency_overrides[process_gateway] = lambda: gateway
+        try:
+            await app(request.scope, receive, send)
+        finally:
+            app.dependency_overrides.clear()
+            await gateway.aclose()
+
+    asyncio.run(run())
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], headers, b"".join(message["body"] for message in sent[1:])
+
+
+def test_every_route_has_an_event_and_every_event_a_route() -> None:
+    assert {(event(name)["httpMethod"], event(name)["resource"]) for name in REQUESTS} == set(routes())
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_the_function_behind_the_route_answers_the_event(name: str, keys: KeyStore) -> None:
+    status, headers, body = answer(name, keys)
+    assert status == 200, body
+    assert headers["x-request-id"] == "sample-1"
+    if "stream" in name:
+        assert headers["content-type"].startswith("text/event-stream")
+        assert frames(body)[-1] == "[DONE]"
+    else:
+        assert headers["content-type"] == "application/json"
+        assert json.loads(body)
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_an_event_is_what_api_gateway_sends(name: str) -> None:
+    sample = event(name)
+    context = sample["requestContext"]
+    assert context["path"] == f"/live{sample['path']}"
+    assert context["resourcePath"] == sample["resource"]
+    assert context["httpMethod"] == sample["httpMethod"]
+    assert sample["multiValueHeaders"] == {header: [value] for header, value in sample["headers"].items()}
+    assert (
+        sample["resource"].replace("{model_id+}", (sample["pathParameters"] or {}).get("model_id", ""))
+        in sample["path"]
+    )
+    caller = caller_of(sample)
+    assert caller is not None
+    assert caller.key_id == context["authorizer"]["principalId"]
+
+
+def test_the_authorizer_lets_its_event_through(
+    keys: KeyStore, aws_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**aws_environment, "GATEWAY_KEYS_TABLE": "keys"}.items():
+        monkeypatch.setenv(name, value)
+    for cached in (authorizer_module._keys, authorizer_module._settings):
+        cached.cache_clear()
+    sample = event("authorizer")
+    sample["headers"]["Authorization"] = f"Bearer {TOKEN}"
+    answered = authorizer(sample, None)
+    assert answered["principalId"] == "test"
+    (statement,) = answered["policyDocument"]["Statement"]
+    assert statement["Resource"] == "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/live/*/*"
+    for cached in (authorizer_module._keys, authorizer_module._settings):
+        cached.cache_clear()

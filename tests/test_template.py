@@ -1,0 +1,469 @@
+"""The template as CloudFormation gets it: functions, routes, streaming, who may call, who may do what."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+from layers.build import folder_of
+from shared.settings import Settings
+from tests.entry_points import entry_point
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+STREAMING = {"chat", "completions"}
+SECRETS = "secretsmanager:GetSecretValue"
+Json = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+# ---- The template and what CloudFormation makes of it ----------------------------------------------------------------
+
+
+@cache
+def source() -> str:
+    return (ROOT / "template.yaml").read_text("utf-8")
+
+
+@cache
+def translated(*, layers: str = "1", **parameters: str) -> Json:
+    """The resources of a stack with the given parameters, conditions decided. `layers` stands for their content."""
+    template: Json = yaml_parse(source())
+    template["Globals"]["Function"]["CodeUri"] = "s3://bucket/functions"
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::LayerVersion":
+            resource["Properties"]["ContentUri"] = f"s3://bucket/{layers}"
+    values = {name: parameter["Default"] for name, parameter in template["Parameters"].items()} | parameters
+    result = Translator({}, Parser()).translate(template, values)
+    conditions = {name: decided(body, values) for name, body in result["Conditions"].items()}
+    resources = {
+        name: resource
+        for name, resource in result["Resources"].items()
+        if conditions.get(resource.get("Condition"), True)
+    }
+    resolved: Json = resolve(resources, values, conditions)
+    return resolved
+
+
+def decided(condition: Json, values: Json) -> bool:
+    match condition:
+        case {"Fn::Equals": [{"Ref": name}, right]}:
+            return str(values[name]) == str(right)
+        case {"Fn::Not": [inner]}:
+            return not decided(inner, values)
+    raise AssertionError(condition)
+
+
+def resolve(value: Any, values: Json, conditions: dict[str, bool]) -> Any:
+    """The value with its parameters put in and its conditions decided; the rest stays as it is."""
+    match value:
+        case {"Ref": name} if name in values:
+            return values[name]
+        case {"Fn::If": [condition, yes, no]}:
+            return resolve(yes if conditions[condition] else no, values, conditions)
+        case {"Fn::Sub": str(text)} if re.fullmatch(r"[^$]*\$\{(\w+)}[^$]*", text):
+            return re.sub(r"\$\{(\w+)}", lambda match: str(values.get(match[1], match[0])), text)
+        case dict():
+            items = {name: resolve(item, values, conditions) for name, item in value.items()}
+            return {name: item for name, item in items.items() if item != {"Ref": "AWS::NoValue"}}
+        case list():
+            resolved = [resolve(item, values, conditions) for item in value]
+            return [item for item in resolved if item != {"Ref": "AWS::NoValue"}]
+    return value
+
+
+def of_type(kind: str, resources: Json | None = None) -> dict[str, Json]:
+    found = translated() if resources is None else resources
+    return {name: resource["Properties"] for name, resource in found.items() if resource["Type"] == kind}
+
+
+def functions(resources: Json | None = None) -> dict[str, Json]:
+    """The functions by their folder."""
+    return {folder_of(name): found for name, found in of_type("AWS::Lambda::Function", resources).items()}
+
+
+def body(resources: Json | None = None) -> Json:
+    (api,) = of_type("AWS::ApiGateway::RestApi", resources).values()
+    definition: Json = api["Body"]
+    return definition
+
+
+def methods(resources: Json | None = None) -> Iterator[tuple[str, str, Json]]:
+    """Every route of the API that is not a preflight: its method, path and definition."""
+    for path, item in body(resources)["paths"].items():
+        for method, definition in item.items():
+            if method != "options":
+                yield method.upper(), path, definition
+
+
+def function_behind(definition: Json) -> str:
+    uri = definition["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+    match = re.search(r"functions/\$\{(\w+)Aliaslive}/", uri)
+    assert match is not None, uri
+    return folder_of(match[1])
+
+
+# ---- Functions and routes --------------------------------------------------------------------------------------------
+
+
+def test_each_folder_is_a_function_whose_handler_can_be_imported() -> None:
+    assert sorted(functions()) == FOLDERS
+    for folder, function in functions().items():
+        module, _, name = function["Handler"].rpartition(".")
+        assert module == f"functions.{folder}.app"
+        handler = getattr(entry_point(folder), name)
+        assert isinstance(handler, FastAPI) == (folder in STREAMING)
+        assert callable(handler)
+
+
+def test_the_api_has_the_routes_of_the_applications() -> None:
+    served = {(method, path, function_behind(definition)) for method, path, definition in methods()}
+    wanted = set()
+    for folder in FOLDERS:
+        app = getattr(entry_point(folder), "app", None)
+        for route in app.routes if app is not None else ():
+            assert isinstance(route, APIRoute)
+            path = re.sub(r"\{(\w+):path}", r"{\1+}", route.path)
+            wanted |= {(method, path, folder) for method in route.methods}
+    assert served == wanted
+
+
+def test_what_asks_a_model_streams_and_nothing_else_does() -> None:
+    for method, path, definition in methods():
+        integration = definition["x-amazon-apigateway-integration"]
+        folder = function_behind(definition)
+        uri = integration["uri"]["Fn::Sub"]
+        assert integration["type"] == "aws_proxy"
+        if folder in STREAMING:
+            assert "/2021-11-15/functions/" in uri, (method, path)
+            assert uri.endswith("/response-streaming-invocations"), (method, path)
+            assert integration["responseTransferMode"] == "STREAM"
+            assert integration["timeoutInMillis"] == 300_000
+        else:
+            assert uri.endswith("/invocations"), (method, path)
+            assert "responseTransferMode" not in integration
+
+
+def test_streaming_functions_are_started_by_the_wrapper_of_their_layer() -> None:
+    for folder, function in functions().items():
+        streams = folder in STREAMING
+        layers = [layer["Ref"] for layer in function["Layers"]]
+        variables = function["Environment"]["Variables"]
+        assert any(layer.startswith("DependenciesLayer") for layer in layers)
+        assert any(layer.startswith("SharedLayer") for layer in layers)
+        assert any(layer.startswith("RuntimeLayer") for layer in layers) == streams
+        assert (variables.get("AWS_LAMBDA_EXEC_WRAPPER") == "/opt/streaming-runtime") == streams
+
+
+def test_api_gateway_waits_no_shorter_than_the_function_runs() -> None:
+    for _, _, definition in methods():
+        function = functions()[function_behind(definition)]
+        assert function["Timeout"] * 1000 <= definition["x-amazon-apigateway-integration"].get(
+            "timeoutInMillis", 29_000
+        )
+
+
+def test_the_api_is_regional() -> None:
+    (api,) = of_type("AWS::ApiGateway::RestApi").values()
+    assert api["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+    (stage,) = of_type("AWS::ApiGateway::Stage").values()
+    assert stage["StageName"] == "live"
+
+
+def test_every_setting_in_the_template_is_one_that_the_code_reads() -> None:
+    known = {f"GATEWAY_{name.upper()}" for name in Settings.__dataclass_fields__}
+    known |= set(
+        re.findall(r"GATEWAY_[A-Z_]+", "".join(path.read_text("utf-8") for path in ROOT.glob("shared/**/*.py")))
+    )
+    for function in functions().values():
+        names = {name for name in function["Environment"]["Variables"] if name.startswith("GATEWAY_")}
+        assert names <= known
+
+
+@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
+def test_functions_and_packages_are_for_the_same_processor(architecture: str) -> None:
+    stack = translated(Architecture=architecture)
+    assert all(function["Architectures"] == [architecture] for function in functions(stack).values())
+    layers = of_type("AWS::Lambda::LayerVersion", stack)
+    assert [layer.get("CompatibleArchitectures") for name, layer in layers.items() if "Dependencies" in name] == [
+        [architecture]
+    ]
+    assert "arm64" in functions()["chat"]["Architectures"]
+
+
+def test_a_layer_that_changes_makes_new_versions_of_the_functions() -> None:
+    before, after = (set(of_type("AWS::Lambda::Version", translated(layers=layers))) for layers in ("1", "2"))
+    assert len(before) == len(after) == len(FOLDERS) - 1  # all but the authorizer
+    assert not before & after
+
+
+def test_snapshots_are_made_only_when_asked_for() -> None:
+    def asked(stack: Json) -> dict[str, str | None]:
+        return {folder: found.get("SnapStart", {}).get("ApplyOn") for folder, found in functions(stack).items()}
+
+    assert set(asked(translated()).values()) == {"None", None}
+    on = asked(translated(SnapStart="on"))
+    assert {folder for folder, value in on.items() if value == "PublishedVersions"} == {*FOLDERS} - {"authorizer"}
+
+
+# ---- Who may call ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("header", ["Authorization", "x-api-key", "either"])
+def test_every_route_is_behind_the_authorizer_that_reads_the_chosen_header(header: str) -> None:
+    stack = translated(KeyHeader=header)
+    for _, _, definition in methods(stack):
+        assert definition["security"] == [{header: []}, {"api_key": []}]
+    authorizer = body(stack)["components"]["securitySchemes"][header]["x-amazon-apigateway-authorizer"]
+    assert authorizer["type"] == "request"
+    assert "AuthorizerFunction" in json.dumps(authorizer["authorizerUri"])
+    # API Gateway caches by the header, and refuses a request without it: either header leaves nothing to cache by.
+    assert authorizer.get("identitySource") == (None if header == "either" else f"method.request.header.{header}")
+    assert authorizer["authorizerResultTtlInSeconds"] == (0 if header == "either" else 60)
+
+
+def test_api_gateway_may_call_the_authorizer() -> None:
+    permission = of_type("AWS::Lambda::Permission")["AuthorizerPermission"]
+    assert permission["FunctionName"] == {"Fn::GetAtt": ["AuthorizerFunction", "Arn"]}
+    assert permission["SourceArn"]["Fn::Sub"].endswith(":${Api}/authorizers/*")
+
+
+def test_functions_take_the_authorizers_word() -> None:
+    for folder, function in functions().items():
+        trusts = function["Environment"]["Variables"].get("GATEWAY_TRUST_AUTHORIZER")
+        assert trusts == (None if folder == "authorizer" else "on")
+
+
+def test_the_authorizer_names_the_api_gateway_key_of_the_usage_plan() -> None:
+    (api,) = of_type("AWS::ApiGateway::RestApi").values()
+    assert api["ApiKeySourceType"] == "AUTHORIZER"
+    (key,) = of_type("AWS::ApiGateway::ApiKey").values()
+    assert functions()["authorizer"]["Environment"]["Variables"]["GATEWAY_USAGE_KEY"] == key["Value"]
+    (plan,) = of_type("AWS::ApiGateway::UsagePlan", translated(ThrottleRate="7", ThrottleBurst="9")).values()
+    assert plan["ApiStages"] == [{"ApiId": {"Ref": "Api"}, "Stage": {"Ref": "ApiliveStage"}}]
+    assert plan["Throttle"] == {"RateLimit": "7", "BurstLimit": "9"}
+    assert "Quota" not in plan
+    (plan,) = of_type("AWS::ApiGateway::UsagePlan", translated(Quota="1000")).values()
+    assert plan["Quota"] == {"Limit": "1000", "Period": "MONTH"}
+    (link,) = of_type("AWS::ApiGateway::UsagePlanKey").values()
+    assert (link["KeyId"], link["UsagePlanId"]) == ({"Ref": "KeylessApiKey"}, {"Ref": "KeylessUsagePlan"})
+
+
+def test_a_browsers_preflight_needs_no_key_and_names_an_origin_only_when_one_is_set() -> None:
+    for origin in ("", "https://app.example.com"):
+        stack = translated(CorsOrigin=origin)
+        preflights = [item["options"] for item in body(stack)["paths"].values()]
+        assert len(preflights) == len(list(methods(stack)))
+        for preflight in preflights:
+            assert "security" not in preflight
+            answer = preflight["x-amazon-apigateway-integration"]["responses"]["default"]["responseParameters"]
+            name = "method.response.header.Access-Control-Allow-Origin"
+            assert answer.get(name) == (f"'{origin}'" if origin else None)
+        for response in body(stack)["x-amazon-apigateway-gateway-responses"].values():
+            name = "gatewayresponse.header.Access-Control-Allow-Origin"
+            assert response["responseParameters"].get(name) == (f"'{origin}'" if origin else None)
+        for folder, function in functions(stack).items():
+            given = function["Environment"]["Variables"].get("GATEWAY_CORS_ORIGIN")
+            assert given == (None if folder == "authorizer" else origin)
+
+
+# ---- API Gateway's own answers ---------------------------------------------------------------------------------------
+
+STATUSES = {
+    "UNAUTHORIZED": 401,
+    "ACCESS_DENIED": 403,
+    "INVALID_API_KEY": 403,
+    "WAF_FILTERED": 403,
+    "MISSING_AUTHENTICATION_TOKEN": 404,
+    "INVALID_SIGNATURE": 404,
+    "EXPIRED_TOKEN": 404,
+    "RESOURCE_NOT_FOUND": 404,
+    "REQUEST_TOO_LARGE": 413,
+    "UNSUPPORTED_MEDIA_TYPE": 415,
+    "THROTTLED": 429,
+    "QUOTA_EXCEEDED": 429,
+    "AUTHORIZER_FAILURE": 500,
+    "AUTHORIZER_CONFIGURATION_ERROR": 500,
+    "API_CONFIGURATION_ERROR": 500,
+    "INTEGRATION_FAILURE": 502,
+    "INTEGRATION_TIMEOUT": 504,
+}
+
+
+def answered(response: Json) -> Json:
+    """The body that a client gets."""
+    ((media_type, text),) = response["responseTemplates"].items()
+    assert media_type == "application/json"
+    text = text.replace("$context.requestId", "request-7")
+    assert "$" not in text
+    content: Json = json.loads(text)
+    return content
+
+
+def test_api_gateways_own_answers_have_what_each_dialect_promises() -> None:
+    responses = body()["x-amazon-apigateway-gateway-responses"]
+    assert set(responses) == {*STATUSES, "DEFAULT_4XX", "DEFAULT_5XX"}
+    for name, response in responses.items():
+        content = answered(response)
+        error = content["error"]
+        assert set(error) - {"retry_after"} == {"message", "type", "param", "code", "status"}
+        assert all(isinstance(error[field], str) and error[field] for field in ("message", "type", "code"))
+        assert content["status"] == "error"
+        assert content["meta"] == {"request_id": "request-7"}
+        assert response["responseParameters"]["gatewayresponse.header.X-Request-Id"] == "context.requestId"
+        if name in STATUSES:
+            assert error["status"] == STATUSES[name]
+            assert response["statusCode"] == str(STATUSES[name])
+        else:
+            assert "statusCode" not in response  # it would be that of all that have none of their own
+
+
+@pytest.mark.parametrize("name", ["THROTTLED", "QUOTA_EXCEEDED"])
+def test_who_is_throttled_is_told_when_to_come_back(name: str) -> None:
+    response = body()["x-amazon-apigateway-gateway-responses"][name]
+    header = response["responseParameters"]["gatewayresponse.header.Retry-After"]
+    assert header == f"'{answered(response)['error']['retry_after']}'"
+
+
+def test_what_is_too_large_is_told_the_limit_and_the_way_around_it() -> None:
+    message = answered(body()["x-amazon-apigateway-gateway-responses"]["REQUEST_TOO_LARGE"])["error"]["message"]
+    assert "10 MB" in message
+    assert "by URL" in message
+
+
+def test_who_has_no_key_is_told_how_to_show_one() -> None:
+    response = body()["x-amazon-apigateway-gateway-responses"]["UNAUTHORIZED"]
+    assert response["responseParameters"]["gatewayresponse.header.WWW-Authenticate"] == "'Bearer'"
+
+
+# ---- Who may do what, and what is kept -------------------------------------------------------------------------------
+
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+MAY = {
+    "chat": LOGS | {SECRETS},
+    "completions": LOGS | {SECRETS},
+    "models": LOGS | {SECRETS},
+    "authorizer": LOGS | {"dynamodb:GetItem"},
+}
+
+
+def statements(role: Json) -> list[Json]:
+    return [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
+
+
+def actions(statement: Json) -> set[str]:
+    found = statement["Action"]
+    return {found} if isinstance(found, str) else set(found)
+
+
+@pytest.mark.parametrize("tracing", ["off", "on"])
+def test_each_function_may_do_only_what_it_needs_and_only_there(tracing: str) -> None:
+    stack = translated(Tracing=tracing)
+    roles = of_type("AWS::IAM::Role", stack)
+    traces = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"} if tracing == "on" else set()
+    for folder, function in functions(stack).items():
+        name, attribute = function["Role"]["Fn::GetAtt"]
+        assert attribute == "Arn"
+        role = roles[name]
+        assert "ManagedPolicyArns" not in role
+        assert set().union(*map(actions, statements(role))) == MAY[folder] | traces
+        for statement in statements(role):
+            # X-Ray has no resources that could be named.
+            assert (statement["Resource"] == "*") == (actions(statement) == traces)
+            assert statement["Effect"] == "Allow"
+        logs = next(found for found in statements(role) if actions(found) == LOGS)["Resource"]["Fn::GetAtt"]
+        assert logs == [function["LoggingConfig"]["LogGroup"]["Ref"], "Arn"]
+    assert len({function["Role"]["Fn::GetAtt"][0] for function in functions(stack).values()}) == len(FOLDERS)
+
+
+def test_the_table_and_the_secret_are_the_ones_that_functions_are_told_of() -> None:
+    roles = of_type("AWS::IAM::Role")
+    (reads,) = [found for found in statements(roles["AuthorizerRole"]) if actions(found) == {"dynamodb:GetItem"}]
+    assert reads["Resource"] == {"Fn::GetAtt": ["KeysTable", "Arn"]}
+    assert functions()["authorizer"]["Environment"]["Variables"]["GATEWAY_KEYS_TABLE"] == {"Ref": "KeysTable"}
+    for folder in {*FOLDERS} - {"authorizer"}:
+        (reads,) = [found for found in statements(roles[f"{folder.title()}Role"]) if actions(found) == {SECRETS}]
+        assert reads["Resource"] == {"Ref": "ProviderSecret"}
+        assert functions()[folder]["Environment"]["Variables"]["GATEWAY_PROVIDER_SECRET"] == {"Ref": "ProviderSecret"}
+
+
+def test_every_log_is_kept_for_the_chosen_time() -> None:
+    stack = translated(LogRetentionDays="30")
+    groups = of_type("AWS::Logs::LogGroup", stack)
+    assert {group["RetentionInDays"] for group in groups.values()} == {"30"}
+    assert len({function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions(stack).values()}) == len(FOLDERS)
+    (stage,) = of_type("AWS::ApiGateway::Stage", stack).values()
+    assert stage["AccessLogSetting"]["DestinationArn"] == {"Fn::GetAtt": ["ApiLogs", "Arn"]}
+
+
+def test_access_logs_are_json_without_tokens_and_can_be_off() -> None:
+    (stage,) = of_type("AWS::ApiGateway::Stage").values()
+    line = stage["AccessLogSetting"]["Format"]
+    assert {"request_id", "status", "key_id"} <= set(json.loads(line))
+    assert "header" not in line.lower()
+    without = translated(AccessLogs="off")
+    (stage,) = of_type("AWS::ApiGateway::Stage", without).values()
+    assert "AccessLogSetting" not in stage
+    assert not of_type("AWS::ApiGateway::Account", without)
+
+
+def test_no_secret_is_in_the_template() -> None:
+    assert of_type("AWS::SecretsManager::Secret")["ProviderSecret"]["SecretString"] == "{}"
+    for function in functions().values():
+        assert not [name for name in function["Environment"]["Variables"] if name.endswith("_API_KEY")]
+    text = source() + (ROOT / "samconfig.toml").read_text("utf-8")
+    assert not re.search(r"\bsk-\w{3}|AKIA[0-9A-Z]{12}|AIza[0-9A-Za-z_-]{20}", text)
+
+
+def test_keys_are_kept_safe() -> None:
+    resources = translated(DeletionProtection="on")
+    table = resources["KeysTable"]["Properties"]
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["KeySchema"] == [{"AttributeName": "token_hash", "KeyType": "HASH"}]
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["DeletionProtectionEnabled"] is True
+    assert translated()["KeysTable"]["Properties"]["DeletionProtectionEnabled"] is False
+    assert resources["KeysTable"]["DeletionPolicy"].startswith("Retain")
+
+
+def test_media_are_private_encrypted_and_temporary() -> None:
+    bucket = translated()["MediaBucket"]["Properties"]
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    assert "BucketEncryption" in bucket
+    rules = bucket["LifecycleConfiguration"]["Rules"]
+    assert {rule["Prefix"] for rule in rules if rule.get("ExpirationInDays")} == {"images/", "files/"}
+    ((statement,),) = [policy["PolicyDocument"]["Statement"] for policy in of_type("AWS::S3::BucketPolicy").values()]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_tracing_is_on_only_when_asked_for() -> None:
+    for value, mode in (("off", "PassThrough"), ("on", "Active")):
+        stack = translated(Tracing=value)
+        assert {function["TracingConfig"]["Mode"] for function in functions(stack).values()} == {mode}
+        (stage,) = of_type("AWS::ApiGateway::Stage", stack).values()
+        assert stage["TracingEnabled"] is (value == "on")
+
+
+def test_the_outputs_say_how_to_go_on() -> None:
+    outputs = {name: json.dumps(output["Value"]) for name, output in yaml_parse(source())["Outputs"].items()}
+    assert "/live/v1" in outputs["BaseUrl"]
+    assert "put-secret-value" in outputs["SetProviderKeys"]
+    assert "make key" in outputs["CreateKey"]
+    assert "make smoke" in outputs["Smoke"]
+    assert {"ProviderSecretArn", "KeysTableName", "MediaBucketName"} <= set(outputs)
