@@ -21,7 +21,7 @@ smoke: .venv/local ## Prove a gateway that is up: make smoke URL=https://… KEY
 	@URL="$(URL)" KEY="$(KEY)" MODEL="$(or $(MODEL),Auto)" $(BIN)/python scripts/smoke.py
 
 key: .venv/local ## Make a key for a client of a stack: make key TABLE=… REGION=… ID=…
-	@TABLE="$(TABLE)" REGION="$(REGION)" ID="$(ID)" TENANT="$(TENANT)" $(BIN)/python -m scripts.create_key
+	@TABLE="$(TABLE)" REGION="$(REGION)" ID="$(ID)" TENANT="$(TENANT)" MAY="$(MAY)" $(BIN)/python -m scripts.create_key
 
 SAM = SAM_CLI_TELEMETRY=0 ARCH=$(ARCH) .venv/sam/bin/sam
 HERE = $(subst aarch64,arm64,$(shell uname -m))

@@ -9,17 +9,19 @@ from shared.schemas.caller import Key, Permission
 from shared.stores.aws import Aws, AwsError
 from shared.stores.keys import KeyStore
 
+DEFAULT = f"{Permission.MODELS_USE},{Permission.BATCH_USE}"
+
 
 def main() -> None:
     table, region, key_id = (os.environ.get(name, "") for name in ("TABLE", "REGION", "ID"))
     if not (table and region and key_id):
-        sys.exit("usage: make key TABLE=… REGION=… ID=… [TENANT=…]    (ID names the key in logs)")
+        sys.exit(f"usage: make key TABLE=… REGION=… ID=<its name in logs> [TENANT=…] [MAY={DEFAULT}]")
+    try:
+        permissions = frozenset(map(Permission, (os.environ.get("MAY") or DEFAULT).split(",")))
+    except ValueError:
+        sys.exit(f"MAY is a list of: {', '.join(Permission)}")
     token = f"sk-{secrets.token_urlsafe(32)}"
-    key = Key(
-        key_id=key_id,
-        tenant=os.environ.get("TENANT") or key_id,
-        permissions=frozenset({Permission.MODELS_USE, Permission.BATCH_USE}),
-    )
+    key = Key(key_id=key_id, tenant=os.environ.get("TENANT") or key_id, permissions=permissions)
     try:
         asyncio.run(_put(table, region, token, key))
     except AwsError as error:
