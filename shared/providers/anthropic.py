@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, assert_never
 from shared.errors import GatewayError, InvalidRequest, UnsupportedFeature, UpstreamError
 from shared.framing import Frame
 from shared.providers.base import Call, error_body, error_for_status, truncated
+from shared.providers.json_schema import Budget, pointed_at
 from shared.schemas.chat import (
     ChatRequest,
     ChatResponse,
@@ -199,6 +200,7 @@ def _call(request: ChatRequest, model: Model) -> Call:
     system, messages = _conversation(request, model)
     max_tokens = request.max_tokens or model.max_output_tokens or _DEFAULT_MAX_TOKENS
     thinking, effort = _reasoning(request, model, messages, max_tokens)
+    budget = Budget()
     headers = {"anthropic-version": _VERSION}
     if "bound_thinking" in model.rules and _has_thinking(messages) and not _is_off(thinking):
         # Thinking behind a history that the caller has changed since is left out instead of refused.
@@ -212,11 +214,11 @@ def _call(request: ChatRequest, model: Model) -> Call:
         "messages": messages,
         "stream": request.stream or None,
         "thinking": thinking,
-        "output_config": _output_config(request, effort) or None,
+        "output_config": _output_config(request, effort, budget) or None,
         "stop_sequences": [stop for stop in request.stop if stop.strip()] or None,  # blank ones are refused
         "metadata": _metadata(request.user),
         **_sampling(request, model, thinks=thinking is not None and not _is_off(thinking)),
-        **_tools(request, messages),
+        **_tools(request, messages, budget),
     }
     given = {name: value for name, value in body.items() if value is not None}
     return Call("/v1/messages", json=given, headers=headers)
@@ -298,12 +300,13 @@ def _is_off(thinking: Block | None) -> bool:
     return thinking is not None and thinking["type"] in ("disabled", "between_tools")
 
 
-def _output_config(request: ChatRequest, effort: str | None) -> Block:
+def _output_config(request: ChatRequest, effort: str | None, budget: Budget) -> Block:
     config: Block = {}
     if effort:
         config["effort"] = effort
     if isinstance(request.response_format, JsonSchemaFormat):
-        config["format"] = {"type": "json_schema", "schema": _compilable(request.response_format.json_schema)}
+        schema = _Schema(request.response_format.json_schema, budget).compilable()
+        config["format"] = {"type": "json_schema", "schema": schema}
     return config
 
 
@@ -312,9 +315,9 @@ def _metadata(user: str | None) -> Block | None:
     return {"user_id": sha256(user.encode(errors="replace")).hexdigest()} if user else None
 
 
-def _tools(request: ChatRequest, messages: list[Block]) -> Block:
+def _tools(request: ChatRequest, messages: list[Block], budget: Budget) -> Block:
     if request.tools:
-        return {"tools": [_tool(tool) for tool in request.tools], "tool_choice": _tool_choice(request)}
+        return {"tools": [_tool(tool, budget) for tool in request.tools], "tool_choice": _tool_choice(request)}
     # A conversation with tool calls in it is refused unless tools are declared.
     calls = (block for message in messages for block in message["content"] if block["type"] == "tool_use")
     names = dict.fromkeys(call["name"] for call in calls)
@@ -324,12 +327,12 @@ def _tools(request: ChatRequest, messages: list[Block]) -> Block:
     return {"tools": declared, "tool_choice": {"type": "none"}}
 
 
-def _tool(tool: Tool) -> Block:
-    schema = _object_at_root(tool.parameters or {"properties": {}})
+def _tool(tool: Tool, budget: Budget) -> Block:
+    schema = _Schema(tool.parameters or {"properties": {}}, budget).object_at_root()
     body: Block = {"name": tool.name}
     if tool.description:
         body["description"] = tool.description
-    body["input_schema"] = _compilable(schema) if tool.strict else schema
+    body["input_schema"] = _Schema(schema, budget).compilable() if tool.strict else schema
     if tool.strict:
         body["strict"] = True
     return body
@@ -379,10 +382,12 @@ def _conversation(request: ChatRequest, model: Model) -> tuple[str, list[Block]]
             _append(turns, "user", shown + blocks)
             shown = []
     system += _placed(instructions, turns, model)
+    if not turns and not any(piece.strip() for piece in system):
+        raise InvalidRequest.field("messages", "holds no text")
     if isinstance(request.response_format, JsonObjectFormat):
         system.append(_JSON_ONLY)
     text = "\n\n".join(piece for piece in system if piece.strip())
-    if not turns and text:
+    if not turns:
         return "", [{"role": "user", "content": [{"type": "text", "text": text}]}]
     for turn in turns:  # results come first, right behind their calls
         turn["content"].sort(key=lambda block: block["type"] != "tool_result")
@@ -506,98 +511,114 @@ _FORMATS = frozenset(
 )
 
 
-def _compilable(schema: JsonObject) -> JsonObject:
-    """The schema with only the keywords that the vendor compiles for output and strict tools.
+@dataclass(frozen=True, slots=True)
+class _Schema:
+    """A caller's schema on its way to one that the vendor takes."""
 
-    Objects are closed, alternatives become `anyOf`, `allOf` is merged, and what a removed keyword demanded is told to
-    the model in the description. See …/build-with-claude/structured-outputs#json-schema-limitations.
-    """
-    return _subset(schema, schema)
+    root: JsonObject
+    budget: Budget
+
+    def compilable(self) -> JsonObject:
+        """The schema with only the keywords that the vendor compiles for output and strict tools.
+
+        Objects are closed, alternatives become `anyOf`, `allOf` is merged, and what a removed keyword demanded is told
+        to the model in the description. See …/build-with-claude/structured-outputs#json-schema-limitations.
+        """
+        return self._subset(self.root)
+
+    def _subset(self, schema: Any) -> JsonObject:
+        if not isinstance(schema, dict):
+            return {}
+        kept: JsonObject = {}
+        notes: JsonObject = {}
+        for keyword, value in self._with_all_of_merged(schema).items():
+            match keyword:
+                case "properties" | "$defs" | "definitions" if isinstance(value, dict):
+                    kept[keyword] = {name: self._subset(inner) for name, inner in value.items()}
+                case "items" if isinstance(value, dict):
+                    kept[keyword] = self._subset(value)
+                case "anyOf" | "oneOf" if isinstance(value, list):
+                    kept["anyOf"] = [self._subset(inner) for inner in value]
+                case "enum" if not any(isinstance(choice, dict | list) for choice in _list(value)):
+                    kept[keyword] = value
+                case "format" if str(value) in _FORMATS:
+                    kept[keyword] = value
+                case "minItems" if value in (0, 1):
+                    kept[keyword] = value
+                case "$ref":
+                    kept[keyword] = value
+                case _ if keyword in _PLAIN_KEYWORDS:
+                    kept[keyword] = value
+                case _ if keyword not in _SILENT_KEYWORDS:
+                    notes[keyword] = value
+        if "$ref" in kept:  # nothing may stand beside a reference but what it refers to
+            return {name: kept[name] for name in ("$ref", "$defs", "definitions") if name in kept}
+        if "properties" in kept or "object" in (kept.get("type"), *_list(kept.get("type"))):
+            kept["additionalProperties"] = False
+        if notes:
+            told = ", ".join(f"{keyword}: {json.dumps(value)}" for keyword, value in notes.items())
+            self.budget.spend(len(told))
+            kept["description"] = f"{kept['description']} ({told})" if kept.get("description") else told
+        return kept
+
+    def _with_all_of_merged(self, schema: JsonObject) -> JsonObject:
+        """The schema with the parts of its `allOf` written into it, since references are refused there."""
+        self.budget.visit(schema)
+        merged = {keyword: value for keyword, value in schema.items() if keyword != "allOf"}
+        for part in _list(schema.get("allOf")):
+            for keyword, value in self._with_all_of_merged(self._resolved(part)).items():
+                self.budget.spend(1)
+                if keyword == "properties":
+                    merged[keyword] = self._joined(_object(merged.get(keyword)), _object(value))
+                elif keyword == "required":
+                    merged[keyword] = self._union(_list(merged.get(keyword)), _list(value))
+                else:
+                    merged.setdefault(keyword, value)
+        return merged
+
+    def _resolved(self, schema: Any) -> JsonObject:
+        """The schema, or what it refers to within `root`, with the keywords beside the reference."""
+        reference = _object(schema).get("$ref")
+        if not isinstance(reference, str) or not reference.startswith("#/"):
+            return _object(schema)
+        target = pointed_at(self.root, reference)
+        self.budget.inline(target)
+        beside = {keyword: value for keyword, value in schema.items() if keyword != "$ref"}
+        resolved = self._resolved(target)
+        self.budget.spend(len(resolved) + len(beside))
+        return {**resolved, **beside}
+
+    def object_at_root(self) -> JsonObject:
+        """A tool's schema as the vendor takes it: an object, with no alternatives at its root.
+
+        The properties of all alternatives are allowed, and those required that every alternative requires.
+        """
+        flat = self._with_all_of_merged(self._resolved(self.root))
+        for keyword in ("anyOf", "oneOf"):
+            branches = [self._resolved(branch) for branch in _list(flat.pop(keyword, None))]
+            for branch in branches:
+                flat["properties"] = self._joined(_object(branch.get("properties")), _object(flat.get("properties")))
+            if common := _required_by_all(branches):
+                flat["required"] = self._union(_list(flat.get("required")), common)
+        return {**flat, "type": "object"}
+
+    def _joined(self, some: JsonObject, others: JsonObject) -> JsonObject:
+        self.budget.spend(len(some) + len(others))
+        return {**some, **others}
+
+    def _union(self, some: list[Any], others: list[Any]) -> list[Any]:
+        self.budget.spend(len(some) + len(others))
+        known = _names(some)
+        return some + [value for value in others if not isinstance(value, str) or value not in known]
 
 
-def _subset(schema: Any, root: JsonObject) -> JsonObject:
-    if not isinstance(schema, dict):
-        return {}
-    kept: JsonObject = {}
-    notes: JsonObject = {}
-    for keyword, value in _with_all_of_merged(schema, root).items():
-        match keyword:
-            case "properties" | "$defs" | "definitions" if isinstance(value, dict):
-                kept[keyword] = {name: _subset(inner, root) for name, inner in value.items()}
-            case "items" if isinstance(value, dict):
-                kept[keyword] = _subset(value, root)
-            case "anyOf" | "oneOf" if isinstance(value, list):
-                kept["anyOf"] = [_subset(inner, root) for inner in value]
-            case "enum" if not any(isinstance(choice, dict | list) for choice in _list(value)):
-                kept[keyword] = value
-            case "format" if str(value) in _FORMATS:
-                kept[keyword] = value
-            case "minItems" if value in (0, 1):
-                kept[keyword] = value
-            case "$ref":
-                kept[keyword] = value
-            case _ if keyword in _PLAIN_KEYWORDS:
-                kept[keyword] = value
-            case _ if keyword not in _SILENT_KEYWORDS:
-                notes[keyword] = value
-    if "$ref" in kept:  # nothing may stand beside a reference but what it refers to
-        return {name: kept[name] for name in ("$ref", "$defs", "definitions") if name in kept}
-    if "properties" in kept or "object" in (kept.get("type"), *_list(kept.get("type"))):
-        kept["additionalProperties"] = False
-    if notes:
-        told = ", ".join(f"{keyword}: {json.dumps(value)}" for keyword, value in notes.items())
-        kept["description"] = f"{kept['description']} ({told})" if kept.get("description") else told
-    return kept
-
-
-def _with_all_of_merged(schema: JsonObject, root: JsonObject) -> JsonObject:
-    """The schema with the parts of its `allOf` written into it, since references are refused there."""
-    merged = {keyword: value for keyword, value in schema.items() if keyword != "allOf"}
-    for part in _list(schema.get("allOf")):
-        for keyword, value in _with_all_of_merged(_resolved(part, root), root).items():
-            if keyword == "properties":
-                merged[keyword] = {**_object(merged.get(keyword)), **_object(value)}
-            elif keyword == "required":
-                merged[keyword] = _union(_list(merged.get(keyword)), _list(value))
-            else:
-                merged.setdefault(keyword, value)
-    return merged
-
-
-def _resolved(schema: Any, root: JsonObject) -> JsonObject:
-    """The schema, or what it refers to within `root`, with the keywords beside the reference."""
-    reference = _object(schema).get("$ref")
-    if not isinstance(reference, str) or not reference.startswith("#/"):
-        return _object(schema)
-    target: Any = root
-    for step in reference[2:].split("/"):
-        target = _object(target).get(step.replace("~1", "/").replace("~0", "~"))
-    beside = {keyword: value for keyword, value in schema.items() if keyword != "$ref"}
-    return {**_resolved(target, root), **beside}
-
-
-def _object_at_root(schema: JsonObject) -> JsonObject:
-    """A tool's schema as the vendor takes it: an object, with no alternatives at its root.
-
-    The properties of all alternatives are allowed, and those required that every alternative requires.
-    """
-    flat = _with_all_of_merged(_resolved(schema, schema), schema)
-    for keyword in ("anyOf", "oneOf"):
-        branches = [_resolved(branch, schema) for branch in _list(flat.pop(keyword, None))]
-        for branch in branches:
-            flat["properties"] = {**_object(branch.get("properties")), **_object(flat.get("properties"))}
-        if common := _required_by_all(branches):
-            flat["required"] = _union(_list(flat.get("required")), common)
-    return {**flat, "type": "object"}
-
-
-def _required_by_all(branches: list[JsonObject]) -> list[Any]:
-    demands = [_list(branch.get("required")) for branch in branches]
+def _required_by_all(branches: list[JsonObject]) -> list[str]:
+    demands = [_names(_list(branch.get("required"))) for branch in branches]
     return [name for name in demands[0] if all(name in demand for demand in demands)] if demands else []
 
 
-def _union(some: list[Any], others: list[Any]) -> list[Any]:
-    return some + [value for value in others if value not in some]
+def _names(values: list[Any]) -> dict[str, None]:
+    return {value: None for value in values if isinstance(value, str)}
 
 
 # A caller's schema may be malformed; the vendor says so better than we could.

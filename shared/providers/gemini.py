@@ -15,6 +15,7 @@ from urllib.parse import quote
 from shared.errors import GatewayError, InvalidRequest, UnsupportedFeature, UpstreamError
 from shared.framing import Frame
 from shared.providers.base import Call, error_body, error_for_status, truncated
+from shared.providers.json_schema import Budget, pointed_at
 from shared.schemas.chat import (
     ChatRequest,
     ChatResponse,
@@ -126,7 +127,6 @@ _KEPT_KEYWORDS = frozenset(
     }
 )
 _FORMATS = frozenset({"date-time", "date", "time"})
-_MAX_SCHEMA_NODES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +152,15 @@ class Gemini:
         """
         if request.response_format and request.tools and not _is_gemini_3(model):
             raise UnsupportedFeature(f"The model '{model.id}' does not support JSON output together with tools.")
+        budget = Budget()
         body: JsonObject = {"contents": _contents(request.messages, model)}
         if request.system:
             body["systemInstruction"] = {"parts": [{"text": request.system}]}
         if request.tools:
-            body["tools"] = [{"functionDeclarations": [_function(tool) for tool in request.tools]}]
+            body["tools"] = [{"functionDeclarations": [_function(tool, budget) for tool in request.tools]}]
             if config := _calling_config(request):
                 body["toolConfig"] = {"functionCallingConfig": config}
-        if config := _generation_config(request, model):
+        if config := _generation_config(request, model, budget):
             body["generationConfig"] = config
         method = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
         return Call(f"/v1beta/models/{quote(model.upstream, safe='')}:{method}", body)
@@ -211,7 +212,7 @@ def _draws(request: ChatRequest, model: Model) -> bool:
 # --- the request's parameters
 
 
-def _generation_config(request: ChatRequest, model: Model) -> JsonObject:
+def _generation_config(request: ChatRequest, model: Model, budget: Budget) -> JsonObject:
     """See https://ai.google.dev/api/generate-content#v1beta.GenerationConfig."""
     draws = _draws(request, model)
     config: JsonObject = {
@@ -226,7 +227,7 @@ def _generation_config(request: ChatRequest, model: Model) -> JsonObject:
         "logprobs": request.top_logprobs if request.logprobs else None,
         "responseModalities": ["TEXT", "IMAGE"] if draws else None,
         "thinkingConfig": _thinking(request.reasoning_effort, model, draws=draws),
-        **_output_format(request.response_format),
+        **_output_format(request.response_format, budget),
     }
     return {name: value for name, value in config.items() if value is not None}
 
@@ -236,14 +237,14 @@ def _int32(seed: int) -> int:
     return (seed + 2**31) % 2**32 - 2**31
 
 
-def _output_format(response_format: JsonObjectFormat | JsonSchemaFormat | None) -> JsonObject:
+def _output_format(response_format: JsonObjectFormat | JsonSchemaFormat | None, budget: Budget) -> JsonObject:
     match response_format:
         case None:
             return {}
         case JsonObjectFormat():
             return {"responseMimeType": "application/json"}
         case JsonSchemaFormat():
-            schema = _cleaned(response_format.json_schema)
+            schema = _cleaned(response_format.json_schema, budget)
             return {"responseMimeType": "application/json", "responseJsonSchema": schema}
         case _:
             assert_never(response_format)
@@ -270,11 +271,11 @@ def _thinking(effort: ReasoningEffort | None, model: Model, *, draws: bool) -> J
     return None
 
 
-def _function(tool: Tool) -> JsonObject:
+def _function(tool: Tool, budget: Budget) -> JsonObject:
     """See https://ai.google.dev/api/caching#FunctionDeclaration; `parameters` would take an OpenAPI subset only."""
     declaration: JsonObject = {"name": tool.name, "description": tool.description or ""}
     if tool.parameters:
-        declaration["parametersJsonSchema"] = _cleaned(tool.parameters)
+        declaration["parametersJsonSchema"] = _cleaned(tool.parameters, budget)
     return declaration
 
 
@@ -420,23 +421,23 @@ def _function_response(result: ToolResult, *, gemini_3: bool) -> JsonObject:
 # --- JSON schemas
 
 
-def _cleaned(schema: JsonObject) -> JsonObject:
+def _cleaned(schema: JsonObject, budget: Budget) -> JsonObject:
     """The schema in the subset that Gemini takes: https://ai.google.dev/gemini-api/docs/structured-output#json_schema_support
 
     References and `allOf` are resolved, since a reference may have nothing beside it and a cycle of required ones is
     refused; `const` becomes `enum`, `oneOf` becomes `anyOf`; other keywords are left out. Raises InvalidRequest for
-    what is no schema, a reference that leads nowhere, and a schema that grows too large.
+    what is no schema, a reference that leads nowhere, and a schema that grows beyond the budget.
     """
     try:
-        return _SchemaCleaner(schema).clean(schema)
+        return _SchemaCleaner(schema, budget).clean(schema)
     except (TypeError, AttributeError, RecursionError):
         raise InvalidRequest("The JSON schema is not valid or nested too deeply.") from None
 
 
 class _SchemaCleaner:
-    def __init__(self, root: JsonObject) -> None:
+    def __init__(self, root: JsonObject, budget: Budget) -> None:
         self._root = root
-        self._left = _MAX_SCHEMA_NODES
+        self._budget = budget
 
     def clean(self, schema: Any, within: frozenset[str] = frozenset()) -> JsonObject:
         """One schema; `within` are the references that led to it."""
@@ -447,22 +448,22 @@ class _SchemaCleaner:
 
     def _composed(self, schema: Any, within: frozenset[str]) -> JsonObject:
         """The schema with what it refers to and what it is composed of; its own keywords win."""
-        self._left -= 1
-        if self._left < 0:
-            raise InvalidRequest("The JSON schema is too large for this model.")
+        self._budget.visit(schema)
         if isinstance(schema, bool):
             return {}  # `true`: anything
         composed: JsonObject = {}
         if reference := schema.get("$ref"):
             composed = self._referred(reference, within)
         for member in schema.get("allOf", ()):
-            composed = _overlaid(composed, self._composed(member, within))
-        return _overlaid(composed, self._own(schema, within))
+            composed = self._overlaid(composed, self._composed(member, within))
+        return self._overlaid(composed, self._own(schema, within))
 
     def _referred(self, reference: str, within: frozenset[str]) -> JsonObject:
         target = self._target(reference)
         if reference in within:
-            return {name: target[name] for name in ("type", "description") if name in target}
+            short: JsonObject = {name: target[name] for name in ("type", "description") if name in target}
+            self._budget.inline(short)
+            return short
         return self._composed(target, within | {reference})
 
     def _own(self, schema: JsonObject, within: frozenset[str]) -> JsonObject:
@@ -484,22 +485,18 @@ class _SchemaCleaner:
         return own
 
     def _target(self, reference: str) -> JsonObject:
-        """What a reference within the document points to: RFC 6901."""
-        target: Any = self._root if reference == "#" or reference.startswith("#/") else None
-        for step in reference.split("/")[1:]:
-            step = step.replace("~1", "/").replace("~0", "~")
-            target = target.get(step) if isinstance(target, dict) else None
+        target = pointed_at(self._root, reference)
         if not isinstance(target, dict):
             raise InvalidRequest(f"The JSON schema refers to '{reference[:100]}', which it does not hold.")
         return target
 
-
-def _overlaid(base: JsonObject, over: JsonObject) -> JsonObject:
-    """Both schemas as one; of a keyword that they share, `over` has its way, except that members add up."""
-    properties = {**base.get("properties", {}), **over.get("properties", {})}
-    required = list(dict.fromkeys((*base.get("required", ()), *over.get("required", ()))))
-    both = {"properties": properties, "required": required}
-    return {**base, **over, **{name: value for name, value in both.items() if value}}
+    def _overlaid(self, base: JsonObject, over: JsonObject) -> JsonObject:
+        """Both schemas as one; of a keyword that they share, `over` has its way, except that members add up."""
+        properties = {**base.get("properties", {}), **over.get("properties", {})}
+        required = list(dict.fromkeys((*base.get("required", ()), *over.get("required", ()))))
+        self._budget.spend(len(base) + len(over) + len(properties) + len(required))
+        both = {"properties": properties, "required": required}
+        return {**base, **over, **{name: value for name, value in both.items() if value}}
 
 
 def _choices(schema: JsonObject) -> JsonObject:

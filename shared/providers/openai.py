@@ -14,6 +14,7 @@ from typing import Any, assert_never
 from shared.errors import ContentFiltered, GatewayError, InvalidRequest, UnsupportedFeature, UpstreamError
 from shared.framing import Frame
 from shared.providers.base import Call, clean, error_body, error_for_status, truncated
+from shared.providers.json_schema import Budget, pointed_at
 from shared.schemas.chat import (
     ChatRequest,
     ChatResponse,
@@ -119,7 +120,6 @@ _REFUSED_IN_STRICT_SCHEMAS = frozenset(
         "uniqueItems",
     }
 )
-_MAX_SCHEMA_NODES = 10_000  # twice the number of properties that OpenAI takes
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
 _FILTER_CODES = frozenset(
@@ -167,7 +167,7 @@ class OpenAIAdapter:
         """The call of https://developers.openai.com/api/reference/resources/chat/subresources/completions.
 
         Raises UnsupportedFeature for log probabilities, image output or a forced tool call that the model lacks, and
-        InvalidRequest for a schema that is too large.
+        InvalidRequest for a schema that is too intricate.
         """
         return Call("/chat/completions", _payload(request, model))
 
@@ -215,6 +215,7 @@ adapter = OpenAIAdapter()
 
 def _payload(request: ChatRequest, model: Model) -> JsonObject:
     rules = model.rules
+    budget = Budget()
     effort = _effort(request, model)
     samples = "default_temperature_only" not in rules or ("tools_without_reasoning" in rules and effort == "none")
     if lacking := _lacking_feature(request, model, samples=samples):
@@ -231,28 +232,24 @@ def _payload(request: ChatRequest, model: Model) -> JsonObject:
         "presence_penalty": request.presence_penalty,
         "frequency_penalty": request.frequency_penalty,
         "logit_bias": _logit_bias(request.logit_bias),
-        "logprobs": _wants_logprobs(request) or None,
-        "top_logprobs": request.top_logprobs,
+        "logprobs": request.logprobs or None,
+        "top_logprobs": request.top_logprobs if request.logprobs else None,
         "verbosity": request.verbosity,
         "user": request.user,
-        "response_format": _response_format(request, rules),
+        "response_format": _response_format(request, rules, budget),
         "modalities": ["image", "text"] if request.image_output else None,
         "stream": request.stream or None,
         "stream_options": {"include_usage": True} if request.stream else None,
         **_effort_fields(effort, rules),
-        **_tool_fields(request, rules),
+        **_tool_fields(request, rules, budget),
     }
     left_out = {name for rule in rules for name in _LEFT_OUT.get(rule, ())}
     return {name: value for name, value in fields.items() if value is not None and name not in left_out}
 
 
-def _wants_logprobs(request: ChatRequest) -> bool:
-    return request.logprobs or request.top_logprobs is not None
-
-
 def _lacking_feature(request: ChatRequest, model: Model, *, samples: bool) -> str | None:
     """What the request needs and the model lacks; `samples` says whether it takes sampling parameters."""
-    if _wants_logprobs(request) and ("no_logprobs" in model.rules or not samples):
+    if request.logprobs and ("no_logprobs" in model.rules or not samples):
         return "logprobs"
     if request.image_output and Capability.IMAGE_OUTPUT not in model.capabilities:
         return "image output"
@@ -291,20 +288,22 @@ def _logit_bias(bias: dict[str, float] | None) -> dict[str, float] | None:
     return {token: int(value) if value.is_integer() else value for token, value in bias.items()}
 
 
-def _tool_fields(request: ChatRequest, rules: frozenset[str]) -> JsonObject:
+def _tool_fields(request: ChatRequest, rules: frozenset[str], budget: Budget) -> JsonObject:
     if not request.tools:
         return {}  # tool_choice and parallel_tool_calls are refused without tools
     return {
-        "tools": [_tool(tool, rules) for tool in request.tools],
+        "tools": [_tool(tool, rules, budget) for tool in request.tools],
         "tool_choice": _tool_choice(request.tool_choice),
         "parallel_tool_calls": request.parallel_tool_calls,
     }
 
 
-def _tool(tool: Tool, rules: frozenset[str]) -> JsonObject:
+def _tool(tool: Tool, rules: frozenset[str], budget: Budget) -> JsonObject:
     strict = None if "no_json_schema_strict" in rules else tool.strict
     parameters = tool.parameters or _NO_PARAMETERS  # Mistral requires them
-    function: JsonObject = {"name": tool.name, "parameters": _strict_schema(parameters) if strict else parameters}
+    if strict:
+        parameters = _strict_schema(parameters, budget)
+    function: JsonObject = {"name": tool.name, "parameters": parameters}
     if tool.description is not None:
         function["description"] = tool.description
     if strict is not None:
@@ -316,7 +315,7 @@ def _tool_choice(choice: ToolChoice | None) -> Any:
     return {"type": "function", "function": {"name": choice.name}} if isinstance(choice, NamedTool) else choice
 
 
-def _response_format(request: ChatRequest, rules: frozenset[str]) -> JsonObject | None:
+def _response_format(request: ChatRequest, rules: frozenset[str], budget: Budget) -> JsonObject | None:
     wanted = request.response_format
     match wanted:
         case None:
@@ -327,7 +326,7 @@ def _response_format(request: ChatRequest, rules: frozenset[str]) -> JsonObject 
             strict = None if "no_json_schema_strict" in rules else wanted.strict
             schema: JsonObject = {
                 "name": wanted.name,
-                "schema": _strict_schema(wanted.json_schema) if strict else wanted.json_schema,
+                "schema": _strict_schema(wanted.json_schema, budget) if strict else wanted.json_schema,
             }
             if wanted.description is not None:
                 schema["description"] = wanted.description
@@ -341,15 +340,15 @@ def _response_format(request: ChatRequest, rules: frozenset[str]) -> JsonObject 
 # --- JSON schema for strict mode ---
 
 
-def _strict_schema(schema: JsonObject) -> JsonObject:
+def _strict_schema(schema: JsonObject, budget: Budget) -> JsonObject:
     """The schema with what strict mode refuses taken out or inlined, and with objects closed.
 
     What satisfies the result satisfies the original but for the keywords taken out. Properties stay as optional as
     they were: OpenAI wants all of them required and says so itself. Raises InvalidRequest for a schema that is none,
-    or too large.
+    or grows beyond the budget.
     """
     try:
-        return _StrictSchema(schema).clean_object(schema, frozenset())
+        return _StrictSchema(schema, budget).clean_object(schema, frozenset())
     except RecursionError:
         raise InvalidRequest("The JSON schema is nested too deeply.") from None
     except (TypeError, AttributeError):
@@ -358,17 +357,18 @@ def _strict_schema(schema: JsonObject) -> JsonObject:
 
 @dataclass(slots=True)
 class _StrictSchema:
-    """A run over one schema; `nodes_left` bounds what inlining may make of it."""
+    """A run over one schema."""
 
     root: JsonObject
-    nodes_left: int = _MAX_SCHEMA_NODES
+    budget: Budget
 
     def clean(self, node: Any, inlined: frozenset[str]) -> Any:
         """The node as strict mode takes it; `inlined` are the references that it is a part of."""
         return self.clean_object(node, inlined) if isinstance(node, dict) else node
 
     def clean_object(self, node: JsonObject, inlined: frozenset[str]) -> JsonObject:
-        node = self._kept(node)
+        self.budget.visit(node)
+        node = _kept(node)
         reference = node.get("$ref")
         if reference is not None and (len(node) == 1 or reference in inlined):
             return {"$ref": reference}  # in a recursive schema, what stands beside it is lost
@@ -380,15 +380,9 @@ class _StrictSchema:
             inlined = inlined.union(followed)
         return self._clean_children(node, inlined)
 
-    def _kept(self, node: JsonObject) -> JsonObject:
-        self.nodes_left -= 1 + len(node.get("properties") or ())
-        if self.nodes_left < 0:
-            raise InvalidRequest("The JSON schema is too large for strict mode.")
-        return {key: value for key, value in node.items() if key not in _REFUSED_IN_STRICT_SCHEMAS}
-
     def _flat(self, node: JsonObject, inlined: frozenset[str], followed: set[str]) -> JsonObject:
         """The node with its reference and its allOf merged into it; adds to `followed` the references so resolved."""
-        own = self._kept(node)
+        own = _kept(node)
         members = own.pop("allOf", None) or []
         reference = own.pop("$ref", None)
         if reference in inlined:
@@ -396,7 +390,26 @@ class _StrictSchema:
         if reference is not None and reference not in followed:
             followed.add(reference)
             members = [self._target(reference), *members]
-        return _merged([*(self._flat(member, inlined, followed) for member in members), own])
+        for member in members:
+            self.budget.visit(member)
+        return self._merged([*(self._flat(member, inlined, followed) for member in members), own])
+
+    def _merged(self, schemas: Iterable[JsonObject]) -> JsonObject:
+        """One schema that stands for all of them: properties and required add up, otherwise the last one wins."""
+        merged: JsonObject = {}
+        for schema in schemas:
+            self.budget.spend(len(schema))
+            for key, value in schema.items():
+                known = merged.get(key)
+                if isinstance(known, dict) and isinstance(value, dict):
+                    self.budget.spend(len(known) + len(value))
+                    merged[key] = {**known, **value}
+                elif key == "required" and known is not None:
+                    self.budget.spend(len(known) + len(value))
+                    merged[key] = list(dict.fromkeys([*known, *value]))
+                else:
+                    merged[key] = value
+        return merged
 
     def _clean_children(self, node: JsonObject, inlined: frozenset[str]) -> JsonObject:
         alternatives = [*(node.pop("anyOf", None) or ()), *(node.pop("oneOf", None) or ())]
@@ -414,27 +427,14 @@ class _StrictSchema:
         return node
 
     def _target(self, reference: str) -> JsonObject:
-        target: Any = self.root
-        for step in reference.removeprefix("#").split("/")[1:]:
-            target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
+        target = pointed_at(self.root, reference)
         if not isinstance(target, dict):
             raise InvalidRequest("The JSON schema refers to a definition that it does not have.")
         return target
 
 
-def _merged(schemas: Iterable[JsonObject]) -> JsonObject:
-    """One schema that stands for all of them: properties and required add up, otherwise the last one wins."""
-    merged: JsonObject = {}
-    for schema in schemas:
-        for key, value in schema.items():
-            known = merged.get(key)
-            if isinstance(known, dict) and isinstance(value, dict):
-                merged[key] = {**known, **value}
-            elif key == "required" and known is not None:
-                merged[key] = list(dict.fromkeys([*known, *value]))
-            else:
-                merged[key] = value
-    return merged
+def _kept(node: JsonObject) -> JsonObject:
+    return {key: value for key, value in node.items() if key not in _REFUSED_IN_STRICT_SCHEMAS}
 
 
 # --- messages ---

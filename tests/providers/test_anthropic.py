@@ -288,6 +288,12 @@ def test_blank_text_and_empty_turns_are_left_out() -> None:
     assert turns(*conversation) == [{"role": "user", "content": [text("Hi"), text("Still there?")]}]
 
 
+@pytest.mark.parametrize("more", [{}, {"system": " "}, {"response_format": JsonObjectFormat()}])
+def test_a_conversation_without_text_is_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="messages: holds no text"):
+        adapter.chat(ChatRequest(model="claude", messages=(user(" \n"), user("")), **more), model())
+
+
 def test_a_system_text_alone_is_asked_as_the_users() -> None:
     request = ChatRequest(model="claude", system="Tell a joke.", messages=())
     value = adapter.chat(request, model()).json
@@ -540,6 +546,38 @@ def test_malformed_schemas_are_left_to_the_vendor_to_refuse(schema: dict[str, An
     schema_sent(schema)
     tool_schema_sent(schema)
     tool_schema_sent(schema, strict=True)
+
+
+DOUBLING = {f"A{level}": {"allOf": [{"$ref": f"#/$defs/A{level + 1}"}] * 2} for level in range(40)}
+LARGE = {"enum": [f"value {number}" for number in range(5000)]}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"allOf": [{"$ref": "#/$defs/A0"}], "$defs": {**DOUBLING, "A40": {}}},
+        {"allOf": [{"$ref": "#/$defs/Large"}] * 50, "$defs": {"Large": LARGE}},
+        {"allOf": [{"properties": {f"p{number}": {}}} for number in range(3000)]},
+        {"anyOf": [{"properties": {f"p{number}": {}}} for number in range(3000)]},
+    ],
+)
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_schema_that_grows_without_bound_is_refused(schema: dict[str, Any], strict: bool) -> None:
+    with pytest.raises(InvalidRequest, match="too intricate"):
+        sent(tools=(Tool(name="t", parameters=schema, strict=strict),))
+
+
+def test_a_large_definition_may_not_be_inlined_often() -> None:
+    properties = {f"p{number}": {"allOf": [{"$ref": "#/$defs/Large"}]} for number in range(50)}
+    with pytest.raises(InvalidRequest, match="too intricate"):
+        schema_sent({"type": "object", "properties": properties, "$defs": {"Large": LARGE}})
+
+
+def test_all_schemas_of_a_request_share_a_budget() -> None:
+    tool = Tool(name="t", parameters={"allOf": [{"$ref": "#/$defs/Large"}] * 4, "$defs": {"Large": LARGE}})
+    sent(tools=(tool,))
+    with pytest.raises(InvalidRequest, match="too intricate"):
+        sent(tools=(tool,) * 5)
 
 
 def test_a_schema_that_has_no_end_is_the_callers_fault() -> None:

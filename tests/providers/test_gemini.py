@@ -535,6 +535,11 @@ def nested(depth: int) -> dict[str, Any]:
     return schema
 
 
+def referring(times: int, large: dict[str, Any]) -> dict[str, Any]:
+    properties = {f"p{number}": {"$ref": "#/$defs/Large"} for number in range(times)}
+    return {"type": "object", "properties": properties, "$defs": {"Large": large}}
+
+
 DOUBLING = {f"L{level}": {"allOf": [{"$ref": f"#/$defs/L{level + 1}"}] * 2} for level in range(40)}
 
 
@@ -544,7 +549,12 @@ DOUBLING = {f"L{level}": {"allOf": [{"$ref": f"#/$defs/L{level + 1}"}] * 2} for 
         ({"$ref": "#/$defs/Nobody"}, "'#/\\$defs/Nobody', which it does not hold"),
         ({"$ref": "https://example.com/schema"}, "does not hold"),
         ({"$ref": "#anchor"}, "does not hold"),
-        ({"$ref": "#/$defs/L0", "$defs": {**DOUBLING, "L40": {}}}, "too large"),
+        ({"$ref": "#/$defs/L0", "$defs": {**DOUBLING, "L40": {}}}, "too intricate"),
+        (referring(50, {"enum": [f"value {number}" for number in range(5000)]}), "too intricate"),
+        (referring(50, {"description": "x" * 50_000}), "too intricate"),
+        (referring(50, {"type": "array", "items": {"required": ["x" * 50_000]}}), "too intricate"),
+        (referring(50, {"description": "x" * 15_000, "items": {"$ref": "#/$defs/Large"}}), "too intricate"),
+        ({"allOf": [{"properties": {f"p{number}": {}}} for number in range(3000)]}, "too intricate"),
         (nested(2000), "nested too deeply"),
         ({"properties": ["a"]}, "not valid"),
         ({"properties": {"a": "string"}}, "not valid"),
@@ -554,6 +564,13 @@ DOUBLING = {f"L{level}": {"allOf": [{"$ref": f"#/$defs/L{level + 1}"}] * 2} for 
 def test_schema_that_cannot_be_used_is_refused(schema: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
         adapter.chat(request(tools=(Tool(name="f", parameters=schema),)), GEMINI_3)
+
+
+def test_all_schemas_of_a_request_share_a_budget() -> None:
+    tool = Tool(name="f", parameters=referring(4, {"description": "x" * 50_000}))
+    sent(request(tools=(tool,)))
+    with pytest.raises(InvalidRequest, match="too intricate"):
+        sent(request(tools=(tool,) * 5))
 
 
 def test_schema_given_is_not_changed() -> None:

@@ -165,8 +165,13 @@ def test_strict_is_left_out_where_refused_and_the_schema_then_left_alone() -> No
 def test_logprobs_are_a_feature_and_not_ignored(rules: tuple[str, ...], fields: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedFeature, match="'m' does not support logprobs"):
         sent(*rules, logprobs=True, **fields)
-    with pytest.raises(UnsupportedFeature, match="logprobs"):
-        sent(*rules, top_logprobs=2, **fields)
+
+
+def test_top_logprobs_go_out_with_logprobs_only() -> None:
+    assert not {"logprobs", "top_logprobs"} & sent(top_logprobs=0).keys()
+    assert "top_logprobs" not in sent("no_logprobs", top_logprobs=2)
+    both = sent(logprobs=True, top_logprobs=0)
+    assert (both["logprobs"], both["top_logprobs"]) == (True, 0)
 
 
 @pytest.mark.parametrize("choice", ["required", NamedTool(name="now")])
@@ -488,8 +493,46 @@ def test_a_schema_that_grows_without_bound_is_refused() -> None:
     for level in range(30):
         reference = {"$ref": f"#/$defs/D{level + 1}", "description": "x"}
         definitions[f"D{level}"] = {"type": "object", "properties": {"a": reference, "b": reference}}
-    with pytest.raises(InvalidRequest, match="too large"):
+    with pytest.raises(InvalidRequest, match="too intricate"):
         sent_schema({"$ref": "#/$defs/D0", "$defs": definitions})
+
+
+LARGE = {"type": "string", "enum": [f"value {number}" for number in range(5000)]}
+
+
+def referring(times: int, large: dict[str, Any], **beside: Any) -> dict[str, Any]:
+    properties = {f"p{number}": {"$ref": "#/$defs/Large", **beside} for number in range(times)}
+    return {"type": "object", "properties": properties, "$defs": {"Large": large}}
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        LARGE,
+        {"description": "x" * 50_000},
+        {"type": "array", "items": [LARGE]},
+        {"type": "array", "prefixItems": [LARGE]},
+    ],
+)
+def test_a_large_definition_may_not_be_inlined_often(large: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="too intricate"):
+        sent_schema(referring(50, large, title="x"))
+
+
+def test_lone_references_to_a_large_definition_cost_nothing() -> None:
+    assert sent_schema(referring(50, LARGE))["properties"]["p0"] == {"$ref": "#/$defs/Large"}
+
+
+def test_a_merge_of_very_many_parts_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="too intricate"):
+        sent_schema({"allOf": [{"properties": {f"p{number}": {}}} for number in range(3000)]})
+
+
+def test_all_schemas_of_a_request_share_a_budget() -> None:
+    tool = Tool(name="t", parameters=referring(4, LARGE, title="x"), strict=True)
+    sent(tools=(tool,))
+    with pytest.raises(InvalidRequest, match="too intricate"):
+        sent(tools=(tool,) * 5)
 
 
 def test_a_schema_nested_too_deeply_is_refused() -> None:
