@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from shared.catalog import AUTO, SANDBOX, Catalog
-from shared.errors import GatewayError, InvalidRequest, ModelNotFound, UpstreamError
+from shared.errors import GatewayError, InvalidRequest, ModelNotFound, UpstreamError, UpstreamTimeout
 from shared.framing import sse_frames
 from shared.inputs import Inputs
 from shared.providers import load
-from shared.providers.base import REMOVED, Call, ChatAdapter, InProcess, LocalAnswer
-from shared.pump import merge
+from shared.providers.base import REMOVED, Call, ChatAdapter, InProcess, LocalAnswer, error_for_status
+from shared.pump import merge, together
 from shared.schemas.caller import Caller
-from shared.schemas.chat import Candidate, ChatRequest, ChatResponse
+from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.context import RequestContext
 from shared.schemas.events import ChatEvent, Finished, Started
 from shared.schemas.model import Model
-from shared.selection import allowed, may_use, select
+from shared.schemas.usage import Usage
+from shared.selection import MAX_FANNED_OUT, allowed, may_use, select
 from shared.settings import Settings
+from shared.stopping import cut, cut_stream
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.secrets import ProviderSecret
@@ -40,8 +42,7 @@ if TYPE_CHECKING:
     from shared.upstream import Answer, Upstream
 
 # What an adapter raises on a body that is not its vendor's format.
-_UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
-MAX_FANNED_OUT = 16
+_UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, RecursionError)
 _SHORTEST_SECRET = 8
 
 
@@ -59,7 +60,10 @@ class _Route:
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """What an answer that is no success means."""
-        return self.told(self.adapter.error(status, headers, body))
+        try:
+            return self.told(self.adapter.error(status, headers, body))
+        except _UNREADABLE:  # a body that is an error, but not in the vendor's format
+            return error_for_status(status, headers, None)
 
     def told(self, error: GatewayError) -> GatewayError:
         """The error without our own key and the vendor's host, should the vendor have put them into its words."""
@@ -79,6 +83,7 @@ class Gateway:
         settings: Settings,
         keys: KeyStore,
         *,
+        aws: Aws | None = None,
         secret: ProviderSecret | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
         fetcher: "RemoteFetcher | None" = None,
@@ -86,6 +91,7 @@ class Gateway:
         self.settings = settings
         self.keys = keys
         self.catalog = Catalog.load(settings)
+        self._aws = aws
         self._secret = secret
         self._secret_values: Mapping[str, str] = {}
         self._inputs = Inputs(fetch_http=settings.fetch_http, fetcher=fetcher)
@@ -97,7 +103,8 @@ class Gateway:
         settings = Settings.from_environment(environment)
         aws = Aws()
         secret = ProviderSecret(aws, settings.provider_secret) if settings.provider_secret else None
-        return cls(settings, KeyStore(aws, settings.keys_table, cache_seconds=settings.key_cache), secret=secret)
+        keys = KeyStore(aws, settings.keys_table, cache_seconds=settings.key_cache)
+        return cls(settings, keys, aws=aws, secret=secret)
 
     @cached_property
     def _upstream(self) -> "Upstream":
@@ -113,6 +120,8 @@ class Gateway:
         if "_upstream" in self.__dict__:
             await self._upstream.aclose()
         await self._inputs.aclose()
+        if self._aws is not None:
+            await self._aws.aclose()
 
     async def refresh(self) -> None:
         """Takes in providers' keys that have changed in the secret. Raises AwsError while it could never be read."""
@@ -134,26 +143,38 @@ class Gateway:
     async def chat(self, requests: Sequence[ChatRequest], context: RequestContext) -> ChatResponse:
         """Answers requests for one model, their candidates numbered through. Raises any GatewayError."""
         route = self._route(requests[0], context)
-        calls = list(_single_calls(requests, route.model))
-        responses = await asyncio.gather(*(self._complete(request, route) for request, _ in calls))
-        candidates: list[Candidate] = []
-        for (_, offset), response in zip(calls, responses, strict=True):
-            candidates += (
-                candidate.model_copy(update={"index": candidate.index + offset}) for candidate in response.candidates
-            )
-            context.usage += response.usage
-        return ChatResponse(candidates=tuple(candidates), usage=context.usage)
+        calls = list(_single_calls(await self._prepared(requests, route), route.model))
+        responses = await together(self._complete(request, route, context) for request, _ in calls)
+        candidates = tuple(
+            candidate.model_copy(update={"index": candidate.index + offset})
+            for (_, offset), response in zip(calls, responses, strict=True)
+            for candidate in response.candidates
+        )
+        return ChatResponse(candidates=candidates, usage=context.usage)
 
     def chat_stream(self, requests: Sequence[ChatRequest], context: RequestContext) -> AsyncGenerator[ChatEvent, None]:
         """The events of the same answer as they arrive: one Started, deltas, a Finished for each candidate.
 
-        What is wrong with the request or its model is raised at once, the provider's errors by the iterator.
+        What is wrong with the request's model is raised at once, all else by the iterator.
         """
-        route = self._route(requests[0], context)
-        streams = [
-            _shifted(self._stream(request, route), offset) for request, offset in _single_calls(requests, route.model)
-        ]
-        return _recorded(streams[0] if len(streams) == 1 else merge(streams), context)
+        return _timed(self._events(requests, self._route(requests[0], context), context), context)
+
+    async def _events(
+        self, requests: Sequence[ChatRequest], route: _Route, context: RequestContext
+    ) -> AsyncGenerator[ChatEvent, None]:
+        calls = _single_calls(await self._prepared(requests, route), route.model)
+        streams = [_shifted(self._stream(request, route, context), offset) for request, offset in calls]
+        async with aclosing(streams[0] if len(streams) == 1 else merge(streams)) as events:
+            async for event in events:
+                yield event
+
+    async def _prepared(self, requests: Sequence[ChatRequest], route: _Route) -> list[ChatRequest]:
+        """The requests as the model takes them, before they are split into calls. Raises UpstreamTimeout."""
+        try:
+            async with asyncio.timeout_at(route.deadline):
+                return [await self._inputs.prepared(request, route.model) for request in requests]
+        except TimeoutError:
+            raise UpstreamTimeout("The request's images could not be had in time.") from None
 
     def _route(self, request: ChatRequest, context: RequestContext) -> _Route:
         """Chooses the model, which also goes into the context, and says how to call it."""
@@ -181,22 +202,30 @@ class Gateway:
             call.method, url, headers=route.headers(call), json=call.json, deadline=route.deadline
         )
 
-    async def _complete(self, request: ChatRequest, route: _Route) -> ChatResponse:
-        call = route.adapter.chat(await self._inputs.prepared(request, route.model), route.model)
-        async with self._open(call, route) as answer:
+    async def _complete(self, request: ChatRequest, route: _Route, context: RequestContext) -> ChatResponse:
+        async with self._open(route.adapter.chat(request, route.model), route) as answer:
             body = await answer.read()
         if answer.status >= 400:
             raise route.error(answer.status, answer.headers, body)
         try:
-            return route.adapter.chat_response(json.loads(body))
+            response = route.adapter.chat_response(json.loads(body))
         except GatewayError as error:
             raise route.told(error) from None
         except _UNREADABLE:
             raise _unreadable() from None
+        context.usage += response.usage
+        return cut(response, request.stop) if _is_ours_to_stop(request, route.model) else response
 
-    async def _stream(self, request: ChatRequest, route: _Route) -> AsyncGenerator[ChatEvent, None]:
-        call = route.adapter.chat(await self._inputs.prepared(request, route.model), route.model)
-        async with self._open(call, route) as answer:
+    def _stream(self, request: ChatRequest, route: _Route, context: RequestContext) -> AsyncGenerator[ChatEvent, None]:
+        events = self._counted(request, route, context)
+        return cut_stream(events, request.stop) if _is_ours_to_stop(request, route.model) else events
+
+    async def _counted(
+        self, request: ChatRequest, route: _Route, context: RequestContext
+    ) -> AsyncGenerator[ChatEvent, None]:
+        """The events of one call. Its usage goes into the context, also when it breaks off or is left."""
+        begun = Usage()
+        async with self._open(route.adapter.chat(request, route.model), route) as answer:
             if answer.status >= 400:
                 raise route.error(answer.status, answer.headers, await answer.read())
             try:
@@ -205,12 +234,23 @@ class Gateway:
                     aclosing(route.adapter.chat_events(frames)) as events,
                 ):
                     async for event in events:
+                        if isinstance(event, Started):
+                            begun = event.usage
+                        elif isinstance(event, Finished):
+                            context.usage += event.usage
+                            begun = Usage()
                         yield event
             except GatewayError as error:
                 raise route.told(error) from None
             except _UNREADABLE:
                 raise _unreadable() from None
+            finally:
+                context.usage += begun
             await answer.drain()
+
+
+def _is_ours_to_stop(request: ChatRequest, model: Model) -> bool:
+    return bool(request.stop) and "no_stop" in model.rules
 
 
 def _private(api_key: str | None, base_url: str) -> tuple[str, ...]:
@@ -256,16 +296,12 @@ async def _shifted(events: AsyncGenerator[ChatEvent, None], offset: int) -> Asyn
             yield event if not offset or isinstance(event, Started) else replace(event, index=event.index + offset)
 
 
-async def _recorded(
-    events: AsyncGenerator[ChatEvent, None], context: RequestContext
-) -> AsyncGenerator[ChatEvent, None]:
-    """The stream with a single Started, its usage added to the context."""
+async def _timed(events: AsyncGenerator[ChatEvent, None], context: RequestContext) -> AsyncGenerator[ChatEvent, None]:
+    """The stream with a single Started; when its first token came goes into the context."""
     started = False
     async with aclosing(events) as source:
         async for event in source:
-            if isinstance(event, Finished):
-                context.usage += event.usage
-            elif isinstance(event, Started):
+            if isinstance(event, Started):
                 if started:
                     continue
                 started = True

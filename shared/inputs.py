@@ -6,6 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from shared.errors import InvalidRequest
+from shared.media import IMAGE_TYPES
+from shared.pump import together
 from shared.schemas.chat import ChatRequest
 from shared.schemas.content import Image, Inline, Message, Remote, Text, ToolResult
 from shared.schemas.model import Model
@@ -13,8 +15,9 @@ from shared.schemas.model import Model
 if TYPE_CHECKING:
     from shared.fetch import RemoteFetcher
 
-IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-MAX_REMOTE_IMAGES = 20
+MAX_CHANGED_IMAGES = 20
+MAX_FETCHED_BYTES = 50 * 2**20
+_AT_ONCE = 4
 _FIELD = "image_url"
 _PartT = TypeVar("_PartT")
 
@@ -48,22 +51,40 @@ class Inputs:
         wanted = {source for source in sources if _must_change(source, model)}
         if not wanted:
             return request
-        if sum(isinstance(source, Remote) for source in wanted) > MAX_REMOTE_IMAGES:
-            raise InvalidRequest.field("messages", f"at most {MAX_REMOTE_IMAGES} images can be fetched for one request")
+        if len(wanted) > MAX_CHANGED_IMAGES:
+            raise InvalidRequest.field(
+                "messages", f"at most {MAX_CHANGED_IMAGES} images can be fetched or converted for one request"
+            )
         ordered = list(wanted)
-        results = await asyncio.gather(*(self._acceptable(source, model) for source in ordered))
+        budget = _Budget()
+        results = await together(self._acceptable(source, model, budget) for source in ordered)
         changed = dict(zip(ordered, results, strict=True))
         messages = tuple(_replaced(message, changed) for message in request.messages)
         return request.model_copy(update={"messages": messages})
 
-    async def _acceptable(self, source: Inline | Remote, model: Model) -> Inline:
-        if isinstance(source, Remote):
-            media_type, data = await self._fetcher.get(source.url, field=_FIELD, accept=IMAGE_TYPES)
-            if media_type != "image/gif" or "no_gif" not in model.rules:
-                return Inline(media_type=media_type, data=base64.b64encode(data).decode("ascii"))
-        else:
-            data = base64.b64decode(source.data)
-        return await asyncio.to_thread(_still_image, data)
+    async def _acceptable(self, source: Inline | Remote, model: Model, budget: "_Budget") -> Inline:
+        async with budget.turn:
+            if isinstance(source, Remote):
+                media_type, data = await self._fetcher.get(source.url, field=_FIELD, accept=IMAGE_TYPES)
+                budget.spend(len(data))
+                if media_type != "image/gif" or "no_gif" not in model.rules:
+                    return Inline(media_type=media_type, data=base64.b64encode(data).decode("ascii"))
+            else:
+                data = base64.b64decode(source.data)
+            return await asyncio.to_thread(_still_image, data)
+
+
+class _Budget:
+    """What the images of one request may cost together: few at a time, and not too many bytes."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Semaphore(_AT_ONCE)
+        self._left = MAX_FETCHED_BYTES
+
+    def spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise InvalidRequest.field(_FIELD, f"the images are larger than {MAX_FETCHED_BYTES // 2**20} MB together")
 
 
 def _image_sources(request: ChatRequest) -> list[Inline | Remote]:

@@ -11,6 +11,9 @@ from urllib.parse import unquote_to_bytes
 # The most that one image, recording or document may weigh, in bytes of its own (not of its base64).
 MAX_MEDIA_BYTES = 20 * 1024 * 1024
 
+# The images that may go into a request, whoever sends them on.
+IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+
 # How many of a file's first bytes `sniff` needs; a WebM names itself only after some 30 of them.
 SNIFF_BYTES = 64
 

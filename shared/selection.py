@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from shared.catalog import AUTO, SANDBOX, Catalog
 from shared.errors import ModelAccessDenied, ModelUnavailable, UnsupportedFeature
 from shared.schemas.caller import Caller
-from shared.schemas.chat import ChatRequest, JsonSchemaFormat
+from shared.schemas.chat import ChatRequest, JsonSchemaFormat, NamedTool
 from shared.schemas.content import (
     Audio,
     File,
@@ -22,6 +22,8 @@ from shared.schemas.model import Capability, Model
 # A careful estimate: English has about 4 characters a token, code and other scripts fewer.
 _CHARACTERS_PER_TOKEN = 3
 _TOKENS_PER_MEDIUM = 1500
+# How many calls may be made for a request whose model gives one candidate a call.
+MAX_FANNED_OUT = 16
 
 
 def select(request: ChatRequest, catalog: Catalog, caller: Caller) -> Model:
@@ -56,9 +58,11 @@ def _automatic(request: ChatRequest, needs: frozenset[Capability], models: list[
     if not chat_models:
         raise ModelUnavailable("No chat model is configured: set a provider's key, for example OPENAI_API_KEY.")
     real = [model for model in chat_models if model.provider != SANDBOX]
-    able = [model for model in real or chat_models if needs <= model.capabilities]
+    able = [model for model in real or chat_models if needs <= model.capabilities and not _refuses(model, request)]
     if not able:
-        raise ModelUnavailable(f"No configured model supports {_names(needs)}.")
+        raise ModelUnavailable(
+            f"No configured model supports {_names(needs)} in the way that this request asks for it."
+        )
     tokens = _estimated_tokens(request)
     for model in able:
         if model.context_length is None or tokens <= model.context_length:
@@ -81,6 +85,16 @@ def _needs(request: ChatRequest) -> frozenset[Capability]:
     return frozenset(needs)
 
 
+def _refuses(model: Model, request: ChatRequest) -> bool:
+    """Whether the model, able as it is, would refuse how the request asks."""
+    forced = request.tool_choice == "required" or isinstance(request.tool_choice, NamedTool)
+    return (
+        (forced and "no_forced_tool_choice" in model.rules)
+        or (request.logprobs and not model.rules.isdisjoint(("no_logprobs", "default_temperature_only")))
+        or (request.n > MAX_FANNED_OUT and "single_candidate" in model.rules)
+    )
+
+
 def _needed_by(part: Part) -> set[Capability]:
     match part:
         case Image():
@@ -97,7 +111,9 @@ def _needed_by(part: Part) -> set[Capability]:
 
 def _estimated_tokens(request: ChatRequest) -> int:
     """How much context the request needs, its answer included."""
-    size = len(request.system or "")
+    size = len(request.system or "") + sum(len(str(tool.parameters)) for tool in request.tools)
+    if isinstance(request.response_format, JsonSchemaFormat):
+        size += len(str(request.response_format.json_schema))
     media = 0
     for message in request.messages:
         for part in message.parts:

@@ -1,5 +1,6 @@
 """What the gateway itself decides: the model for `Auto`, calls for several candidates, images as vendors take them."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
@@ -299,3 +300,98 @@ async def test_the_vendors_model_behind_a_public_id_is_told(keys: KeyStore) -> N
     assert answer.headers["x-gateway-model"] == "gpt-4o-mini"
     assert answer.headers["x-gateway-backend"] == f"openai/{listed['upstream']}"
     assert answer.json()["model"] == "openai/gpt-4o-mini"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_stop_is_obeyed_where_the_vendor_refuses_it(keys: KeyStore, stream: bool) -> None:
+    text = openai.wire.answers["text"].means.candidates[0].parts[0].text  # type: ignore[union-attr]
+    vendors = Vendors()
+    async with asking(keys, OPENAI, vendors) as ask:
+        answer = await ask(model="gpt-4o-mini", stop=text[3:6], stream=stream)
+    assert "stop" not in vendors.asked[0][1]
+    if stream:
+        deltas = [choice["delta"] for chunk in frames(answer.content)[:-1] for choice in chunk["choices"]]
+        said = "".join(delta.get("content") or "" for delta in deltas)
+    else:
+        said = answer.json()["choices"][0]["message"]["content"]
+    assert said == text[: text.find(text[3:6])]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"tools": [TOOL], "tool_choice": "required"}, {"n": 20}, {"logprobs": True}],
+    ids=["forced tool", "many candidates", "logprobs"],
+)
+async def test_auto_passes_over_models_that_would_refuse_how_the_request_asks(
+    keys: KeyStore, tmp_path: Path, body: dict[str, Any]
+) -> None:
+    row = (
+        _row("plain", "chat", "function_calling")
+        + 'rules = ["no_forced_tool_choice", "no_logprobs", "single_candidate"]\n'
+    )
+    rows = tmp_path / "rows.toml"
+    rows.write_text(row + _row("able", "chat", "function_calling"))
+    async with asking(keys, {"LADDER_KEY": "k", "GATEWAY_CATALOG": str(rows)}, Vendors()) as ask:
+        assert (await ask()).headers["x-gateway-model"] == "plain"
+        assert (await ask(**body)).headers["x-gateway-model"] == "able"
+
+
+async def test_auto_never_falls_back_to_the_sandbox_while_a_provider_is_configured(
+    keys: KeyStore, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.toml"
+    rows.write_text(_row("plain", "chat"))
+    environment = {"LADDER_KEY": "k", "GATEWAY_CATALOG": str(rows), "GATEWAY_SANDBOX": "on"}
+    async with asking(keys, environment, Vendors()) as ask:
+        assert (await ask(tools=[TOOL])).status_code == 503
+
+
+async def test_a_failing_call_ends_the_other_calls_of_its_request(keys: KeyStore) -> None:
+    ended = []
+
+    async def upstream(request: httpx.Request) -> httpx.Response:
+        if not ended and len(started) == 2:
+            return httpx.Response(429, headers={"retry-after": "9"})
+        started.append(request)
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append(request)
+            raise
+        return httpx.Response(200)
+
+    started: list[httpx.Request] = []
+    async with front_door(keys, ANTHROPIC, upstream) as client:
+        body = {"model": "claude-haiku-4-5", "n": 3, "messages": [user("Hi")]}
+        assert (await client.post("/v1/chat/completions", json=body)).status_code == 429
+    assert len(ended) == 2
+
+
+@pytest.mark.parametrize("name", ["messages", "tools"])
+async def test_a_body_of_very_many_mistakes_is_refused_for_its_first(keys: KeyStore, name: str) -> None:
+    async with asking(keys, {"GATEWAY_SANDBOX": "on"}, Vendors()) as ask:
+        answer = await ask(**{name: [{} for _ in range(20_000 if name == "messages" else 128)]})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"].startswith(f"{name}[0]")
+
+
+async def test_too_many_images_to_convert_are_refused(keys: KeyStore) -> None:
+    images = [image(GIF[:-1] + bytes([at]), "image/gif") for at in range(21)]
+    async with asking(keys, GEMINI, Vendors()) as ask:
+        answer = await ask(model="gemini-2.5-flash", messages=[user(*images)])
+    assert answer.status_code == 400
+    assert "20 images" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"error":{"message":{"a":1}}}', b'{"error":{"details":{"error_code":[]}}}', b"[" * 100_000, b'{"error":7}'],
+    ids=["object", "list", "deep", "number"],
+)
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "claude-haiku-4-5", "gemini-2.5-flash"])
+async def test_an_odd_error_body_of_a_vendor_keeps_its_status(keys: KeyStore, model: str, body: bytes) -> None:
+    environment = {**OPENAI, **ANTHROPIC, **GEMINI}
+    async with front_door(keys, environment, lambda request: httpx.Response(400, content=body)) as client:
+        answer = await client.post("/v1/chat/completions", json={"model": model, "messages": [user("Hi")]})
+    assert answer.status_code in (400, 502)
+    assert answer.json()["error"]["code"] != "internal_error"

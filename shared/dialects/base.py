@@ -17,6 +17,8 @@ from shared.schemas.model import Model
 
 JsonObject: TypeAlias = dict[str, Any]
 _MAX_DETAILS = 20
+# Where pydantic's own words would name one of our classes.
+_WORDS = {"model_type": "Input should be an object", "missing": "is required"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ def read(wire: type[WireT], body: JsonObject) -> WireT:
         return wire.model_validate(body)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        details = [FieldError(_path(item["loc"]), item["msg"]) for item in found[:_MAX_DETAILS]]
+        details = [
+            FieldError(_path(item["loc"]), _WORDS.get(item["type"], item["msg"])) for item in found[:_MAX_DETAILS]
+        ]
         raise ValidationFailed(f"{details[0].field}: {details[0].message}", details=details) from None
 
 

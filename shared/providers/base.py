@@ -139,15 +139,16 @@ def error_for_status(status: int, headers: Mapping[str, str], message: str | Non
 
 def clean(message: str | None) -> str:
     """A vendor's message fit for a caller: one line, bounded, without URLs, addresses and what looks like a key."""
-    return _PRIVATE.sub(REMOVED, " ".join((message or "").split()))[:1000]
+    return _PRIVATE.sub(REMOVED, " ".join((message or "")[:4000].split()))[:1000]
 
 
 REMOVED = "[removed]"
 _PRIVATE = re.compile(
-    r"\S*://\S*"
+    r"[a-z][a-z0-9+.-]{0,20}://\S*"
+    r"|\b[\w-]+(\.[\w-]+){0,8}\.(internal|local|corp|lan)\b(:\d+)?"
     r"|\b\d{1,3}(\.\d{1,3}){3}\b(:\d+)?"
     r"|\b[0-9a-f]{1,4}(:[0-9a-f]{1,4})*::[0-9a-f:]*|\b([0-9a-f]{1,4}:){5,7}[0-9a-f]{1,4}\b"
-    r"|\b(sk-|AIza|gsk_|xai-|Bearer )\S*",
+    r"|\b(sk-|AIza|gsk_|xai-|hf_|AKIA|eyJ|Bearer )\S*",
     re.IGNORECASE,
 )
 
@@ -156,7 +157,7 @@ def error_body(body: bytes) -> Any:
     """A vendor's error body as JSON, or None where it is something else."""
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -15,7 +15,9 @@ from shared.schemas.usage import FinishReason, Usage
 
 @dataclass(slots=True)
 class Started:
-    """The provider has begun to answer."""
+    """The provider has begun to answer; `usage` is what it already counts, should the stream break off."""
+
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(slots=True)

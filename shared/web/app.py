@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.dialects import dialect_for
@@ -20,6 +21,7 @@ from shared.schemas.context import RequestContext
 
 # What is left of Lambda's time when a provider is given up, so that the time-out can still be answered in its dialect.
 _TIME_TO_ANSWER = 2.0
+_CLIENT_LEFT = 499  # nginx's status for it, seen in the log alone
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -89,6 +91,8 @@ class ContextMiddleware:
         try:
             with traced(context, scope["path"]):
                 await self._app(scope, receive, answer.send)
+        except ClientDisconnect:
+            answer.status = answer.status or _CLIENT_LEFT
         except Exception:
             log_crash(context)
             if answer.status:

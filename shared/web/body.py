@@ -9,6 +9,8 @@ from shared.errors import MalformedRequest, PayloadTooLarge
 async def json_body(request: Request, limit: int) -> JsonObject:
     """The body as a JSON object. Raises MalformedRequest, and PayloadTooLarge past `limit` bytes."""
     _check_content_type(request.headers.get("content-type", ""))
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise MalformedRequest("Send the request body without a Content-Encoding.")
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
         raise _too_large(limit)

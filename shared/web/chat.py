@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from fastapi import Depends, FastAPI, Request, Response
+from starlette.types import Receive
 
 from shared.dialects.base import Defaults, Operation, Parser
 from shared.gateway import Gateway
@@ -11,7 +12,7 @@ from shared.schemas.context import RequestContext
 from shared.web.app import context_of, json_response
 from shared.web.body import json_body
 from shared.web.caller import ProcessGateway, inference_caller
-from shared.web.events import EventStream, opening_of
+from shared.web.events import EventStream, opening_of, unless_gone
 
 
 def chat_route(path: str, parse: Parser) -> Callable[[FastAPI], None]:
@@ -20,21 +21,21 @@ def chat_route(path: str, parse: Parser) -> Callable[[FastAPI], None]:
     async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
         body = await json_body(request, gateway.settings.max_body)
         operation = parse(body, Defaults(max_tokens=gateway.settings.default_max_tokens))
-        return await _answer(operation, gateway, context_of(request))
+        return await _answer(operation, gateway, context_of(request), request.receive)
 
     return lambda app: app.add_api_route(
         path, endpoint, methods=["POST"], response_model=None, dependencies=[Depends(inference_caller)]
     )
 
 
-async def _answer(operation: Operation, gateway: Gateway, context: RequestContext) -> Response:
+async def _answer(operation: Operation, gateway: Gateway, context: RequestContext, receive: Receive) -> Response:
     if not operation.requests[0].stream:
-        response = await gateway.chat(operation.requests, context)
+        response = await unless_gone(gateway.chat(operation.requests, context), receive)
         return json_response(operation.body(response, context))
     pump = Pump(gateway.chat_stream(operation.requests, context))
     encoder = operation.encoder(context)
     try:
-        opening = await opening_of(pump, encoder, gateway.settings.first_event_wait)
+        opening = await unless_gone(opening_of(pump, encoder, gateway.settings.first_event_wait), receive)
     except BaseException:
         await pump.aclose()
         raise

@@ -1,7 +1,10 @@
 """A streamed answer: server-sent events that leave as they are made."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -12,6 +15,8 @@ from shared.observability import log_crash
 from shared.pump import Pump
 from shared.schemas.context import RequestContext
 from shared.schemas.events import ChatEvent, Started
+
+T = TypeVar("T")
 
 
 class EventStream(Response):
@@ -66,8 +71,13 @@ class EventStream(Response):
 
     async def _next(self) -> tuple[bytes, bool]:
         """The next bytes, and whether they are the last."""
+        clock = asyncio.get_running_loop().time
+        quiet_until = clock() + self._keep_alive
         try:
-            return self._encoder.event(await self._pump.get(self._keep_alive)), False
+            # A dialect shows nothing of some events, so that a long silence may be full of them.
+            while not (chunk := self._encoder.event(await self._pump.get(max(0.0, quiet_until - clock())))):
+                pass
+            return chunk, False
         except TimeoutError:
             return KEEP_ALIVE, False
         except StopAsyncIteration:
@@ -95,6 +105,20 @@ async def opening_of(pump: Pump[ChatEvent], encoder: StreamEncoder, wait: float)
             raise InternalError("The gateway failed.") from None
         if not isinstance(event, Started):
             return encoder.event(event)
+
+
+async def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
+    """The work's result. When the client leaves before, the work is ended and ClientDisconnect raised."""
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -3,6 +3,7 @@
 Most tests put one case to many routes in turn: the assertions name the route at which one fails.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -717,10 +718,20 @@ async def test_the_sandbox_breaks_off_in_the_middle_of_a_stream(client: httpx.As
     assert len(events(response)) > 2
 
 
+def hesitating(vendor: Vendor) -> upstream.Handler:
+    """A vendor that takes longer than a stream's status line waits for it."""
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.05)
+        return vendor(request)
+
+    return answer
+
+
 @pytest.mark.parametrize("path", DISTINCT)
 async def test_a_stream_that_is_long_in_coming_begins_with_a_comment(keys: KeyStore, path: str) -> None:
-    vendor = Vendor()
-    async with front_door(keys, {**ENVIRONMENT, "GATEWAY_FIRST_EVENT_WAIT": "0"}, vendor) as client:
+    late = hesitating(Vendor())
+    async with front_door(keys, {**ENVIRONMENT, "GATEWAY_FIRST_EVENT_WAIT": "0.001"}, late) as client:
         response = await client.post(path, json=asking(path, MODEL, stream=True))
     assert response.text.startswith(":")
     assert frames(response.content)[-1] == "[DONE]"
@@ -729,8 +740,8 @@ async def test_a_stream_that_is_long_in_coming_begins_with_a_comment(keys: KeySt
 
 @pytest.mark.parametrize("path", DISTINCT)
 async def test_a_failure_after_that_comment_is_told_in_the_stream(keys: KeyStore, path: str) -> None:
-    vendor = Vendor(upstream.answering(500, HTML))
-    async with front_door(keys, {**ENVIRONMENT, "GATEWAY_FIRST_EVENT_WAIT": "0"}, vendor) as client:
+    late = hesitating(Vendor(upstream.answering(500, HTML)))
+    async with front_door(keys, {**ENVIRONMENT, "GATEWAY_FIRST_EVENT_WAIT": "0.001"}, late) as client:
         response = await client.post(path, json=asking(path, MODEL, stream=True))
     assert response.text.startswith(":")
     assert_broken_stream(response, "upstream")

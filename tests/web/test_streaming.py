@@ -173,3 +173,21 @@ async def test_a_provider_that_goes_silent_for_too_long_ends_the_stream_with_a_t
         body_bytes = await client.rest()
         assert b'"upstream_timeout"' in body_bytes
         assert b"[DONE]" not in body_bytes
+
+
+async def test_events_that_a_dialect_does_not_show_do_not_count_against_silence(keys: KeyStore) -> None:
+    stop = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield chunk({"content": "one"})
+        while not stop.is_set():
+            yield chunk({})
+            await asyncio.sleep(0.001)
+        yield chunk({}, "stop") + b"data: [DONE]\n\n"
+
+    async with Client(keys, lambda request: httpx.Response(200, content=body()), GATEWAY_KEEP_ALIVE="0.02") as client:
+        assert (await client.next())["status"] == 200
+        while (await client.next())["body"] != b": keep-alive\n\n":
+            pass
+        stop.set()
+        assert (await client.rest()).endswith(b"data: [DONE]\n\n")

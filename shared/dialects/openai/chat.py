@@ -83,7 +83,7 @@ class WireAllowedTool(Wire):
 
 class WireAllowedTools(Wire):
     mode: Literal["auto", "required"]
-    tools: list[WireAllowedTool]
+    tools: Annotated[list[WireAllowedTool], Field(fail_fast=True)]
 
 
 class WireNamedChoice(Wire):
@@ -148,12 +148,13 @@ class ChatFields(Wire):
     """The fields that a chat request has in every dialect."""
 
     model: Annotated[str, Field(min_length=1)]
-    messages: list[WireMessage]
+    # Without fail_fast, a body of millions of wrong items would become millions of errors.
+    messages: Annotated[list[WireMessage], Field(fail_fast=True, max_length=20_000)]
     max_tokens: MaxTokens | None = None
     temperature: Temperature | None = None
     top_p: TopP | None = None
     stream: bool = False
-    tools: Annotated[list[WireTool], Field(max_length=128)] | None = None
+    tools: Annotated[list[WireTool], Field(fail_fast=True, max_length=128)] | None = None
     tool_choice: WireToolChoice | None = None
 
     def canonical(self) -> ChatRequest:

@@ -9,7 +9,7 @@ answer's message back unchanged keeps them all.
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag
 
 from shared import media
 from shared.dialects.base import JsonObject, Wire
@@ -29,9 +29,7 @@ from shared.schemas.content import (
     ToolResult,
 )
 
-IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
-_SNIFFED_BYTES = 64
 # Google's clients know its signatures by this name; every other adapter's go under its own.
 _VENDOR_OF_ISSUER = {"gemini": "google"}
 _ISSUER_OF_VENDOR = {vendor: issuer for issuer, vendor in _VENDOR_OF_ISSUER.items()}
@@ -67,7 +65,7 @@ def _content_branch(value: Any) -> str | None:
 
 
 WireContent = Annotated[
-    Annotated[str, Tag("<text>")] | Annotated[list[WirePart], Tag("<parts>")],
+    Annotated[str, Tag("<text>")] | Annotated[list[WirePart], Field(fail_fast=True, max_length=2000), Tag("<parts>")],
     Discriminator(
         _content_branch,
         custom_error_type="content_type",
@@ -108,10 +106,10 @@ class WireMessage(Wire):
     content: WireContent | None = None
     name: str | None = None
     refusal: str | None = None
-    tool_calls: list[WireToolCall] | None = None
+    tool_calls: Annotated[list[WireToolCall], Field(fail_fast=True)] | None = None
     tool_call_id: str | None = None
     reasoning_content: str | None = None
-    reasoning_details: list[WireReasoningDetail] | None = None
+    reasoning_details: Annotated[list[WireReasoningDetail], Field(fail_fast=True)] | None = None
 
 
 def canonical_messages(messages: Sequence[WireMessage]) -> tuple[str | None, tuple[Message, ...]]:
@@ -258,7 +256,7 @@ def _image_source(url: str, field: str) -> Inline | Remote:
         raise InvalidRequest.field(field, "must be an https URL or a data URI")
     data = _from_data_uri(url, field)
     media_type = _sniffed(data)
-    if media_type not in IMAGE_TYPES:
+    if media_type not in media.IMAGE_TYPES:
         raise InvalidRequest.field(field, "is not a PNG, JPEG, GIF or WebP image")
     return Inline(media_type=media_type, data=data)
 
@@ -290,7 +288,7 @@ def _decodable(decode: Callable[[], str], field: str) -> str:
 
 
 def _sniffed(data: str) -> str | None:
-    return media.sniff(media.head_bytes(data, _SNIFFED_BYTES))
+    return media.sniff(media.head_bytes(data, media.SNIFF_BYTES))
 
 
 def message_body(parts: Sequence[Part]) -> JsonObject:
