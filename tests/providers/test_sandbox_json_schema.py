@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, Field
 
-from shared.providers.sandbox.json_schema import Hints, UnsatisfiableSchema, make
+from shared.providers.sandbox.json_schema import Budget, Hints, UnsatisfiableSchema, make
 from shared.providers.sandbox.json_schema.validation import is_valid
 
 # Satisfiable schemas: every composition below keeps at least one value.
@@ -244,7 +244,7 @@ def test_any_schema_gets_a_valid_value_or_is_refused(schema: Any) -> None:
 def test_the_check_agrees_with_jsonschema(schema: Any, value: Any) -> None:
     root = {"$defs": _DEFINITIONS, "allOf": [schema]}
     if '"nullable"' not in json.dumps(schema):
-        assert is_valid(value, root, root) == Draft202012Validator(root).is_valid(value)
+        assert is_valid(value, root, root, Budget()) == Draft202012Validator(root).is_valid(value)
 
 
 @settings(max_examples=200, deadline=None)

@@ -4,12 +4,12 @@ import json
 from typing import assert_never
 
 from shared.providers.sandbox import conversation, tokens
-from shared.providers.sandbox.json_schema import Hints, make
+from shared.providers.sandbox.json_schema import LONGEST_HINT, Budget, Hints, make
 from shared.providers.sandbox.limits import Produced, limited
 from shared.providers.sandbox.logprobs import logprobs
 from shared.providers.sandbox.reasoning import think
-from shared.providers.sandbox.reflection import reflect, variant
-from shared.providers.sandbox.tool_calls import call_tools
+from shared.providers.sandbox.reflection import findings, reflect, variant
+from shared.providers.sandbox.tool_calls import ToolCaller
 from shared.providers.sandbox.usage import input_usage, output_usage
 from shared.schemas.chat import Candidate, ChatRequest, ChatResponse, JsonObjectFormat, JsonSchemaFormat
 from shared.schemas.content import Refusal, Text
@@ -24,43 +24,64 @@ _TOKENS_BEFORE_FILTER = 8
 
 def respond(request: ChatRequest) -> ChatResponse:
     """The answer to a request. Raises ValueError, with a message for the caller, for one that cannot be answered."""
-    candidates = tuple(_candidate(request, index) for index in range(request.n))
+    engine = _Engine(request)
+    candidates = tuple(engine.candidate(index) for index in range(request.n))
     usage = input_usage(request) + output_usage(part for candidate in candidates for part in candidate.parts)
     return ChatResponse(candidates=candidates, usage=usage)
 
 
-def _candidate(request: ChatRequest, index: int) -> Candidate:
-    thinking = think(request)
-    answer, natural = _answer(request, index)
-    parts, reason = limited([thinking, *answer] if thinking else answer, natural, request.max_tokens, request.stop)
-    chances = logprobs(parts, request.top_logprobs or 0) if request.logprobs else None
-    return Candidate(index=index, parts=parts, finish_reason=reason, logprobs=chances)
+class _Engine:
+    """One request: what all its candidates share, and the budget for all of them together."""
 
+    def __init__(self, request: ChatRequest) -> None:
+        self._request = request
+        self._budget = Budget()
+        self._prompt = conversation.prompt(request)
+        self._refuses = REFUSE in self._prompt
+        self._filters = FILTER in self._prompt
+        self._thinking = think(request)
+        self._findings = findings(request)
+        self._hints = Hints.of(self._prompt)
+        calls = request.tools and request.tool_choice != "none" and conversation.user_spoke_last(request)
+        self._caller = ToolCaller(request, self._prompt, self._budget) if calls else None
 
-def _answer(request: ChatRequest, index: int) -> tuple[list[Produced], FinishReason]:
-    """What a candidate says after its thinking, and how it ends unless a limit ends it earlier."""
-    prompt = conversation.prompt(request)
-    if REFUSE in prompt:
-        return [Refusal(text="I am sorry, but I cannot help with that.")], FinishReason.STOP
-    if FILTER in prompt:
-        start = tokens.first(reflect(request, index), _TOKENS_BEFORE_FILTER)
-        return [Text(text=start)], FinishReason.CONTENT_FILTER
-    if request.tools and request.tool_choice != "none" and conversation.user_spoke_last(request):
-        return [*call_tools(request, index)], FinishReason.TOOL_CALLS
-    return [Text(text=_text(request, index))], FinishReason.STOP
+    def candidate(self, index: int) -> Candidate:
+        self._budget.spend(100)
+        request, thinking = self._request, self._thinking
+        answer, natural = self._answer(index)
+        size = sum(len(part.text) for part in answer if isinstance(part, Text))
+        self._budget.spend(size // 8 + len(request.stop) * (1 + size // 1000))
+        parts, reason = limited([thinking, *answer] if thinking else answer, natural, request.max_tokens, request.stop)
+        if request.logprobs:
+            self._budget.spend(size // 4 * (1 + (request.top_logprobs or 0)))
+        chances = logprobs(parts, request.top_logprobs or 0) if request.logprobs else None
+        return Candidate(index=index, parts=parts, finish_reason=reason, logprobs=chances)
 
+    def _answer(self, index: int) -> tuple[list[Produced], FinishReason]:
+        """What a candidate says after its thinking, and how it ends unless a limit ends it earlier."""
+        if self._refuses:
+            return [Refusal(text="I am sorry, but I cannot help with that.")], FinishReason.STOP
+        if self._filters:
+            start = tokens.first(self._reflection(index), _TOKENS_BEFORE_FILTER)
+            return [Text(text=start)], FinishReason.CONTENT_FILTER
+        if self._caller:
+            return [*self._caller.calls(index)], FinishReason.TOOL_CALLS
+        return [Text(text=self._text(index))], FinishReason.STOP
 
-def _text(request: ChatRequest, index: int) -> str:
-    prompt = conversation.prompt(request)
-    match request.response_format:
-        case None:
-            return reflect(request, index)
-        case JsonObjectFormat():
-            return _json({"answer": reflect(request, index), "prompt": prompt, "turns": conversation.turns(request)})
-        case JsonSchemaFormat(json_schema=schema):
-            return _json(make(schema, Hints.of(prompt, variant(request, index))))
-        case _:
-            assert_never(request.response_format)
+    def _reflection(self, index: int) -> str:
+        return reflect(self._request, index, self._findings)
+
+    def _text(self, index: int) -> str:
+        match self._request.response_format:
+            case None:
+                return self._reflection(index)
+            case JsonObjectFormat():
+                prompt, turns = self._prompt[:LONGEST_HINT], conversation.turns(self._request)
+                return _json({"answer": self._reflection(index), "prompt": prompt, "turns": turns})
+            case JsonSchemaFormat(json_schema=schema):
+                return _json(make(schema, self._hints.varied(variant(self._request, index)), self._budget))
+            case _:
+                assert_never(self._request.response_format)
 
 
 def _json(value: object) -> str:

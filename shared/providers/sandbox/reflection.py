@@ -1,5 +1,7 @@
 """The sandbox's own words: a text that shows what of the request has arrived."""
 
+from collections.abc import Sequence
+
 from shared.providers.sandbox import conversation, reasoning
 from shared.providers.sandbox.media import describe
 from shared.schemas.chat import ChatRequest
@@ -31,18 +33,19 @@ def variant(request: ChatRequest, index: int) -> int:
     return (request.seed or 0) + index
 
 
-def reflect(request: ChatRequest, index: int) -> str:
-    """The answer of one candidate: the prompt, then whatever else came with it."""
+def reflect(request: ChatRequest, index: int, findings: Sequence[str]) -> str:
+    """The answer of one candidate: the prompt, then the `findings`, whatever else came with it."""
     wording = variant(request, index)
     opening = _OPENINGS[wording % len(_OPENINGS)]
     closing = _CLOSINGS[wording // len(_OPENINGS) % len(_CLOSINGS)]
     prompt = conversation.prompt(request)
     said = f"{opening}: {_quote(prompt)}." if prompt else "You sent no text."
-    sentences = [f"Alternative {index + 1}:" if index else "", said, *_findings(request), closing]
+    sentences = [f"Alternative {index + 1}:" if index else "", said, *findings, closing]
     return " ".join(filter(None, sentences))
 
 
-def _findings(request: ChatRequest) -> list[str]:
+def findings(request: ChatRequest) -> list[str]:
+    """What there is to tell of a request besides its prompt, the same for all its candidates."""
     found = [_result(result) for result in conversation.tool_results(request)]
     if system := conversation.system_text(request):
         found.append(f"My system text has {len(system)} characters.")

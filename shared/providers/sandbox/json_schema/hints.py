@@ -5,12 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from shared.providers.sandbox.json_schema.budget import Budget
+
 # Words that make a property ask for a name, or for what the prompt is about.
 _NAME_WORDS = ("location", "city", "place", "country", "town", "address", "destination", "origin", "region", "name")
 _TEXT_WORDS = ("query", "question", "prompt", "text", "message", "content", "input", "search", "topic", "subject")
 
 # Capitalised words, "New York" as one, that do not merely begin a sentence.
 _PROPER_NAME = re.compile(r"(?<=[\w,;:(\"'] )[A-ZÀ-ÖØ-Þ]\w+(?: [A-ZÀ-ÖØ-Þ]\w+)*|(?<=[(\"'])[A-ZÀ-ÖØ-Þ]\w+")
+
+
+# How much of a prompt is read for hints.
+LONGEST_HINT = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +29,8 @@ class Hints:
 
     @classmethod
     def of(cls, prompt: str, variant: int = 0) -> "Hints":
-        """The hints of a prompt."""
+        """The hints of a prompt, of which only the beginning is read."""
+        prompt = prompt[:LONGEST_HINT]
         found = _PROPER_NAME.search(prompt)
         return cls(prompt, found[0] if found else None, variant)
 
@@ -40,13 +47,20 @@ class Hints:
             return self.text
         return None
 
-    def in_order(self, values: Sequence[Any]) -> list[Any]:
+    def varied(self, variant: int) -> "Hints":
+        """The same hints for another choice between equally good values."""
+        return replace(self, variant=variant)
+
+    def in_order(self, values: Sequence[Any], budget: Budget) -> list[Any]:
         """The values of an enumeration: those that the prompt mentions, then the others from `variant` on."""
         start = self.variant % len(values) if values else 0
         turned = [*values[start:], *values[:start]]
-        return sorted(turned, key=lambda value: not self._mentions(value))
+        return sorted(turned, key=lambda value: not self._mentions(value, budget))
 
-    def _mentions(self, value: Any) -> bool:
+    def _mentions(self, value: Any, budget: Budget) -> bool:
         """Whether the prompt has the value as a word or words of its own."""
-        whole = rf"(?<!\w){re.escape(str(value))}(?!\w)"
-        return isinstance(value, str) and re.search(whole, self.text, re.IGNORECASE) is not None
+        budget.spend(2)
+        if not isinstance(value, str) or value.lower() not in self.text.lower():
+            return False
+        budget.spend(100)  # to compile it and to search the text
+        return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", self.text, re.IGNORECASE) is not None

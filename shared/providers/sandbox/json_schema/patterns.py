@@ -1,15 +1,19 @@
 """Strings that match a regular expression of the kind that JSON schemas hold.
 
-Understands literals, escapes, classes, groups, alternatives and quantifiers. Assertions are read over: what they say
-is left to a check of the result.
+Understands literals, escapes, classes, groups, alternatives and quantifiers. Making strings reads over assertions: what
+they say is left to the check of the result. That check is not `re`'s, which may try forever: it follows every way
+through the pattern at once, and each step is counted.
 """
 
-from collections.abc import Iterator
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
-from itertools import chain, islice, product
+from itertools import islice, product
 from string import ascii_letters, digits, punctuation
 from typing import TypeAlias
 
+from shared.providers.sandbox.json_schema.budget import Budget
 from shared.providers.sandbox.json_schema.schema import UnsatisfiableSchema
 
 _WORD = ascii_letters + digits + "_"
@@ -36,13 +40,15 @@ _VARIETY = 5
 _MOST_STRINGS = 100
 _MOST_REPEATS = 16
 _LONGEST = 100_000
+_LONGEST_PATTERN = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Char:
-    """One of several characters."""
+    """One of several characters: `options` to choose from, and `source`, the expression of all that it matches."""
 
     options: str
+    source: re.Pattern[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,40 +70,162 @@ class _Repeat:
     most: int | None
 
 
-_Node: TypeAlias = _Char | _Sequence | _Choice | _Repeat
+@dataclass(frozen=True, slots=True)
+class _Assertion:
+    """What must hold at a place: an anchor's symbol, or a look-around's and what it looks for."""
 
-_NOTHING = _Sequence(())
+    kind: str
+    item: "_Node | None" = None
 
 
-def matches(pattern: str, shortest: int, longest: int | None) -> Iterator[str]:
+_Node: TypeAlias = _Char | _Sequence | _Choice | _Repeat | _Assertion
+
+
+def matches(pattern: str, shortest: int, longest: int | None, budget: Budget) -> Iterator[str]:
     """Strings that match `pattern`, with a length within the bounds.
 
     Raises UnsatisfiableSchema for a pattern that uses more than what is understood here.
     """
-    node = _Parser(pattern).parse()
-    for repeats in (1, 0, *range(2, max(_MOST_REPEATS, shortest) + 1)):
-        for text in islice(_strings(node, repeats), _MOST_STRINGS):
+    node = _parsed(pattern, budget)
+    most = max(_MOST_REPEATS, shortest)
+    fewest = bisect_left(range(most + 1), shortest, key=lambda repeats: _reach(node, repeats, budget))
+    for repeats in (1, 0, *range(max(2, fewest), most + 1)):
+        if repeats < fewest:
+            continue
+        for text in islice(_strings(node, repeats, budget), _MOST_STRINGS):
             if shortest <= len(text) and (longest is None or len(text) <= longest):
                 yield text
 
 
-def _strings(node: _Node, repeats: int) -> Iterator[str]:
+def found_in(pattern: str, text: str, budget: Budget) -> bool:
+    """Whether `pattern` matches anywhere in the text, as `re.search` has it.
+
+    Raises UnsatisfiableSchema as `matches` does.
+    """
+    budget.spend(5 + len(text) // 4)
+    return bool(_ends(_parsed(pattern, budget), text, frozenset(range(len(text) + 1)), budget))
+
+
+def _parsed(pattern: str, budget: Budget) -> "_Node":
+    if pattern not in budget.memo:
+        if len(pattern) > _LONGEST_PATTERN:
+            raise UnsatisfiableSchema("The JSON schema has too long a pattern for the sandbox.")
+        budget.spend(20 + 10 * len(pattern))
+        re.compile(pattern)  # for what is no pattern at all
+        budget.memo[pattern] = _Parser(pattern).parse()
+    node: _Node = budget.memo[pattern]
+    return node
+
+
+def _times(node: _Repeat, repeats: int) -> int:
+    return node.least + repeats if node.most is None else min(node.most, node.least + repeats)
+
+
+def _reach(node: _Node, repeats: int, budget: Budget) -> int:
+    """The length of the longest string that is made for a node with that many repeats."""
+    budget.spend()
+    match node:
+        case _Char():
+            return 1
+        case _Choice():
+            return max(_reach(option, repeats, budget) for option in node.options)
+        case _Sequence():
+            return sum(_reach(item, repeats, budget) for item in node.items)
+        case _Repeat():
+            return _times(node, repeats) * _reach(node.item, repeats, budget)
+        case _Assertion():
+            return 0
+
+
+def _strings(node: _Node, repeats: int, budget: Budget) -> Iterator[str]:
     """Strings that match a node; `repeats` is how far quantifiers go beyond their least."""
+    budget.spend(3)
     match node:
         case _Char():
             yield from node.options
         case _Choice():
-            yield from chain.from_iterable(_strings(option, repeats) for option in node.options)
+            for option in node.options:
+                yield from _strings(option, repeats, budget)
         case _Sequence():
-            pools = [list(islice(_strings(item, repeats), _VARIETY)) for item in node.items]
-            yield from map("".join, product(*pools))
+            pools = [list(islice(_strings(item, repeats, budget), _VARIETY)) for item in node.items]
+            yield from _joined(product(*pools), budget)
         case _Repeat():
-            pool = list(islice(_strings(node.item, repeats), _VARIETY))
-            times = node.least + repeats if node.most is None else min(node.most, node.least + repeats)
-            if times * max(map(len, pool), default=0) > _LONGEST:
+            pool = list(islice(_strings(node.item, repeats, budget), _VARIETY))
+            times = _times(node, repeats)
+            if times * max(map(len, pool), default=0) > _LONGEST or times > _LONGEST:
                 raise UnsatisfiableSchema("The JSON schema has a pattern that asks for too long a string.")
-            yield from ("".join(pool[:1] * shorter) for shorter in range(times, max(node.least, times - 3) - 1, -1))
-            yield from map("".join, product(pool, repeat=times))
+            budget.spend(times // 8)
+            yield from _joined(
+                (tuple(pool[:1] * shorter) for shorter in range(times, max(node.least, times - 3) - 1, -1)), budget
+            )
+            yield from _joined(product(pool, repeat=times), budget)
+        case _Assertion():
+            yield ""
+
+
+def _joined(rows: Iterator[tuple[str, ...]], budget: Budget) -> Iterator[str]:
+    for row in rows:
+        text = "".join(row)
+        budget.spend(1 + len(row) // 16 + len(text) // 64)
+        yield text
+
+
+def _ends(node: _Node, text: str, starts: Set[int], budget: Budget) -> Set[int]:
+    """Where matches of a node may end that begin at one of `starts`."""
+    budget.spend(1 + len(starts) // 2)
+    match node:
+        case _Char(source=source):
+            return {start + 1 for start in starts if start < len(text) and source.match(text[start])}
+        case _Choice():
+            return set().union(*(_ends(option, text, starts, budget) for option in node.options))
+        case _Sequence():
+            for item in node.items:
+                if not starts:
+                    break
+                starts = _ends(item, text, starts, budget)
+            return starts
+        case _Repeat():
+            return _repeated_ends(node, text, starts, budget)
+        case _Assertion():
+            return {start for start in starts if _holds(node, text, start, budget)}
+
+
+def _repeated_ends(node: _Repeat, text: str, starts: Set[int], budget: Budget) -> Set[int]:
+    for _ in range(node.least):
+        before, starts = starts, _ends(node.item, text, starts, budget)
+        if starts == before:  # and so it stays
+            break
+    found, newest = set(starts), starts
+    more = 0
+    while newest and (node.most is None or more < node.most - node.least):
+        newest = _ends(node.item, text, newest, budget) - found
+        found |= newest
+        more += 1
+    return found
+
+
+def _holds(node: _Assertion, text: str, place: int, budget: Budget) -> bool:
+    budget.spend()
+    match node.kind:
+        case "^" | "A":
+            return place == 0
+        case "$":
+            return place == len(text) or text[place:] == "\n"
+        case "Z":
+            return place == len(text)
+        case "b" | "B":
+            before, after = (
+                bool(re.match(r"\w", text[at : at + 1])) if at >= 0 else False for at in (place - 1, place)
+            )
+            return (before != after) == (node.kind == "b")
+        case "?=" | "?!":
+            assert node.item is not None
+            return bool(_ends(node.item, text, {place}, budget)) == (node.kind == "?=")
+        case _:  # looking back, over as many characters as there always are
+            assert node.item is not None
+            start = place - _reach(node.item, 0, budget)
+            behind = start >= 0 and place in _ends(node.item, text, {start}, budget)
+            return behind == (node.kind == "?<=")
 
 
 class _Parser:
@@ -145,23 +273,27 @@ class _Parser:
         return _Sequence(tuple(items))
 
     def _atom(self) -> _Node:
+        start = self._next
         match self._take():
             case "(":
                 return self._group()
             case "[":
-                return _Char(self._class())
+                return self._char(self._class(), start)
             case ".":
-                return _Char(_PRINTABLE)
-            case "^" | "$":
-                return _NOTHING
-            case "\\" if self._accept("b", "B", "A", "Z"):
-                return _NOTHING
+                return self._char(_PRINTABLE, start)
+            case "^" | "$" as edge:
+                return _Assertion(edge)
+            case "\\" if anchor := self._accept("b", "B", "A", "Z"):
+                return _Assertion(anchor)
             case "\\":
-                return _Char(self._escape())
+                return self._char(self._escape(), start)
             case "*" | "+" | "?":
                 raise self._unknown()
             case literal:
-                return _Char(literal)
+                return _Char(literal, re.compile(re.escape(literal)))
+
+    def _char(self, options: str, start: int) -> _Node:
+        return _Char(options, re.compile(self._pattern[start : self._next]))
 
     def _group(self) -> _Node:
         assertion = self._accept("?=", "?!", "?<=", "?<!")
@@ -173,7 +305,7 @@ class _Parser:
         node = self._choice()
         if self._take() != ")":
             raise self._unknown()
-        return _NOTHING if assertion else node
+        return _Assertion(assertion, node) if assertion else node
 
     def _escape(self) -> str:
         """What may stand for an escape of which the backslash is taken."""

@@ -1,7 +1,5 @@
-"""What a JSON schema is here, where its references point, and which subschemas hold for a property."""
+"""What a JSON schema is here, and where its references point."""
 
-import re
-from collections.abc import Mapping
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
@@ -24,26 +22,3 @@ def resolve(root: Schema, reference: str) -> Any:
         except (LookupError, TypeError, ValueError):
             raise UnsatisfiableSchema(f"The JSON schema has nothing at {reference}.") from None
     return found
-
-
-def property_schemas(schema: Mapping[str, Any], name: str) -> list[Schema]:
-    """Every subschema of one object schema that the value of a property must satisfy."""
-    holding = [schema["properties"][name]] if name in schema.get("properties", {}) else []
-    patterns = schema.get("patternProperties", {})
-    holding += [subschema for pattern, subschema in patterns.items() if re.search(pattern, name)]
-    if not holding and "additionalProperties" in schema:
-        return [schema["additionalProperties"]]
-    return holding
-
-
-def identity(value: Any) -> Any:
-    """A hashable key that is equal for equal JSON values: 1 is 1.0 but not true."""
-    match value:
-        case bool():
-            return bool, value
-        case list():
-            return tuple(map(identity, value))
-        case dict():
-            return frozenset((key, identity(item)) for key, item in value.items())
-        case _:
-            return value

@@ -5,6 +5,7 @@ from itertools import count, product
 from string import ascii_lowercase
 from typing import Any
 
+from shared.providers.sandbox.json_schema.budget import Budget
 from shared.providers.sandbox.json_schema.patterns import matches
 
 # One value for each number from 0 on. https://json-schema.org/draft/2020-12/json-schema-validation#section-7.3
@@ -37,11 +38,11 @@ _MOST_LETTERS = 3
 _FIRST_VALUES = 100
 
 
-def strings(keywords: dict[str, Any], name: str, variant: int) -> Iterator[str]:
+def strings(keywords: dict[str, Any], name: str, variant: int, budget: Budget) -> Iterator[str]:
     """Strings for one property: matches of its pattern, values of its format, or words made of its name."""
     shortest, longest = keywords.get("minLength", 0), keywords.get("maxLength")
     if "pattern" in keywords:
-        yield from matches(keywords["pattern"], shortest, longest)
+        yield from matches(keywords["pattern"], shortest, longest, budget)
     elif keywords.get("format") in _FORMATS:
         yield from map(_FORMATS[keywords["format"]], count(variant % _FIRST_VALUES))
     else:
