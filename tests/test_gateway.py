@@ -395,3 +395,14 @@ async def test_an_odd_error_body_of_a_vendor_keeps_its_status(keys: KeyStore, mo
         answer = await client.post("/v1/chat/completions", json={"model": model, "messages": [user("Hi")]})
     assert answer.status_code in (400, 502)
     assert answer.json()["error"]["code"] != "internal_error"
+
+
+async def test_what_a_broken_off_stream_has_used_is_logged(keys: KeyStore, caplog: pytest.LogCaptureFixture) -> None:
+    stream = anthropic.wire.answers["text"].stream
+    cut_off = stream[: stream.index(b"event: message_delta")]
+    async with front_door(keys, ANTHROPIC, lambda request: httpx.Response(200, content=cut_off)) as client:
+        body = {"model": "claude-haiku-4-5", "stream": True, "messages": [user("Hi")]}
+        answer = await client.post("/v1/chat/completions", json=body)
+    assert b"[DONE]" not in answer.content
+    (line,) = [vars(record) for record in caplog.records if record.message == "request"]
+    assert line["input_tokens"] == anthropic.wire.answers["text"].means.usage.input_tokens

@@ -167,7 +167,7 @@ class AnthropicAdapter:
             match data.get("type"):
                 case "message_start":
                     usage.update(data["message"].get("usage") or {})
-                    events = (Started(),)
+                    events = (Started(_usage(usage)),)
                 case "content_block_start":
                     events = content.start(data["index"], data["content_block"])
                 case "content_block_delta":
