@@ -1,14 +1,12 @@
 """Chat completions in the four dialects."""
 
-from shared.dialects import compact, envelope, stable
-from shared.dialects.openai import chat as openai
 from shared.web.app import create_app
 from shared.web.chat import chat_route
 
 app = create_app(
-    chat_route("/v1/chat/completions", openai.chat),
-    chat_route("/v1/chat/completions/stable", stable.chat),
-    chat_route("/ai/chat", compact.chat),
-    chat_route("/ai/ai/chat", compact.chat),
-    chat_route("/v1/inference/chat", envelope.chat),
+    chat_route("/v1/chat/completions", "openai.chat.chat"),
+    chat_route("/v1/chat/completions/stable", "stable.chat"),
+    chat_route("/ai/chat", "compact.chat"),
+    chat_route("/ai/ai/chat", "compact.chat"),
+    chat_route("/v1/inference/chat", "envelope.chat"),
 )

@@ -1,13 +1,11 @@
 """Text generation from a bare prompt in the dialects that have it."""
 
-from shared.dialects import compact, envelope
-from shared.dialects.openai import completions as openai
 from shared.web.app import create_app
 from shared.web.chat import chat_route
 
 app = create_app(
-    chat_route("/v1/completions", openai.completion),
-    chat_route("/ai/generate", compact.generate),
-    chat_route("/ai/ai/generate", compact.generate),
-    chat_route("/v1/inference/generate", envelope.generate),
+    chat_route("/v1/completions", "openai.completions.completion"),
+    chat_route("/ai/generate", "compact.generate"),
+    chat_route("/ai/ai/generate", "compact.generate"),
+    chat_route("/v1/inference/generate", "envelope.generate"),
 )

@@ -1,6 +1,8 @@
 """The routes that ask a chat model, whatever their dialect: parse, call the gateway once, answer."""
 
 from collections.abc import Callable
+from importlib import import_module
+from typing import cast
 
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.types import Receive
@@ -15,17 +17,23 @@ from shared.web.caller import ProcessGateway, inference_caller
 from shared.web.events import EventStream, opening_of, unless_gone
 
 
-def chat_route(path: str, parse: Parser) -> Callable[[FastAPI], None]:
-    """POST `path`, its body read by `parse`."""
+def chat_route(path: str, parser: str) -> Callable[[FastAPI], None]:
+    """POST `path`, its body read by a dialect's parser, named by its place in `shared.dialects`."""
 
     async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
         body = await json_body(request, gateway.settings.max_body)
-        operation = parse(body, Defaults(max_tokens=gateway.settings.default_max_tokens))
+        operation = _load(parser)(body, Defaults(max_tokens=gateway.settings.default_max_tokens))
         return await _answer(operation, gateway, context_of(request), request.receive)
 
     return lambda app: app.add_api_route(
         path, endpoint, methods=["POST"], response_model=None, dependencies=[Depends(inference_caller)]
     )
+
+
+def _load(parser: str) -> Parser:
+    """A parser, imported when the first request needs it: most sandboxes only ever speak one dialect."""
+    module, _, name = parser.rpartition(".")
+    return cast(Parser, getattr(import_module(f"shared.dialects.{module}"), name))
 
 
 async def _answer(operation: Operation, gateway: Gateway, context: RequestContext, receive: Receive) -> Response:
