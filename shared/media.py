@@ -34,28 +34,6 @@ _RIFF_FORMS = {b"WAVE": "audio/wav", b"WEBP": "image/webp"}
 # MP4 brands of sound and film. The brands of still images (avif, heic, mif1) share the container and are not here.
 _MP4_BRANDS = re.compile(rb"M4[ABPV] |mp4[12]|iso[m2-9]|avc1|dash|MSNV|f4[av] |3g[p2].", re.DOTALL)
 
-_ALIASES = {
-    "image/jpg": "image/jpeg",
-    "image/pjpeg": "image/jpeg",
-    "image/x-png": "image/png",
-    "application/x-pdf": "application/pdf",
-    "audio/x-wav": "audio/wav",
-    "audio/wave": "audio/wav",
-    "audio/vnd.wave": "audio/wav",
-    "audio/mp3": "audio/mpeg",
-    "audio/mpga": "audio/mpeg",
-    "audio/x-mp3": "audio/mpeg",
-    "audio/m4a": "audio/mp4",
-    "audio/x-m4a": "audio/mp4",
-    "video/mp4": "audio/mp4",
-    "video/webm": "audio/webm",
-    "application/ogg": "audio/ogg",
-    "audio/opus": "audio/ogg",
-    "audio/x-flac": "audio/flac",
-    "audio/x-aac": "audio/aac",
-    "audio/aacp": "audio/aac",
-}
-
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
 
 # The look-behinds say which characters leave no bits over before one and two signs of padding. Matching allocates
@@ -104,12 +82,6 @@ def _sniff_frame(data: bytes) -> str | None:
     return "audio/mpeg" if is_mpeg else None
 
 
-def canonical_media_type(declared: str) -> str:
-    """A declared media type in the spelling that `sniff` uses: lower case, no parameters, aliases resolved."""
-    media_type = declared.partition(";")[0].strip().lower()
-    return _ALIASES.get(media_type, media_type)
-
-
 def standard_base64(text: str) -> str:
     """Base64 in the standard alphabet with padding; the very same object where `text` already is that.
 
@@ -129,11 +101,6 @@ def standard_base64(text: str) -> str:
 
 def _is_standard(text: str) -> bool:
     return len(text) % 4 == 0 and _STANDARD.fullmatch(text) is not None
-
-
-def decoded_size(base64_text: str) -> int:
-    """How many bytes standard, padded base64 stands for, without decoding it."""
-    return len(base64_text) // 4 * 3 - base64_text.count("=", -2)
 
 
 def head_bytes(base64_text: str, n: int = SNIFF_BYTES) -> bytes:
