@@ -35,9 +35,9 @@ from shared.schemas.content import (
     Remote,
     Text,
     ToolCall,
-    ToolResult,
 )
 from shared.schemas.usage import FinishReason, Usage
+from tests.providers.canonical import assistant, result, user
 from tests.providers.wire import Answer, ChatWire, Failure, Sent
 
 MODEL = "claude-haiku-4-5"
@@ -297,18 +297,6 @@ OMITTED_REASONING = Answer(
 
 def ask(*messages: Message, **more: Any) -> ChatRequest:
     return ChatRequest(model=MODEL, messages=messages or (user("Hello"),), **more)
-
-
-def user(*parts: Part | str) -> Message:
-    return Message(role="user", parts=tuple(Text(text=part) if isinstance(part, str) else part for part in parts))
-
-
-def assistant(*parts: Part | str) -> Message:
-    return Message(role="assistant", parts=tuple(Text(text=part) if isinstance(part, str) else part for part in parts))
-
-
-def result(call_id: str, name: str, *content: Text | Image) -> Message:
-    return Message(role="tool", parts=(ToolResult(call_id=call_id, name=name, content=content),))
 
 
 def text(value: str) -> dict[str, Any]:

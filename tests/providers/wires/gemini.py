@@ -21,6 +21,7 @@ from shared.schemas.chat import (
 )
 from shared.schemas.content import Audio, File, Image, Inline, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from shared.schemas.usage import FinishReason, Usage
+from tests.providers.canonical import user
 from tests.providers.wire import Answer, ChatWire, Failure, Sent
 
 MODEL = "gemini-2.5-flash"
@@ -328,10 +329,6 @@ LOGPROBS = Answer(
 
 def request(*messages: Message, **options: Any) -> ChatRequest:
     return ChatRequest(model=MODEL, messages=messages or (user("Hi"),), **options)
-
-
-def user(*parts: Part | str) -> Message:
-    return Message(role="user", parts=tuple(Text(text=part) if isinstance(part, str) else part for part in parts))
 
 
 def assistant(*parts: Part | str) -> Message:

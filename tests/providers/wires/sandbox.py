@@ -34,7 +34,6 @@ from shared.schemas.content import (
     Remote,
     Text,
     ToolCall,
-    ToolResult,
 )
 from shared.schemas.events import (
     ChatEvent,
@@ -48,6 +47,7 @@ from shared.schemas.events import (
     ToolCallStarted,
 )
 from shared.schemas.usage import FinishReason, Usage
+from tests.providers.canonical import assistant, result, user
 from tests.providers.wire import Answer, ChatWire, Failure, Sent
 
 MODEL = "sandbox/chat"
@@ -260,18 +260,6 @@ LOGPROBS = Answer(
 
 def ask(*messages: Message, **more: Any) -> ChatRequest:
     return ChatRequest(model=MODEL, messages=messages or (user("Hello"),), **more)
-
-
-def user(*parts: Part | str) -> Message:
-    return Message(role="user", parts=tuple(Text(text=part) if isinstance(part, str) else part for part in parts))
-
-
-def assistant(*parts: Part | str) -> Message:
-    return Message(role="assistant", parts=tuple(Text(text=part) if isinstance(part, str) else part for part in parts))
-
-
-def result(call_id: str, name: str, *content: Text | Image) -> Message:
-    return Message(role="tool", parts=(ToolResult(call_id=call_id, name=name, content=content),))
 
 
 def text(value: str) -> dict[str, Any]:
