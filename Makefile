@@ -65,7 +65,7 @@ lock: .venv/dev ## Pin the newest dependencies that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements-local.txt $(LOCK) -o requirements-dev.txt
 	$(BIN)/uv pip compile pyproject.toml -c requirements.txt $(LOCK) $(NOT_IN_LAYER) -o layers/dependencies/requirements.txt
 	$(BIN)/uv pip compile layers/sam.in $(LOCK) -o requirements-sam.txt
-	$(BIN)/uv pip compile layers/lambda-runtime.in $(LOCK) --python-version 3.13 -o requirements-lambda-runtime.txt
+	$(BIN)/uv pip compile layers/lambda-runtime.in $(LOCK:3.11=3.13) -o requirements-lambda-runtime.txt
 	$(BIN)/uv pip compile tests/sdk/openai-2.in -c requirements-local.txt $(LOCK) -o requirements-openai-2.txt
 
 LOCK := --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url

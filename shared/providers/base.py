@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from shared.errors import (
     GatewayError,
@@ -20,15 +20,28 @@ from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.events import ChatEvent
 from shared.schemas.model import Model
 
+if TYPE_CHECKING:  # a function loads the schemas of its own requests only
+    from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
+    from shared.schemas.generated_content import ContentRequest, ContentResponse
+    from shared.schemas.image import ImageRequest, ImageResponse
+    from shared.schemas.speech import SpeechRequest
+    from shared.schemas.transcription import Transcript, TranscriptEvent, TranscriptionRequest
+    from shared.schemas.upload import Upload
+
 DEFAULT_RETRY_AFTER = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One HTTP request to a vendor: `path` is appended to the provider's base URL, `json` is sent as JSON."""
+    """One HTTP request to a vendor: `path` is appended to the provider's base URL.
+
+    The body is `json`, or multipart/form-data of the fields and files in `form` where there is one. A field may occur
+    several times.
+    """
 
     path: str
-    json: Any = field(repr=False)
+    json: Any = field(default=None, repr=False)
+    form: "Sequence[tuple[str, str | Upload]] | None" = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     method: str = "POST"
 
@@ -74,6 +87,93 @@ class ChatAdapter(Adapter, Protocol):
 
         Raises a GatewayError for an error inside the stream, and UpstreamError when the stream ends before the
         vendor has said that it is complete. May raise what `chat_response` may.
+        """
+        ...
+
+
+@runtime_checkable
+class ImageAdapter(Adapter, Protocol):
+    """A vendor with models that make images."""
+
+    def image(self, request: "ImageRequest", model: Model) -> Call:
+        """The vendor's request, for generation or, with images, for editing. Never streamed.
+
+        `request.n` is 1 where the model has the rule `single_candidate`. Asks for base64 wherever the vendor lets it.
+        Raises UnsupportedFeature or InvalidRequest, naming `size` and the like, for what the vendor cannot express.
+        """
+        ...
+
+    def image_response(self, body: Any) -> "ImageResponse":
+        """The canonical response of a decoded JSON body.
+
+        Raises ContentFiltered where the vendor refused, UpstreamRejected with the model's words where it answered
+        without an image. May raise what `chat_response` may.
+        """
+        ...
+
+
+@runtime_checkable
+class ContentAdapter(Adapter, Protocol):
+    """A vendor that speaks Gemini's generateContent."""
+
+    def content(self, request: "ContentRequest", model: Model) -> Call:
+        """The vendor's request. `candidate_count` is 1 where the model has the rule `single_candidate`."""
+        ...
+
+    def content_response(self, body: Any) -> "ContentResponse":
+        """The response whole, blocked or not. May raise what `chat_response` may. `body` may be changed in place."""
+        ...
+
+
+@runtime_checkable
+class EmbeddingAdapter(Adapter, Protocol):
+    """A vendor with embedding models."""
+
+    def embedding_batch(self, model: Model) -> int:
+        """How many inputs one call may have."""
+        ...
+
+    def embedding(self, request: "EmbeddingRequest", model: Model) -> Call:
+        """The vendor's request. Raises UnsupportedFeature, for token ids where only text is understood."""
+        ...
+
+    def embedding_response(self, body: Any) -> "EmbeddingResponse":
+        """The canonical response of a decoded JSON body. May raise what `chat_response` may."""
+        ...
+
+
+@runtime_checkable
+class TranscriptionAdapter(Adapter, Protocol):
+    """A vendor with models that write speech down."""
+
+    def transcription(self, request: "TranscriptionRequest", model: Model) -> Call:
+        """The vendor's request; streamed when `request.stream`.
+
+        Raises UnsupportedFeature for a format or a granularity that the vendor cannot give, naming the field.
+        """
+        ...
+
+    def transcription_response(self, body: bytes, request: "TranscriptionRequest") -> "Transcript":
+        """The transcript of a whole body, which need not be JSON. May raise what `chat_response` may."""
+        ...
+
+    def transcription_events(self, frames: AsyncIterator[Frame]) -> "AsyncGenerator[TranscriptEvent, None]":
+        """The events of a streamed body; raises what `chat_events` may."""
+        ...
+
+
+@runtime_checkable
+class SpeechAdapter(Adapter, Protocol):
+    """A vendor with models that speak."""
+
+    def speech(self, request: "SpeechRequest", model: Model) -> Call:
+        """The vendor's request. Raises UnsupportedFeature for a format or a speed that the vendor cannot give."""
+        ...
+
+    def speech_audio(self, chunks: AsyncIterator[bytes], request: "SpeechRequest") -> AsyncGenerator[bytes, None]:
+        """The audio in the format asked for, as it can be made from the chunks of the vendor's body.
+
+        Raises a GatewayError for an error inside the body. May raise what `chat_response` may.
         """
         ...
 

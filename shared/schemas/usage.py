@@ -19,6 +19,9 @@ class Usage(Frozen):
 
     `input_tokens` and `output_tokens` are totals; every other field is a share *inside* one of them
     (Anthropic reports cached tokens beside its input and is added up by its adapter).
+
+    What some vendors charge for instead: `images` that were made, `characters` that were spoken, and `audio_seconds`
+    that were listened to.
     """
 
     input_tokens: int = 0
@@ -30,6 +33,9 @@ class Usage(Frozen):
     output_image_tokens: int = 0
     input_audio_tokens: int = 0
     output_audio_tokens: int = 0
+    images: int = 0
+    characters: int = 0
+    audio_seconds: float = 0.0
 
     @property
     def total_tokens(self) -> int:

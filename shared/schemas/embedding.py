@@ -1,0 +1,28 @@
+"""The canonical embedding request and response."""
+
+from array import array
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from shared.schemas.usage import Usage
+
+# Text, or the ids of its tokens in the model's own vocabulary.
+EmbeddingInput: TypeAlias = str | tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """One vector is wanted for each input, `dimensions` long where that is given."""
+
+    model: str
+    inputs: tuple[EmbeddingInput, ...]
+    dimensions: int | None = None
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingResponse:
+    """The vectors in the order of the inputs, each an `array("f")`, all of the same length."""
+
+    vectors: tuple["array[float]", ...]
+    usage: Usage = field(default_factory=Usage)
