@@ -1,7 +1,7 @@
-"""Calls AWS services of the JSON protocol (DynamoDB, Secrets Manager, SQS) over one HTTP client, signed by ourselves.
+"""Signs calls of AWS ourselves, over one HTTP client, and makes those of the JSON protocol (DynamoDB, SQS, secrets).
 
-boto3 with one client costs a cold start 300 ms and 30 MB, and it blocks; the two dozen lines of Signature Version 4
-that a JSON service needs cost nothing. Followed:
+boto3 with one client costs a cold start 300 ms and 30 MB, and it blocks; the few dozen lines of Signature Version 4
+cost nothing. Followed:
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
@@ -15,12 +15,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 if TYPE_CHECKING:
     import httpx
 
-_ATTEMPTS = 3
+ATTEMPTS = 3
+UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+"""The payload hash of a request whose body the signature does not cover (S3 alone knows it)."""
+_ALGORITHM = "AWS4-HMAC-SHA256"
 _RETRIED = frozenset({"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"})
 _JSON_VERSION = {"dynamodb": "1.0", "sqs": "1.0", "secretsmanager": "1.1"}
 _TARGET = {"dynamodb": "DynamoDB_20120810", "sqs": "AmazonSQS", "secretsmanager": "secretsmanager"}
@@ -43,8 +46,89 @@ class Credentials:
     token: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Signature Version 4 for one service, region and moment.
+
+    `path` is percent-encoded and `headers` have lower-case names, `host` among them. All headers given are signed.
+    """
+
+    service: str
+    region: str
+    credentials: Credentials
+    now: datetime
+
+    def sign(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], payload_hash: str
+    ) -> dict[str, str]:
+        """The headers with the signature among them. `payload_hash` is the body's SHA-256 in hexadecimal."""
+        signed = {**headers, "x-amz-date": self._stamp}
+        if self.credentials.token:
+            signed["x-amz-security-token"] = self.credentials.token
+        signature = self._signature(method, path, query, signed, payload_hash)
+        credential = f"Credential={self.credentials.access_key}/{self._scope}"
+        names = f"SignedHeaders={_names(signed)}"
+        signed["authorization"] = f"{_ALGORITHM} {credential}, {names}, Signature={signature}"
+        return signed
+
+    def presign(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], seconds: int
+    ) -> str:
+        """The query string of a URL that carries its own signature and is good for `seconds`, whatever the body.
+
+        Who opens it has to send the same headers.
+        https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+        """
+        signed = {
+            **query,
+            "X-Amz-Algorithm": _ALGORITHM,
+            "X-Amz-Credential": f"{self.credentials.access_key}/{self._scope}",
+            "X-Amz-Date": self._stamp,
+            "X-Amz-Expires": str(seconds),
+            "X-Amz-SignedHeaders": _names(headers),
+        }
+        if self.credentials.token:
+            signed["X-Amz-Security-Token"] = self.credentials.token
+        signature = self._signature(method, path, signed, headers, UNSIGNED_PAYLOAD)
+        return f"{query_string(signed)}&X-Amz-Signature={signature}"
+
+    @property
+    def _stamp(self) -> str:
+        return self.now.strftime("%Y%m%dT%H%M%SZ")
+
+    @property
+    def _scope(self) -> str:
+        return f"{self._stamp[:8]}/{self.region}/{self.service}/aws4_request"
+
+    def _signature(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], payload_hash: str
+    ) -> str:
+        lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in sorted(headers))
+        request = "\n".join([method, path, query_string(query), lines, _names(headers), payload_hash])
+        text = "\n".join([_ALGORITHM, self._stamp, self._scope, hashlib.sha256(request.encode()).hexdigest()])
+        key = b"AWS4" + self.credentials.secret_key.encode()
+        for step in (*self._scope.split("/"), text):
+            key = hmac.digest(key, step.encode(), "sha256")
+        return key.hex()
+
+
+def _names(headers: Mapping[str, str]) -> str:
+    return ";".join(sorted(headers))
+
+
+def query_string(parameters: Mapping[str, str]) -> str:
+    """A query in the one spelling that signatures are made over, which is a good spelling to send too."""
+    pairs = sorted((quote(name, safe=""), quote(value, safe="")) for name, value in parameters.items())
+    return "&".join(f"{name}={value}" for name, value in pairs)
+
+
+async def pause_before(attempt: int) -> None:
+    """Waits a little before another attempt, each client another while."""
+    await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter needs no secrecy
+
+
 class Aws:
-    """A client for all JSON services, made when it is first needed, for the event loop that needs it."""
+    """The way to AWS: region, credentials, addresses and one client, made for the event loop that first needs it."""
 
     def __init__(
         self,
@@ -60,11 +144,11 @@ class Aws:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def call(self, service: str, action: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """One call, tried again when AWS throttles it or fails. Raises AwsError."""
+        """One call of a JSON service, tried again when AWS throttles it or fails. Raises AwsError."""
         content = json.dumps(body).encode()
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             if attempt:
-                await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter needs no secrecy
+                await pause_before(attempt)
             status, answer = await self._send(service, action, content)
             if status == 200:
                 return answer
@@ -76,15 +160,16 @@ class Aws:
     async def _send(self, service: str, action: str, content: bytes) -> tuple[int, dict[str, Any]]:
         import httpx  # only who calls AWS pays for it
 
-        url = self._endpoint(service)
+        url = self._address(service)
         headers = {
             "content-type": f"application/x-amz-json-{_JSON_VERSION[service]}",
             "host": urlsplit(url).netloc,
             "x-amz-target": f"{_TARGET[service]}.{action}",
         }
-        signed = sign(headers, content, service, self._region, await self._credentials(), self._clock())
+        signer = await self.signer(service)
+        signed = signer.sign("POST", "/", {}, headers, hashlib.sha256(content).hexdigest())
         try:
-            response = await self._http().post(url, content=content, headers=signed)
+            response = await self.http().post(url, content=content, headers=signed)
         except httpx.HTTPError as error:
             return 503, {"__type": type(error).__name__}
         try:
@@ -93,7 +178,12 @@ class Aws:
             answer = None
         return response.status_code, answer if isinstance(answer, dict) else {}
 
-    def _http(self) -> "httpx.AsyncClient":
+    async def signer(self, service: str) -> Signer:
+        """What signs a call made now. Raises AwsError where no credentials can be found."""
+        return Signer(service, self.region, await self._credentials(), self._clock())
+
+    def http(self) -> "httpx.AsyncClient":
+        """The one client; its time-outs suit calls with small bodies."""
         import httpx
 
         loop = asyncio.get_running_loop()
@@ -107,17 +197,22 @@ class Aws:
         return self._client
 
     @property
-    def _region(self) -> str:
+    def region(self) -> str:
         return self._environment.get("AWS_REGION") or self._environment.get("AWS_DEFAULT_REGION") or "us-east-1"
 
-    def _endpoint(self, service: str) -> str:
-        """The service's address, or that of an emulator as AWS's SDKs have it set."""
-        given = self._environment.get(
-            f"AWS_ENDPOINT_URL_{service.upper().replace('SECRETSMANAGER', 'SECRETS_MANAGER')}"
-        )
-        domain = "amazonaws.com.cn" if self._region.startswith("cn-") else "amazonaws.com"
-        default = f"https://{service}.{self._region}.{domain}"
-        return (given or self._environment.get("AWS_ENDPOINT_URL") or default).rstrip("/") + "/"
+    @property
+    def domain(self) -> str:
+        """What the names of the region's services end in."""
+        return "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
+
+    def endpoint(self, service: str) -> str | None:
+        """The address set for a service as for AWS's SDKs, such as an emulator's, without a slash at the end."""
+        suffix = "SECRETS_MANAGER" if service == "secretsmanager" else service.upper()
+        given = self._environment.get(f"AWS_ENDPOINT_URL_{suffix}") or self._environment.get("AWS_ENDPOINT_URL")
+        return given.rstrip("/") if given else None
+
+    def _address(self, service: str) -> str:
+        return (self.endpoint(service) or f"https://{service}.{self.region}.{self.domain}") + "/"
 
     async def _credentials(self) -> Credentials:
         access_key = self._environment.get("AWS_ACCESS_KEY_ID")
@@ -129,27 +224,6 @@ class Aws:
     async def aclose(self) -> None:
         if self._client is not None and self._loop is asyncio.get_running_loop():
             await self._client.aclose()
-
-
-def sign(
-    headers: Mapping[str, str], content: bytes, service: str, region: str, credentials: Credentials, now: datetime
-) -> dict[str, str]:
-    """The headers of a `POST /` with its signature among them."""
-    stamp = now.strftime("%Y%m%dT%H%M%SZ")
-    scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
-    signed = {**headers, "x-amz-date": stamp}
-    if credentials.token:
-        signed["x-amz-security-token"] = credentials.token
-    names = ";".join(sorted(signed))
-    canonical_headers = "".join(f"{name}:{signed[name].strip()}\n" for name in sorted(signed))
-    request = "\n".join(["POST", "/", "", canonical_headers, names, hashlib.sha256(content).hexdigest()])
-    text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(request.encode()).hexdigest()])
-    key = b"AWS4" + credentials.secret_key.encode()
-    for step in (stamp[:8], region, service, "aws4_request", text):
-        key = hmac.digest(key, step.encode(), "sha256")
-    credential = f"Credential={credentials.access_key}/{scope}"
-    signed["authorization"] = f"AWS4-HMAC-SHA256 {credential}, SignedHeaders={names}, Signature={key.hex()}"
-    return signed
 
 
 def _credentials_of_the_chain() -> Credentials:

@@ -1,0 +1,487 @@
+"""Keeps objects in one S3 bucket, whole, in ranges and in parts, and signs the URLs that open them for others.
+
+Followed: https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
+"""
+
+import hashlib
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import SplitResult, quote, unquote, unquote_plus, urlsplit
+
+from shared.stores.aws import ATTEMPTS, Aws, AwsError, pause_before, query_string
+
+if TYPE_CHECKING:
+    import httpx
+
+# S3's own limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+MIN_PART_BYTES = 5 * 1024 * 1024
+"""The least that a part of a multipart upload may hold, unless it is the last."""
+MAX_PARTS = 10_000
+MAX_KEY_BYTES = 1024
+MAX_PRESIGNED_SECONDS = 7 * 24 * 3600
+
+_LISTED_AT_ONCE = 1000
+_MAX_URL = 16 * 1024
+_MAX_ERROR_BYTES = 16 * 1024
+_META = "x-amz-meta-"
+# What S3 asks to be tried again; all but the first two may also stand in the body of a 200.
+_RETRIED = frozenset({"RequestTimeout", "RequestTimeoutException", "InternalError", "ServiceUnavailable", "SlowDown"})
+_CONNECT_SECONDS = 2.0
+# Between two chunks, not for the whole body.
+_SILENCE_SECONDS = 20.0
+# S3 copies gigabytes before it answers.
+_COPY_SECONDS = 120.0
+_PORTS = {"http": 80, "https": 443}
+
+# S3's answers are flat enough to be read by patterns; an XML parser expands entities and costs an import.
+_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
+_ERROR = re.compile(rb"\s*(?:<\?xml[^>]{0,200}\?>)?\s*<Error[ >]")
+_UPLOAD_ID = re.compile(rb"<UploadId>([^<&]{1,1024})</UploadId>")
+_ETAG = re.compile(rb"<ETag>(?:&quot;|&#34;|\")?([A-Za-z0-9+/=-]{1,128})")
+_LISTED = re.compile(rb"<Contents>(.{1,8192}?)</Contents>", re.DOTALL)
+_LISTED_KEY = re.compile(rb"<Key>([^<&]{1,4096})</Key>")
+_LISTED_SIZE = re.compile(rb"<Size>(\d{1,20})</Size>")
+_LISTED_MODIFIED = re.compile(rb"<LastModified>([0-9TZ:.+-]{1,40})</LastModified>")
+_NEXT_PAGE = re.compile(rb"<NextContinuationToken>([^<&]{1,4096})</NextContinuationToken>")
+_MEDIA_TYPE = re.compile(r"[\x20-\x7e]{1,256}")
+_VIRTUAL_HOST = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+
+
+class ObjectNotFound(AwsError):
+    """The bucket holds no object of that key."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What is known of an object apart from its content; `size` in bytes."""
+
+    key: str
+    size: int
+    media_type: str
+    modified: datetime
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object, or the range of it that was asked for; `size` is that of the whole object, in bytes."""
+
+    content: bytes = field(repr=False)
+    media_type: str
+    size: int
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """A row of a listing; `size` in bytes."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A finished part of a multipart upload: its number, from 1, and what S3 calls its content."""
+
+    number: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """Where objects are found: `https`, `host` with its port, and the path before a key."""
+
+    scheme: str
+    host: str
+    prefix: str
+
+
+class ObjectStore:
+    """One bucket. Keys are up to 1,024 bytes long, without `.` and `..` between slashes; other keys raise ValueError.
+
+    Every method raises AwsError. The role needs `s3:ListBucket`: without it S3 calls a missing object AccessDenied.
+    """
+
+    def __init__(self, aws: Aws, bucket: str) -> None:
+        self._aws = aws
+        self.bucket = bucket
+
+    async def put(
+        self,
+        key: str,
+        content: bytes,
+        media_type: str,
+        *,
+        sha256: str | None = None,
+        metadata: Mapping[str, str] = {},
+    ) -> None:
+        """Stores an object, in place of one that was there.
+
+        `sha256` is the content's hash in hexadecimal, where it is known; S3 refuses content of another hash. Names of
+        `metadata` are lower-case ASCII, values any text; together they may take 2 KB, percent-encoded.
+        """
+        headers = _description(media_type, metadata)
+        await self._call("PutObject", "PUT", key, headers=headers, content=content, sha256=sha256)
+
+    async def get(self, key: str, *, first: int | None = None, last: int | None = None) -> StoredObject:
+        """An object, or its bytes from `first` to `last`, both included; a range may end past the object's end.
+
+        Raises ObjectNotFound, and AwsError of code InvalidRange where the object ends before `first`. What others may
+        have uploaded can be gigabytes: ask for a range, or use `stream`.
+        """
+        response, content = await self._call("GetObject", "GET", key, headers=_range(first, last))
+        total = response.headers.get("content-range", "").rpartition("/")[2]
+        size = int(total) if total.isdecimal() else len(content)
+        return StoredObject(content, _media_type(response), size, _metadata(response))
+
+    @asynccontextmanager
+    async def stream(
+        self, key: str, *, first: int | None = None, last: int | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """An object's content, or a range of it as for `get`, in chunks as they come:
+
+            async with store.stream(key) as chunks:
+                async for chunk in chunks: ...
+
+        Raises ObjectNotFound on entering, and AwsError between chunks when the connection breaks.
+        """
+        response, _ = await self._call("GetObject", "GET", key, headers=_range(first, last), whole=False)
+        try:
+            yield _chunks(response)
+        finally:
+            await response.aclose()
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """What is known of an object, or None where there is none."""
+        from email.utils import parsedate_to_datetime
+
+        try:
+            response, _ = await self._call("HeadObject", "HEAD", key)
+        except ObjectNotFound:
+            return None
+        headers = response.headers
+        modified = parsedate_to_datetime(headers["last-modified"])
+        return ObjectInfo(key, int(headers["content-length"]), _media_type(response), modified, _metadata(response))
+
+    async def delete(self, key: str) -> None:
+        """Removes an object; nothing happens where there is none."""
+        await self._call("DeleteObject", "DELETE", key)
+
+    async def list(self, prefix: str, *, after: str | None, limit: int) -> tuple[ListedObject, ...]:
+        """The first `limit` objects with keys that start with `prefix` and come after `after`, by the keys' bytes."""
+        found: tuple[ListedObject, ...] = ()
+        page = {"start-after": after} if after else {}
+        while len(found) < limit:
+            size = str(min(limit - len(found), _LISTED_AT_ONCE))
+            query = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "max-keys": size, **page}
+            _, body = await self._call("ListObjectsV2", "GET", None, query=query)
+            found += tuple(_listed(row[1]) for row in _LISTED.finditer(body))
+            following = _NEXT_PAGE.search(body)
+            if following is None:
+                break
+            page = {"continuation-token": following[1].decode()}
+        return found
+
+    async def presigned(
+        self,
+        method: Literal["GET", "HEAD", "PUT"],
+        key: str,
+        seconds: int,
+        *,
+        media_type: str | None = None,
+        download_name: str | None = None,
+    ) -> str:
+        """A URL that opens an object for whoever has it, for `seconds` (up to a week).
+
+        It dies with the credentials that signed it: a function's role lends credentials for hours at most, so that a
+        URL signed late in their life is good for less than `seconds`. For GET, `media_type` is what S3 shall call the
+        content, and `download_name` the file that a browser saves it to. For PUT, `media_type` is the Content-Type
+        that the uploader has to send. Raises ValueError for a duration S3 refuses and for a PUT with a download name.
+        """
+        if not 1 <= seconds <= MAX_PRESIGNED_SECONDS:
+            raise ValueError("a presigned URL is good for a second to a week")
+        address = self._address()
+        path = address.prefix + _encoded(key)
+        headers = {"host": address.host}
+        query: dict[str, str] = {}
+        if method == "PUT":
+            if download_name is not None:
+                raise ValueError("an upload has no download name")
+            if media_type is not None:
+                headers["content-type"] = _checked(media_type)
+        else:
+            if media_type is not None:
+                query["response-content-type"] = _checked(media_type)
+            if download_name is not None:
+                # https://datatracker.ietf.org/doc/html/rfc6266#section-4.3
+                query["response-content-disposition"] = f"attachment; filename*=UTF-8''{quote(download_name, safe='')}"
+        signer = await self._aws.signer("s3")
+        signed = signer.presign(method, path, query, headers, seconds)
+        return f"{address.scheme}://{address.host}{path}?{signed}"
+
+    def key_of(self, url: str) -> str | None:
+        """The key of the object that a URL points to in this bucket, whatever its query; None for any other URL.
+
+        No signature is checked: the caller decides whether who sent the URL may see the object.
+        """
+        if len(url) > _MAX_URL:
+            return None
+        try:
+            parts = urlsplit(url)
+            host = _host(parts)
+            for address in self._addresses():
+                if (parts.scheme, host) == (address.scheme, address.host) and parts.path.startswith(address.prefix):
+                    key = unquote(parts.path[len(address.prefix) :], errors="strict")
+                    _encoded(key)
+                    return key
+        except ValueError:
+            return None
+        return None
+
+    async def begin_upload(self, key: str, media_type: str, *, metadata: Mapping[str, str] = {}) -> str:
+        """Starts a multipart upload and gives its id. It costs storage until it is completed or aborted."""
+        headers = _description(media_type, metadata)
+        _, body = await self._call("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=headers)
+        return _found(_UPLOAD_ID, body, "CreateMultipartUpload")
+
+    async def upload_part(
+        self, key: str, upload_id: str, number: int, content: bytes, *, sha256: str | None = None
+    ) -> Part:
+        """Uploads one part, `number` from 1 to MAX_PARTS, of MIN_PART_BYTES at least unless it is the last."""
+        query = {"partNumber": str(number), "uploadId": upload_id}
+        response, _ = await self._call("UploadPart", "PUT", key, query=query, content=content, sha256=sha256)
+        return Part(number, response.headers["etag"].strip('"'))
+
+    async def copy_part(
+        self, key: str, upload_id: str, number: int, source: str, *, first: int | None = None, last: int | None = None
+    ) -> Part:
+        """Makes a part of an object of this bucket, or of its bytes from `first` to `last`, without moving them here.
+
+        Raises ValueError where only one end of the range is given: S3 wants none or both, inside the object.
+        """
+        if (first is None) != (last is None):
+            raise ValueError("a copied range has two ends")
+        query = {"partNumber": str(number), "uploadId": upload_id}
+        headers = {"x-amz-copy-source": f"/{self.bucket}/{_encoded(source)}"}
+        if first is not None:
+            headers["x-amz-copy-source-range"] = f"bytes={first}-{last}"
+        _, body = await self._call(
+            "UploadPartCopy", "PUT", key, query=query, headers=headers, silence_seconds=_COPY_SECONDS
+        )
+        return Part(number, _found(_ETAG, body, "UploadPartCopy"))
+
+    async def complete_upload(self, key: str, upload_id: str, parts: Sequence[Part]) -> None:
+        """Makes the object of its parts, in the order of their numbers.
+
+        AwsError of code NoSuchUpload may mean that an earlier try did it and its answer was lost: ask `head`.
+        """
+        rows = "".join(
+            f'<Part><PartNumber>{part.number}</PartNumber><ETag>"{part.etag}"</ETag></Part>'
+            for part in sorted(parts, key=lambda part: part.number)
+        )
+        namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
+        content = f'<CompleteMultipartUpload xmlns="{namespace}">{rows}</CompleteMultipartUpload>'.encode()
+        await self._call(
+            "CompleteMultipartUpload",
+            "POST",
+            key,
+            query={"uploadId": upload_id},
+            headers={"content-type": "application/xml"},
+            content=content,
+            silence_seconds=_COPY_SECONDS,
+        )
+
+    async def abort_upload(self, key: str, upload_id: str) -> None:
+        """Gives up an upload and its parts; nothing happens where it is over already."""
+        try:
+            await self._call("AbortMultipartUpload", "DELETE", key, query={"uploadId": upload_id})
+        except AwsError as error:
+            if error.code != "NoSuchUpload":
+                raise
+
+    async def create_bucket(self) -> None:
+        """Makes the bucket in an embedded AWS, unless it is there; in a stack the template does."""
+        region = self._aws.region
+        # us-east-1 is the place of buckets without one, and may not be named.
+        place = f"<LocationConstraint>{region}</LocationConstraint>" if region != "us-east-1" else ""
+        content = f"<CreateBucketConfiguration>{place}</CreateBucketConfiguration>".encode() if place else b""
+        try:
+            await self._call("CreateBucket", "PUT", None, content=content)
+        except AwsError as error:
+            if error.code != "BucketAlreadyOwnedByYou":
+                raise
+
+    def _address(self) -> _Address:
+        """Where requests go. A certificate covers no dots before `.s3.`, and emulators no subdomains at all."""
+        endpoint = self._aws.endpoint("s3")
+        if endpoint is not None:
+            parts = urlsplit(endpoint)
+            return _Address(parts.scheme, _host(parts), f"{parts.path}/{self.bucket}/")
+        host = f"s3.{self._aws.region}.{self._aws.domain}"
+        if _VIRTUAL_HOST.fullmatch(self.bucket):
+            return _Address("https", f"{self.bucket}.{host}", "/")
+        return _Address("https", host, f"/{self.bucket}/")
+
+    def _addresses(self) -> tuple[_Address, ...]:
+        """Every address of the bucket, that of the region and the one without a region."""
+        hosts = [f"s3.{self._aws.region}.{self._aws.domain}", f"s3.{self._aws.domain}"]
+        virtual = [_Address("https", f"{self.bucket}.{host}", "/") for host in hosts]
+        return (self._address(), *virtual, *(_Address("https", host, f"/{self.bucket}/") for host in hosts))
+
+    async def _call(
+        self,
+        action: str,
+        method: str,
+        key: str | None,
+        *,
+        query: Mapping[str, str] = {},
+        headers: Mapping[str, str] = {},
+        content: bytes = b"",
+        sha256: str | None = None,
+        whole: bool = True,
+        silence_seconds: float = _SILENCE_SECONDS,
+    ) -> "tuple[httpx.Response, bytes]":
+        """One call, tried again when S3 fails or asks for it: the answer and its body, which `whole` says to read.
+
+        Who does not have it read must close the answer. A `key` of None calls the bucket. Raises AwsError.
+        """
+        import httpx  # only who calls S3 pays for it
+
+        address = self._address()
+        path = address.prefix if key is None else address.prefix + _encoded(key)
+        url = f"{address.scheme}://{address.host}{path}"
+        if query:
+            url += f"?{query_string(query)}"
+        payload_hash = sha256 or hashlib.sha256(content).hexdigest()
+        headers = {**headers, "host": address.host, "x-amz-content-sha256": payload_hash}
+        timeout = httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS, read=silence_seconds)
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await pause_before(attempt)
+            signer = await self._aws.signer("s3")
+            # Not signed, since proxies change it. What was compressed when it was stored is given as it was stored.
+            signed = {**signer.sign(method, path, query, headers, payload_hash), "accept-encoding": "identity"}
+            client = self._aws.http()
+            request = client.build_request(method, url, content=content, headers=signed, timeout=timeout)
+            try:
+                response = await client.send(request, stream=True)
+                if response.is_success and not whole:
+                    return response, b""
+                body = await _read(response)
+            except httpx.HTTPError as error:
+                code = type(error).__name__
+                continue
+            refusal = _refusal(response, body)
+            if refusal is None:
+                return response, body
+            code = refusal
+            if response.status_code < 500 and code not in _RETRIED:
+                break
+        # A HEAD has no body that would name the error.
+        missing = code == "NoSuchKey" or (method == "HEAD" and code == "404")
+        raise (ObjectNotFound if missing else AwsError)("s3", action, code)
+
+
+def _refusal(response: "httpx.Response", body: bytes) -> str | None:
+    """S3's name of the error that an answer is, None for a success.
+
+    Copying and completing take so long that S3 sends 200 first: what went wrong then stands in the body.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+    """
+    if response.is_success and (response.request.method == "GET" or not _ERROR.match(body)):
+        return None
+    named = _CODE.search(body, 0, _MAX_ERROR_BYTES)
+    return named[1].decode() if named else str(response.status_code)
+
+
+async def _read(response: "httpx.Response") -> bytes:
+    """The body as it was stored: a compressed one is left alone, since it may be huge when it is unpacked."""
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in response.aiter_raw():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > _MAX_ERROR_BYTES and not response.is_success:
+                break
+    finally:
+        await response.aclose()
+    return b"".join(chunks)
+
+
+async def _chunks(response: "httpx.Response") -> AsyncIterator[bytes]:
+    import httpx
+
+    try:
+        async for chunk in response.aiter_raw():
+            yield chunk
+    except httpx.HTTPError as error:
+        raise AwsError("s3", "GetObject", type(error).__name__) from None
+
+
+def _encoded(key: str) -> str:
+    """A key as it stands in a path. Raises ValueError for a key that S3 refuses or HTTP clients rewrite."""
+    if not 0 < len(key.encode()) <= MAX_KEY_BYTES:
+        raise ValueError("a key takes 1 to 1,024 bytes")
+    if not {".", ".."}.isdisjoint(key.split("/")):
+        raise ValueError("a key may not lead through . or ..")
+    return quote(key, safe="/")
+
+
+def _host(parts: SplitResult) -> str:
+    """The Host header for an address. Raises ValueError where the address names none."""
+    if not parts.hostname:
+        raise ValueError("an address names a host")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return host if parts.port in (None, _PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
+
+
+def _checked(media_type: str) -> str:
+    if not _MEDIA_TYPE.fullmatch(media_type):
+        raise ValueError("a media type is up to 256 characters of ASCII")
+    return media_type
+
+
+def _description(media_type: str, metadata: Mapping[str, str]) -> dict[str, str]:
+    """What is stored with an object. Header values are ASCII on one line, so metadata are percent-encoded."""
+    return {
+        "content-type": _checked(media_type),
+        **{f"{_META}{name}": quote(value, safe="") for name, value in metadata.items()},
+    }
+
+
+def _media_type(response: "httpx.Response") -> str:
+    return str(response.headers.get("content-type", "application/octet-stream"))
+
+
+def _metadata(response: "httpx.Response") -> dict[str, str]:
+    return {
+        name.removeprefix(_META): unquote(value) for name, value in response.headers.items() if name.startswith(_META)
+    }
+
+
+def _range(first: int | None, last: int | None) -> dict[str, str]:
+    if first is None and last is None:
+        return {}
+    return {"range": f"bytes={first or 0}-{'' if last is None else last}"}
+
+
+def _found(pattern: re.Pattern[bytes], body: bytes, action: str) -> str:
+    """What a pattern finds in S3's answer. Raises AwsError where the answer is none of S3's."""
+    match = pattern.search(body)
+    if match is None:
+        raise AwsError("s3", action, "UnreadableAnswer")
+    return match[1].decode()
+
+
+def _listed(row: bytes) -> ListedObject:
+    action = "ListObjectsV2"
+    modified = datetime.fromisoformat(_found(_LISTED_MODIFIED, row, action))
+    size = int(_found(_LISTED_SIZE, row, action))
+    return ListedObject(unquote_plus(_found(_LISTED_KEY, row, action)), size, modified)
