@@ -18,7 +18,7 @@ from shared.gateway import Gateway
 from shared.web.app import create_app
 from shared.web.process import process_gateway
 
-ENDPOINTS = ("chat", "completions", "models")
+ENDPOINTS = ("chat", "completions", "images", "models")
 
 
 class AllFunctions:
@@ -70,7 +70,7 @@ def _listen(port: int) -> socket.socket:
 
 async def _serve(gateway: Gateway, listening: socket.socket, aws_url: str) -> None:
     if "AWS_ENDPOINT_URL" not in os.environ:
-        await seed(gateway.keys)
+        await seed(gateway.keys, gateway.objects)
     url = "http://{}:{}".format(*listening.getsockname())
     providers = ", ".join(sorted(gateway.catalog.configured)) or "none: set a provider's key"
     print(

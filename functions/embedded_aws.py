@@ -9,6 +9,7 @@ from moto.server import ThreadedMotoServer
 
 from shared.schemas.caller import Key, Permission
 from shared.stores.keys import KeyStore
+from shared.stores.objects import ObjectStore
 
 LOCAL_TOKEN = "sk-local"  # noqa: S105 - a key that opens nothing but this machine's own server
 
@@ -39,8 +40,9 @@ def embedded_aws() -> Iterator[str]:
         server.stop()
 
 
-async def seed(keys: KeyStore) -> None:
-    """Makes the tables and the local key, in an AWS that lacks them."""
+async def seed(keys: KeyStore, objects: ObjectStore) -> None:
+    """Makes the tables, the bucket and the local key, in an AWS that lacks them."""
     await keys.create_table()
+    await objects.create_bucket()
     key = Key(key_id="local", tenant="local", permissions=frozenset(Permission))
     await keys.put(LOCAL_TOKEN, key)

@@ -67,7 +67,7 @@ class Run:
 def main() -> None:
     """Prints the table. Exits with one line when something has to be built first."""
     with tempfile.TemporaryDirectory() as folder, embedded_aws():
-        asyncio.run(seed(process_gateway().keys))
+        asyncio.run(seed(process_gateway().keys, process_gateway().objects))
         try:
             candidates = _candidates(Path(folder))
             runs = _measure(candidates)

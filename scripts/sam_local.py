@@ -26,6 +26,7 @@ from moto.server import ThreadedMotoServer
 from functions.embedded_aws import LOCAL_TOKEN, seed
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
+from shared.stores.objects import ObjectStore
 
 ROOT = Path(__file__).parents[1]
 BUILT = ROOT / ".aws-sam" / "build" / "template.yaml"
@@ -34,6 +35,7 @@ SAM = ROOT / ".venv" / "sam" / "bin" / "sam"
 ARCHITECTURE = {"x86_64": "x86_64", "amd64": "x86_64"}.get(platform.machine().lower(), "arm64")
 IMAGE = f"public.ecr.aws/lambda/python:3.13-{ARCHITECTURE}"
 TABLE = "keys"
+BUCKET = "media"
 SECRET = "providers"  # noqa: S105 - a name
 
 
@@ -82,7 +84,7 @@ async def _fill(environment: dict[str, str]) -> None:
     """Makes the table with the local key, and the secret with the providers' keys of this shell."""
     local = {name: url.replace("host.docker.internal", "127.0.0.1") for name, url in environment.items()}
     aws = Aws({**local, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"})
-    await seed(KeyStore(aws, TABLE))
+    await seed(KeyStore(aws, TABLE), ObjectStore(aws, BUCKET))
     given = {name: os.environ[name] for name in _provider_variables() if os.environ.get(name)}
     await aws.call("secretsmanager", "CreateSecret", {"Name": SECRET, "SecretString": json.dumps(given)})
     await aws.aclose()
@@ -98,7 +100,11 @@ def _wired(template: dict[str, Any], environment: dict[str, str]) -> dict[str, A
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             variables = resource["Properties"].setdefault("Environment", {}).setdefault("Variables", {})
-            variables |= environment | {"GATEWAY_KEYS_TABLE": TABLE, "GATEWAY_PROVIDER_SECRET": SECRET}
+            variables |= environment | {
+                "GATEWAY_KEYS_TABLE": TABLE,
+                "GATEWAY_MEDIA_BUCKET": BUCKET,
+                "GATEWAY_PROVIDER_SECRET": SECRET,
+            }
     return template
 
 

@@ -1,19 +1,25 @@
-"""Makes a request's images such that its model's provider takes them: fetched where it does not fetch, GIFs as PNG."""
+"""Makes a request's images such that its model's provider takes them: fetched where it does not fetch, GIFs as PNG.
+
+Images that the gateway itself has stored are read from the store, also those in the markdown of earlier answers.
+"""
 
 import asyncio
 import base64
-from functools import cached_property
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, UpstreamError
 from shared.media import IMAGE_TYPES
 from shared.pump import together
 from shared.schemas.chat import ChatRequest
-from shared.schemas.content import Image, Inline, Message, Remote, Text, ToolResult
-from shared.schemas.model import Model
+from shared.schemas.content import Image, Inline, Message, Part, Remote, Text, ToolResult
+from shared.schemas.model import Capability, Model
+from shared.stores.aws import AwsError
 
 if TYPE_CHECKING:
     from shared.fetch import RemoteFetcher
+    from shared.stores.images import ImageStore
 
 MAX_CHANGED_IMAGES = 20
 MAX_FETCHED_BYTES = 50 * 2**20
@@ -22,33 +28,30 @@ _FIELD = "image_url"
 _PartT = TypeVar("_PartT")
 
 
+# An image in markdown, as the gateway writes it.
+_MARKDOWN = re.compile(r"!\[[^\]\n]{0,200}\]\((https?://[^)\s]{1,8000})\)")
+
+
 class Inputs:
-    """Prepares requests for their models. `fetch_http` allows images by plain http; `fetcher` replaces the network."""
+    """Prepares requests for their models, with a fetcher and a store that are made when they are first needed."""
 
-    def __init__(self, *, fetch_http: bool, fetcher: "RemoteFetcher | None" = None) -> None:
-        self._fetch_http = fetch_http
-        self._given_fetcher = fetcher
+    def __init__(self, fetcher: "Callable[[], RemoteFetcher]", images: "Callable[[], ImageStore]") -> None:
+        self._fetcher = fetcher
+        self._images = images
 
-    @cached_property
-    def _fetcher(self) -> "RemoteFetcher":
-        from shared.fetch import RemoteFetcher  # few requests have an image by URL: the others need not pay for it
-
-        return self._given_fetcher or RemoteFetcher(allow_http=self._fetch_http)
-
-    async def aclose(self) -> None:
-        if "_fetcher" in self.__dict__:
-            await self._fetcher.aclose()
-
-    async def prepared(self, request: ChatRequest, model: Model) -> ChatRequest:
+    async def prepared(self, request: ChatRequest, model: Model, tenant: str) -> ChatRequest:
         """The request as the model's provider takes it; the very same object where there is nothing to do.
 
-        Raises InvalidRequest naming the image that cannot be had.
+        Raises InvalidRequest naming the image that cannot be had, UpstreamError while the store cannot be read.
         """
+        if Capability.VISION in model.capabilities:
+            request = self._with_stored_images(request, tenant)
         sources = _image_sources(request)
+        own = {source for source in sources if self._is_own(source, tenant)}
         for source in sources:
-            if isinstance(source, Remote):
-                self._fetcher.check(source.url, field=_FIELD)
-        wanted = {source for source in sources if _must_change(source, model)}
+            if isinstance(source, Remote) and source not in own:
+                self._fetcher().check(source.url, field=_FIELD)
+        wanted = own | {source for source in sources if _must_change(source, model)}
         if not wanted:
             return request
         if len(wanted) > MAX_CHANGED_IMAGES:
@@ -57,15 +60,66 @@ class Inputs:
             )
         ordered = list(wanted)
         budget = _Budget()
-        results = await together(self._acceptable(source, model, budget) for source in ordered)
+        results = await together(
+            self._acceptable(source, model, budget, tenant if source in own else None) for source in ordered
+        )
         changed = dict(zip(ordered, results, strict=True))
         messages = tuple(_replaced(message, changed) for message in request.messages)
         return request.model_copy(update={"messages": messages})
 
-    async def _acceptable(self, source: Inline | Remote, model: Model, budget: "_Budget") -> Inline:
+    def _is_own(self, source: Inline | Remote, tenant: str) -> bool:
+        return isinstance(source, Remote) and self._images().owns(tenant, source.url)
+
+    def _with_stored_images(self, request: ChatRequest, tenant: str) -> ChatRequest:
+        """The request with images of the store in the place of the markdown that earlier answers had for them."""
+        if not any(_has_markdown(message) for message in request.messages):
+            return request
+        messages = tuple(
+            message.model_copy(update={"parts": tuple(self._unfolded(message, tenant))})
+            if _has_markdown(message)
+            else message
+            for message in request.messages
+        )
+        return request.model_copy(update={"messages": messages})
+
+    def _unfolded(self, message: Message, tenant: str) -> Iterator[Part]:
+        for part in message.parts:
+            if not isinstance(part, Text):
+                yield part
+                continue
+            end = 0
+            for found in _MARKDOWN.finditer(part.text):
+                if self._images().owns(tenant, found[1]):
+                    if before := part.text[end : found.start()].strip():
+                        yield Text(text=before)
+                    yield Image(source=Remote(url=found[1]))
+                    end = found.end()
+            if not end:
+                yield part
+            elif after := part.text[end:].strip():
+                yield Text(text=after)
+
+    async def _content(self, source: Remote, tenant: str | None) -> tuple[str, bytes] | None:
+        """The media type and bytes behind a URL: of the tenant's own image in the store, or of anybody's elsewhere.
+
+        None for an image that was in the store once.
+        """
+        if tenant is None:
+            return await self._fetcher().get(source.url, field=_FIELD, accept=IMAGE_TYPES)
+        try:
+            return await self._images().get(tenant, source.url)
+        except AwsError:
+            raise UpstreamError("A stored image could not be read.") from None
+
+    async def _acceptable(
+        self, source: Inline | Remote, model: Model, budget: "_Budget", tenant: str | None
+    ) -> Inline | None:
         async with budget.turn:
             if isinstance(source, Remote):
-                media_type, data = await self._fetcher.get(source.url, field=_FIELD, accept=IMAGE_TYPES)
+                found = await self._content(source, tenant)
+                if found is None:
+                    return None
+                media_type, data = found
                 budget.spend(len(data))
                 if media_type != "image/gif" or "no_gif" not in model.rules:
                     return Inline(media_type=media_type, data=base64.b64encode(data).decode("ascii"))
@@ -85,6 +139,10 @@ class _Budget:
         self._left -= size
         if self._left < 0:
             raise InvalidRequest.field(_FIELD, f"the images are larger than {MAX_FETCHED_BYTES // 2**20} MB together")
+
+
+def _has_markdown(message: Message) -> bool:
+    return message.role == "assistant" and any(isinstance(part, Text) and "![" in part.text for part in message.parts)
 
 
 def _image_sources(request: ChatRequest) -> list[Inline | Remote]:
@@ -113,14 +171,20 @@ def _still_image(data: bytes) -> Inline:
     return Inline(media_type="image/png", data=base64.b64encode(png).decode("ascii"))
 
 
-def _replaced(message: Message, changed: dict[Inline | Remote, Inline]) -> Message:
-    return message.model_copy(update={"parts": tuple(_replaced_part(part, changed) for part in message.parts)})
+def _replaced(message: Message, changed: Mapping[Inline | Remote, Inline | None]) -> Message:
+    parts = tuple(_replaced_part(part, changed, message.role) for part in message.parts)
+    return message.model_copy(update={"parts": parts})
 
 
-def _replaced_part(part: _PartT, changed: dict[Inline | Remote, Inline]) -> _PartT:
+def _replaced_part(part: _PartT, changed: Mapping[Inline | Remote, Inline | None], role: str) -> _PartT | Text:
     if isinstance(part, Image) and part.source in changed:
-        return part.model_copy(update={"source": changed[part.source]})
+        source = changed[part.source]
+        if source is not None:
+            return part.model_copy(update={"source": source})
+        if role == "assistant":  # a conversation may be older than what was made in it
+            return Text(text="[an image that is no longer stored]")
+        raise InvalidRequest.field(_FIELD, "is a stored image that has been deleted since")
     if isinstance(part, ToolResult):
-        content: tuple[Text | Image, ...] = tuple(_replaced_part(piece, changed) for piece in part.content)
+        content = tuple(_replaced_part(piece, changed, role) for piece in part.content)
         return part.model_copy(update={"content": content})
     return part

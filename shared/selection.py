@@ -35,7 +35,21 @@ def select(request: ChatRequest, catalog: Catalog, caller: Caller) -> Model:
     needs = _needs(request)
     if request.model == AUTO:
         return _automatic(request, needs, allowed(catalog.models(), caller))
-    model = catalog.find(request.model)
+    return _named(request.model, needs, catalog, caller)
+
+
+def select_for(capability: Capability, named: str, catalog: Catalog, caller: Caller) -> Model:
+    """The model that answers a request which needs one capability. Raises what `select` raises."""
+    if named != AUTO:
+        return _named(named, frozenset({capability}), catalog, caller)
+    able = [model for model in allowed(catalog.models(), caller) if capability in model.capabilities]
+    if not able:
+        raise ModelUnavailable(f"No configured model supports {_names([capability])}.")
+    return next((model for model in able if model.provider != SANDBOX), able[0])
+
+
+def _named(name: str, needs: frozenset[Capability], catalog: Catalog, caller: Caller) -> Model:
+    model = catalog.find(name)
     if not may_use(caller, model):
         raise ModelAccessDenied(f"This key may not use the model '{model.id}'.")
     if missing := needs - model.capabilities:
@@ -140,4 +154,6 @@ _WORDS = {
     Capability.FUNCTION_CALLING: "tools",
     Capability.JSON_SCHEMA: "JSON schema output",
     Capability.IMAGE_OUTPUT: "image output",
+    Capability.IMAGE_GENERATION: "image generation",
+    Capability.IMAGE_EDITING: "image editing",
 }

@@ -40,6 +40,10 @@ class Settings:
     """How long a stream's status line waits for the provider's first event."""
     keep_alive: float = 15.0
     """The longest silence on a stream before a comment is sent."""
+    media_bucket: str = "gateway-media"
+    """The S3 bucket of generated images and uploaded files."""
+    image_url_lifetime: int = 3600
+    """How long the URL of a generated image opens; at most 7 days, and no longer than the credentials that sign it."""
     fetch_http: bool = False
     """Whether images may be fetched by plain http."""
 

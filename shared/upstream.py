@@ -1,13 +1,14 @@
 """The one place that does HTTP with providers: connections, time-outs and what can go wrong on the way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import httpx
 
 from shared.errors import InvalidRequest, UpstreamError, UpstreamTimeout
+from shared.schemas.upload import Upload
 
 # Sandboxes freeze between invocations: a connection that idled longer than this may be dead without our knowing.
 _KEEP_ALIVE_SECONDS = 20.0
@@ -65,12 +66,20 @@ class Upstream:
 
     @asynccontextmanager
     async def open(
-        self, method: str, url: str, *, headers: Mapping[str, str], json: Any, deadline: float
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        json: Any,
+        form: Sequence[tuple[str, str | Upload]] | None,
+        deadline: float,
     ) -> AsyncIterator["Answer"]:
         """Sends a request and gives the answer once its head has come; the body is read from the answer.
 
-        `headers` hold the provider's key, `json` is the body before its encoding, `deadline` is on the event loop's
-        clock. Raises InvalidRequest for JSON that cannot be sent, UpstreamTimeout and UpstreamError.
+        `headers` hold the provider's key, `json` is the body before its encoding, or `form` the fields and files of a
+        multipart one, `deadline` is on the event loop's clock. Raises InvalidRequest for JSON that cannot be sent,
+        UpstreamTimeout and UpstreamError.
         """
         client = self._http()
         try:
@@ -79,6 +88,7 @@ class Upstream:
                 url,
                 headers=headers,
                 json=json,
+                files=None if form is None else [(name, _part(value)) for name, value in form],
                 # The deadline below bounds every phase but connecting, which has its own, shorter limit.
                 timeout=httpx.Timeout(None, connect=self._connect_timeout),
             )
@@ -114,14 +124,14 @@ class Answer:
             raise StopAsyncIteration
         return chunk
 
-    async def read(self) -> bytes:
+    async def read(self) -> bytearray:
         """The whole body. Raises UpstreamError past MAX_ANSWER_BYTES, and what iterating raises."""
         body = bytearray()
         async for chunk in self:
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
                 raise UpstreamError("The provider's answer is too large.")
-        return bytes(body)
+        return body
 
     async def drain(self) -> None:
         """Reads what little may follow the last event of a stream, so that the connection can be used again."""
@@ -131,6 +141,13 @@ class Answer:
                     pass
         except (TimeoutError, httpx.HTTPError, httpx.StreamError):
             return
+
+
+def _part(value: str | Upload) -> tuple[str | None, str | BinaryIO, str | None]:
+    """A part of a multipart body as httpx takes it: without a file name it is a plain field."""
+    if isinstance(value, str):
+        return None, value, None
+    return value.filename, value.open(), value.media_type
 
 
 @asynccontextmanager

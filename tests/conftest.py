@@ -11,7 +11,8 @@ from moto.server import ThreadedMotoServer
 
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
-from tests.door import KEYS
+from shared.stores.objects import ObjectStore
+from tests.door import BUCKET, KEYS
 
 _LOOPBACK = ("127.", "::1", "localhost")
 
@@ -55,11 +56,12 @@ def aws_environment() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def keys(aws_environment: dict[str, str]) -> KeyStore:
-    """A store that holds `door.KEYS`."""
+    """A store that holds `door.KEYS`, in an AWS that has the bucket as well."""
     store = KeyStore(Aws(aws_environment), "keys", cache_seconds=3600)
 
     async def fill() -> None:
         await store.create_table()
+        await ObjectStore(store.aws, BUCKET).create_bucket()
         for token, key in KEYS.items():
             await store.put(token, key)
 

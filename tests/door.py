@@ -18,6 +18,7 @@ from shared.stores.secrets import ProviderSecret
 from shared.web.process import process_gateway
 
 TOKEN = "sk-test"
+BUCKET = "media"
 _ALL = frozenset(Permission)
 KEYS = {
     TOKEN: Key(key_id="test", tenant="t", permissions=_ALL),
@@ -41,7 +42,8 @@ def make_gateway(
 ) -> Gateway:
     """A gateway configured by `environment` whose vendors are `upstream`."""
     transport = httpx.MockTransport(upstream or _unexpected)
-    return Gateway(Settings.from_environment(environment), keys, secret=secret, transport=transport)
+    settings = Settings.from_environment({"GATEWAY_MEDIA_BUCKET": BUCKET, **environment})
+    return Gateway(settings, keys, aws=keys.aws, secret=secret, transport=transport)
 
 
 def _unexpected(request: httpx.Request) -> httpx.Response:

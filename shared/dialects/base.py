@@ -2,18 +2,22 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import from_json, to_json
 
-from shared.errors import FieldError, GatewayError, MalformedRequest, ValidationFailed
+from shared.errors import FieldError, GatewayError, InvalidRequest, MalformedRequest, ValidationFailed
 from shared.framing import sse_frame
 from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.context import RequestContext
 from shared.schemas.events import ChatEvent
 from shared.schemas.model import Model
+
+if TYPE_CHECKING:  # a function loads the schemas of its own requests only
+    from shared.schemas.image import ImageRequest, ImageResponse
+    from shared.schemas.upload import Upload
 
 JsonObject: TypeAlias = dict[str, Any]
 _MAX_DETAILS = 20
@@ -81,6 +85,43 @@ class Parser(Protocol):
     def __call__(self, body: JsonObject, defaults: Defaults) -> Operation: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A multipart body: the values of each field and the files of each name, in the order in which they came."""
+
+    fields: dict[str, list[str]] = field(default_factory=dict)
+    files: "dict[str, list[Upload]]" = field(default_factory=dict)
+
+    def only(self, name: str) -> "Upload":
+        """The one file of a name. Raises InvalidRequest where there is none, or more."""
+        files = self.files.get(name, [])
+        if name in self.fields:
+            raise InvalidRequest.field(name, "must be a file, with a filename")
+        if len(files) != 1:
+            raise InvalidRequest.field(name, "is required" if not files else "must be one file")
+        return files[0]
+
+
+class ImageOperation(Protocol):
+    """One parsed request for images; `stored` says whether they are to be given by URL."""
+
+    @property
+    def request(self) -> "ImageRequest": ...
+
+    @property
+    def stored(self) -> bool: ...
+
+    def body(self, response: "ImageResponse", context: RequestContext) -> JsonObject:
+        """The answer."""
+        ...
+
+
+class ImageParser(Protocol):
+    """Reads a request body, JSON or a form, raising InvalidRequest for what is wrong with it."""
+
+    def __call__(self, body: Any) -> ImageOperation: ...
+
+
 class ModelLister(Protocol):
     """Shapes the list of models."""
 
@@ -100,7 +141,14 @@ class Wire(BaseModel):
         return value
 
 
+class FormWire(Wire):
+    """The base of multipart bodies, where numbers come as text. An empty field is one that was left out."""
+
+    model_config = ConfigDict(strict=False)
+
+
 WireT = TypeVar("WireT", bound=Wire)
+FormWireT = TypeVar("FormWireT", bound=FormWire)
 
 
 def read(wire: type[WireT], body: JsonObject) -> WireT:
@@ -113,6 +161,11 @@ def read(wire: type[WireT], body: JsonObject) -> WireT:
             FieldError(_path(item["loc"]), _WORDS.get(item["type"], item["msg"])) for item in found[:_MAX_DETAILS]
         ]
         raise ValidationFailed(f"{details[0].field}: {details[0].message}", details=details) from None
+
+
+def read_form(wire: type[FormWireT], form: Form) -> FormWireT:
+    """The form's fields as a wire type; of a field that occurs several times the last. Raises ValidationFailed."""
+    return read(wire, {name: values[-1] for name, values in form.fields.items() if values[-1] != ""})
 
 
 def _path(location: Sequence[int | str]) -> str:

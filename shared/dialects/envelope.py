@@ -52,6 +52,11 @@ class EnvelopeDialect:
 dialect = EnvelopeDialect()
 
 
+def enveloped(data: JsonObject, context: RequestContext) -> JsonObject:
+    """A success around its data."""
+    return {"status": "ok", "data": data, "meta": {"request_id": context.request_id}}
+
+
 class _Enveloped:
     """An OpenAI operation whose answer goes into the envelope and whose stream always ends with [DONE]."""
 
@@ -60,11 +65,7 @@ class _Enveloped:
         self.requests = inner.requests
 
     def body(self, response: ChatResponse, context: RequestContext) -> JsonObject:
-        return {
-            "status": "ok",
-            "data": self._inner.body(response, context),
-            "meta": {"request_id": context.request_id},
-        }
+        return enveloped(self._inner.body(response, context), context)
 
     def encoder(self, context: RequestContext) -> StreamEncoder:
         return _Encoder(self._inner.encoder(context))

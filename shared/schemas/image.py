@@ -7,7 +7,7 @@ from shared.schemas.content import Inline, Remote
 from shared.schemas.upload import Upload
 from shared.schemas.usage import Usage
 
-Quality: TypeAlias = Literal["auto", "low", "medium", "high", "standard", "hd"]
+Quality: TypeAlias = Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"]
 
 
 @dataclass(frozen=True, slots=True)

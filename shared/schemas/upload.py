@@ -1,13 +1,14 @@
 """A file that came in a request's multipart body."""
 
+import io
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """`file` is open at its beginning, larger ones lie on disk; `media_type` is what its first bytes show, `size` is
-    in bytes. `filename` is the caller's own, fit for a header, with the extension of the media type.
+    """`file` is open, larger ones lie on disk; `media_type` is what its first bytes show, `size` is in bytes.
+    `filename` is fit for a header.
     """
 
     file: BinaryIO = field(repr=False, compare=False)
@@ -16,6 +17,36 @@ class Upload:
     size: int
 
     def read(self) -> bytes:
-        """The whole content, whoever has read of it before."""
+        """The whole content."""
         self.file.seek(0)
         return self.file.read()
+
+    def open(self) -> BinaryIO:
+        """A reader of its own, at the beginning: several calls may send the same file at once."""
+        return cast(BinaryIO, _Reader(self.file))
+
+
+class _Reader(io.RawIOBase):
+    """Reads a file that others read as well, each from its own place, all on one thread."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_CUR:
+            offset, whence = self._at + offset, io.SEEK_SET
+        self._at = self._file.seek(offset, whence)
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        self._file.seek(self._at)
+        data = self._file.read(size)
+        self._at += len(data)
+        return data

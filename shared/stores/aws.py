@@ -224,6 +224,7 @@ class Aws:
     async def aclose(self) -> None:
         if self._client is not None and self._loop is asyncio.get_running_loop():
             await self._client.aclose()
+            self._client = None
 
 
 def _credentials_of_the_chain() -> Credentials:

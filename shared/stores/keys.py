@@ -27,7 +27,7 @@ class KeyStore:
         cache_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._aws = aws
+        self.aws = aws
         self._table = table
         self._cache_seconds = cache_seconds
         self._clock = clock
@@ -42,7 +42,7 @@ class KeyStore:
         if key is not None and self._clock() < expires:
             return key
         query = {"TableName": self._table, "Key": {"token_hash": {"S": token_hash}}}
-        item = (await self._aws.call("dynamodb", "GetItem", query)).get("Item")
+        item = (await self.aws.call("dynamodb", "GetItem", query)).get("Item")
         if item is None:
             self._cache.pop(token_hash, None)
             return None
@@ -59,7 +59,7 @@ class KeyStore:
             "key_id": {"S": key.key_id},
             "key": {"S": key.model_dump_json()},
         }
-        await self._aws.call("dynamodb", "PutItem", {"TableName": self._table, "Item": item})
+        await self.aws.call("dynamodb", "PutItem", {"TableName": self._table, "Item": item})
 
     async def create_table(self) -> None:
         """Makes the table in an empty embedded AWS; in a stack the template does. Raises AwsError."""
@@ -69,4 +69,4 @@ class KeyStore:
             "AttributeDefinitions": [{"AttributeName": "token_hash", "AttributeType": "S"}],
             "BillingMode": "PAY_PER_REQUEST",
         }
-        await self._aws.call("dynamodb", "CreateTable", table)
+        await self.aws.call("dynamodb", "CreateTable", table)

@@ -11,8 +11,7 @@ async def json_body(request: Request, limit: int) -> JsonObject:
     _check_content_type(request.headers.get("content-type", ""))
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise MalformedRequest("Send the request body without a Content-Encoding.")
-    declared = request.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
+    if declared_length(request) > limit:
         raise _too_large(limit)
     body = bytearray()
     async for chunk in request.stream():
@@ -28,6 +27,15 @@ def _check_content_type(value: str) -> None:
         raise MalformedRequest("The request's Content-Type must be application/json.")
 
 
+def declared_length(request: Request) -> int:
+    """The Content-Length that the caller gives, 0 where there is none."""
+    declared = request.headers.get("content-length", "")
+    return int(declared[:20]) if declared.isascii() and declared.isdigit() else 0
+
+
+def size_text(limit: int) -> str:
+    return f"{limit // 2**20} MB" if limit >= 2**20 else f"{limit} bytes"
+
+
 def _too_large(limit: int) -> PayloadTooLarge:
-    size = f"{limit // 2**20} MB" if limit >= 2**20 else f"{limit} bytes"
-    return PayloadTooLarge(f"The request body is larger than {size}. Send images by URL instead of inline.")
+    return PayloadTooLarge(f"The request body is larger than {size_text(limit)}. Send images by URL instead of inline.")

@@ -16,6 +16,7 @@ from scripts.emulator import Emulated, built_functions, emulated
 from shared.framing import SseDecoder
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
+from shared.stores.objects import ObjectStore
 
 pytestmark = pytest.mark.built
 EVENTS = Path(__file__).parents[2] / "events"
@@ -49,7 +50,8 @@ class Functions:
 
 @pytest.fixture(scope="module")
 def functions(aws_environment: dict[str, str]) -> Iterator[Functions]:
-    asyncio.run(seed(KeyStore(Aws(aws_environment), "gateway-keys")))
+    aws = Aws(aws_environment)
+    asyncio.run(seed(KeyStore(aws, "gateway-keys"), ObjectStore(aws, "gateway-media")))
     with ExitStack() as stack:
         yield Functions(aws_environment, stack)
 

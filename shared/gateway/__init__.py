@@ -1,0 +1,187 @@
+"""The one place where the parts meet: picks the model, calls its provider, and keeps what was used.
+
+A request comes in canonical, from any dialect, and leaves canonical, from any provider. What is particular to a kind
+of request is in a module of its own, which is loaded with the first such request.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
+from shared.catalog import AUTO, SANDBOX, Catalog
+from shared.errors import ModelNotFound
+from shared.gateway.route import AdapterT, Route
+from shared.providers import load
+from shared.providers.base import InProcess, LocalAnswer
+from shared.schemas.caller import Caller
+from shared.schemas.context import RequestContext
+from shared.schemas.model import Model
+from shared.selection import allowed, may_use
+from shared.settings import Settings
+from shared.stores.aws import Aws
+from shared.stores.keys import KeyStore
+from shared.stores.secrets import ProviderSecret
+
+if TYPE_CHECKING:
+    import httpx
+
+    from shared.fetch import RemoteFetcher
+    from shared.inputs import Inputs
+    from shared.schemas.chat import ChatRequest, ChatResponse
+    from shared.schemas.events import ChatEvent
+    from shared.schemas.generated_content import ContentRequest, ContentResponse
+    from shared.schemas.image import ImageRequest, ImageResponse
+    from shared.stores.images import ImageStore
+    from shared.stores.objects import ObjectStore
+    from shared.upstream import Upstream
+
+
+class Gateway:
+    """Everything a function needs behind its routes; one for the life of the process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        keys: KeyStore,
+        *,
+        aws: Aws | None = None,
+        secret: ProviderSecret | None = None,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+        fetcher: "RemoteFetcher | None" = None,
+    ) -> None:
+        self.settings = settings
+        self.keys = keys
+        self.catalog = Catalog.load(settings)
+        self._aws = aws or Aws()
+        self._secret = secret
+        self._secret_values: Mapping[str, str] = {}
+        self._given_fetcher = fetcher
+        self._transport = transport
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Gateway":
+        """The gateway that an operator's environment describes. Raises ValueError naming a setting that is wrong."""
+        settings = Settings.from_environment(environment)
+        aws = Aws()
+        secret = ProviderSecret(aws, settings.provider_secret) if settings.provider_secret else None
+        keys = KeyStore(aws, settings.keys_table, cache_seconds=settings.key_cache)
+        return cls(settings, keys, aws=aws, secret=secret)
+
+    @cached_property
+    def upstream(self) -> "Upstream":
+        from shared.upstream import Upstream  # with httpx, which is half as large as all the rest
+
+        return Upstream(
+            connect_timeout=self.settings.connect_timeout,
+            in_process={SANDBOX: _answer_in_process},
+            transport=self._transport,
+        )
+
+    @cached_property
+    def fetcher(self) -> "RemoteFetcher":
+        """Fetches media behind callers' URLs."""
+        from shared.fetch import RemoteFetcher  # few requests have media by URL: the others need not pay for it
+
+        return self._given_fetcher or RemoteFetcher(allow_http=self.settings.fetch_http)
+
+    @cached_property
+    def objects(self) -> "ObjectStore":
+        """The bucket of generated images and uploaded files."""
+        from shared.stores.objects import ObjectStore
+
+        return ObjectStore(self._aws, self.settings.media_bucket)
+
+    @cached_property
+    def images(self) -> "ImageStore":
+        """Keeps generated images."""
+        from shared.stores.images import ImageStore
+
+        return ImageStore(self.objects, lifetime=self.settings.image_url_lifetime)
+
+    @cached_property
+    def inputs(self) -> "Inputs":
+        """Prepares the media in requests for the models that get them."""
+        from shared.inputs import Inputs
+
+        return Inputs(lambda: self.fetcher, lambda: self.images)
+
+    async def aclose(self) -> None:
+        if "upstream" in self.__dict__:
+            await self.upstream.aclose()
+        if "fetcher" in self.__dict__:
+            await self.fetcher.aclose()
+        await self._aws.aclose()
+
+    async def refresh(self) -> None:
+        """Takes in providers' keys that have changed in the secret. Raises AwsError while it could never be read."""
+        if self._secret is not None and (values := await self._secret.values()) is not self._secret_values:
+            self._secret_values = values
+            self.catalog = self.catalog.configured_by({**self.settings.environment, **values})
+
+    def models(self, caller: Caller) -> list[Model]:
+        """The configured models that the caller may use, in order of preference."""
+        return allowed(self.catalog.models(), caller)
+
+    def model(self, model_id: str, caller: Caller) -> Model:
+        """Raises ModelNotFound, also for a model that the caller may not use."""
+        model = self.catalog.find(model_id)
+        if not may_use(caller, model):
+            raise ModelNotFound(f"The model '{model_id[:200]}' does not exist.")
+        return model
+
+    async def chat(self, requests: "Sequence[ChatRequest]", context: RequestContext) -> "ChatResponse":
+        """Answers requests for one model, their candidates numbered through. Raises any GatewayError."""
+        from shared.gateway.chat import Chat
+
+        return await Chat(self, requests, context).response()
+
+    def chat_stream(
+        self, requests: "Sequence[ChatRequest]", context: RequestContext
+    ) -> "AsyncGenerator[ChatEvent, None]":
+        """The events of the same answer as they arrive: one Started, deltas, a Finished for each candidate.
+
+        What is wrong with the request's model is raised at once, all else by the iterator.
+        """
+        from shared.gateway.chat import Chat
+
+        return Chat(self, requests, context).events()
+
+    async def image(self, request: "ImageRequest", context: RequestContext, *, stored: bool) -> "ImageResponse":
+        """`request.n` images: stored ones are Remote, behind presigned URLs, the others Inline.
+
+        Raises any GatewayError, UpstreamError where an image could not be stored.
+        """
+        from shared.gateway.images import generate
+
+        return await generate(self, request, context, stored=stored)
+
+    async def content(self, request: "ContentRequest", context: RequestContext) -> "ContentResponse":
+        """The provider's GenerateContentResponse; where it takes several calls, one with the candidates of all."""
+        from shared.gateway.content import generate
+
+        return await generate(self, request, context)
+
+    def route(self, model: Model, named: str, adapter: type[AdapterT], context: RequestContext) -> Route[AdapterT]:
+        """How to call a model, which also goes into the context. `named` is what the caller called it.
+
+        `adapter` is the protocol that the request needs; a row's capabilities promise that its adapter has it.
+        """
+        context.model = model
+        context.answered_as = model.id if named == AUTO else named
+        provider = self.catalog.provider(model.provider)
+        return Route(
+            model=model,
+            adapter=cast(AdapterT, load(provider.adapter)),
+            upstream=self.upstream,
+            base_url=self.catalog.base_url(provider),
+            api_key=self.catalog.api_key(provider),
+            deadline=min(context.deadline, asyncio.get_running_loop().time() + self.settings.upstream_timeout),
+            request_id=context.request_id,
+        )
+
+
+def _answer_in_process(path: str, body: bytes) -> LocalAnswer:
+    adapter = load(SANDBOX)
+    assert isinstance(adapter, InProcess)
+    return adapter.answer(path, body)

@@ -1,0 +1,87 @@
+"""Images: as many calls as their provider takes, and the results stored or inline as the caller wants them."""
+
+import asyncio
+import base64
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import reduce
+from itertools import chain
+from operator import add
+from typing import TYPE_CHECKING
+
+from shared.errors import InvalidRequest, UpstreamError, UpstreamTimeout
+from shared.gateway.storing import stored as kept
+from shared.media import IMAGE_TYPES
+from shared.providers.base import ImageAdapter
+from shared.pump import together
+from shared.schemas.content import Inline, Remote
+from shared.schemas.context import RequestContext
+from shared.schemas.image import GeneratedImage, ImageRequest, ImageResponse
+from shared.schemas.model import Capability, Model
+from shared.schemas.usage import Usage
+from shared.selection import select_for
+
+if TYPE_CHECKING:
+    from shared.gateway import Gateway
+
+
+async def generate(
+    gateway: "Gateway", request: ImageRequest, context: RequestContext, *, stored: bool
+) -> ImageResponse:
+    """See Gateway.image."""
+    assert context.caller is not None, "routes authenticate before they call the gateway"
+    needs = Capability.IMAGE_EDITING if request.images else Capability.IMAGE_GENERATION
+    model = select_for(needs, request.model, gateway.catalog, context.caller)
+    route = gateway.route(model, request.model, ImageAdapter, context)  # type: ignore[type-abstract]
+
+    async def called(call: ImageRequest) -> ImageResponse:
+        response = await route.answer(route.adapter.image(call, model), route.adapter.image_response)
+        context.usage += response.usage
+        return response
+
+    responses = await together(called(call) for call in _single_calls(request, model))
+    images = list(chain.from_iterable(response.images for response in responses))
+    if not images:
+        raise UpstreamError("The provider answered without an image.")
+    tenant = context.caller.tenant
+    delivered = _stored if stored else _inline
+    try:
+        async with asyncio.timeout_at(route.deadline):
+            images = await together(delivered(image, gateway, tenant) for image in images)
+    except TimeoutError:
+        raise UpstreamTimeout("The images were made, but could not be stored in time.") from None
+    usage = reduce(add, (response.usage for response in responses), Usage())
+    return ImageResponse(images=tuple(images), usage=usage)
+
+
+def _single_calls(request: ImageRequest, model: Model) -> Iterator[ImageRequest]:
+    if "single_candidate" not in model.rules:
+        yield request
+        return
+    for copy in range(request.n):
+        # The same seed in each call would give the same image again and again.
+        yield replace(request, n=1, seed=None if request.seed is None else request.seed + copy)
+
+
+async def _stored(image: GeneratedImage, gateway: "Gateway", tenant: str) -> GeneratedImage:
+    if isinstance(image.source, Inline):
+        data = base64.b64decode(image.source.data)
+    else:
+        _, data = await _fetched(image, gateway)
+    return replace(image, source=Remote(url=await kept(data, gateway.images, tenant)))
+
+
+async def _inline(image: GeneratedImage, gateway: "Gateway", tenant: str) -> GeneratedImage:
+    if isinstance(image.source, Inline):
+        return image
+    media_type, data = await _fetched(image, gateway)
+    return replace(image, source=Inline(media_type=media_type, data=base64.b64encode(data).decode("ascii")))
+
+
+async def _fetched(image: GeneratedImage, gateway: "Gateway") -> tuple[str, bytes]:
+    """The media type and bytes of an image that the vendor only gives the URL of."""
+    assert isinstance(image.source, Remote)
+    try:
+        return await gateway.fetcher.get(image.source.url, field="url", accept=IMAGE_TYPES)
+    except InvalidRequest:  # the fault is not the caller's
+        raise UpstreamError("The image was made, but could not be fetched from the provider.") from None

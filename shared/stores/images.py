@@ -1,0 +1,52 @@
+"""Generated images in the private bucket, under their tenant and the hash of their content.
+
+The same image is stored once, and a URL tells nothing of the tenant. The bucket's lifecycle deletes them.
+"""
+
+import hashlib
+
+from shared.media import sniff
+from shared.stores.objects import ObjectNotFound, ObjectStore
+
+_PREFIX = "images/"
+_EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
+_LONGEST_LIFETIME = 7 * 24 * 3600  # S3's own limit
+
+
+class ImageStore:
+    """Puts images into a bucket and hands out URLs that open for `lifetime` seconds."""
+
+    def __init__(self, objects: ObjectStore, *, lifetime: int) -> None:
+        self._objects = objects
+        self._lifetime = max(1, min(lifetime, _LONGEST_LIFETIME))
+
+    async def put(self, tenant: str, data: bytes) -> str:
+        """Stores an image and gives its URL. Raises ValueError for bytes that are no image, AwsError."""
+        media_type = sniff(data)
+        if media_type not in _EXTENSIONS:
+            raise ValueError("not an image")
+        digest = hashlib.sha256(data).hexdigest()
+        key = f"{_folder(tenant)}{digest}.{_EXTENSIONS[media_type]}"
+        await self._objects.put(key, data, media_type, sha256=digest)
+        return await self._objects.presigned("GET", key, self._lifetime)
+
+    def owns(self, tenant: str, url: str) -> bool:
+        """Whether a URL, expired or not, is that of an image of the tenant's."""
+        key = self._objects.key_of(url)
+        return key is not None and key.startswith(_folder(tenant))
+
+    async def get(self, tenant: str, url: str) -> tuple[str, bytes] | None:
+        """The media type and bytes of an image that `owns` knows, None once it is deleted. Raises AwsError."""
+        key = self._objects.key_of(url)
+        if key is None or not key.startswith(_folder(tenant)):
+            return None
+        try:
+            stored = await self._objects.get(key)
+        except ObjectNotFound:
+            return None
+        media_type = sniff(stored.content)
+        return (media_type, stored.content) if media_type in _EXTENSIONS else None
+
+
+def _folder(tenant: str) -> str:
+    return f"{_PREFIX}{hashlib.sha256(tenant.encode()).hexdigest()[:20]}/"

@@ -1,0 +1,85 @@
+"""Reads a multipart request body: fields as text, files spooled to disk when they are large."""
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import PurePosixPath
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from shared.dialects.base import Form
+from shared.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
+from shared.media import SNIFF_BYTES, sniff
+from shared.schemas.upload import Upload
+from shared.web.body import declared_length, size_text
+
+_MAX_FILES = 20
+_MAX_FIELDS = 100
+_MAX_FIELD_BYTES = 256 * 1024
+_NOT_IN_NAMES = re.compile(r"[^\w.() -]")
+_UNKNOWN = "application/octet-stream"
+
+
+@asynccontextmanager
+async def form_body(request: Request, limit: int, way_around: str) -> AsyncIterator[Form]:
+    """The request's fields and files, which are open until the context ends.
+
+    Raises MalformedRequest for a body that is no form, InvalidRequest for a field or a count that is too large, and
+    PayloadTooLarge past `limit` bytes; that error ends with `way_around`.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "multipart/form-data":
+        raise MalformedRequest("The request's Content-Type must be multipart/form-data.")
+    too_large = PayloadTooLarge(f"The request body is larger than {size_text(limit)}. {way_around}")
+    if declared_length(request) > limit:
+        raise too_large
+    parser = MultiPartParser(
+        request.headers,
+        _bounded(request, limit, too_large),
+        max_files=_MAX_FILES,
+        max_fields=_MAX_FIELDS,
+        max_part_size=_MAX_FIELD_BYTES,
+    )
+    try:
+        parsed = await parser.parse()
+    except MultiPartException as error:
+        # Starlette's words; none of them quotes the body.
+        raise MalformedRequest(f"The multipart body cannot be read: {error.message}") from None
+    except (UnicodeError, ValueError):
+        raise MalformedRequest("The multipart body cannot be read.") from None
+    try:
+        form = Form()
+        for name, value in parsed.multi_items():
+            if isinstance(value, UploadFile):
+                form.files.setdefault(name, []).append(await _upload(name, value))
+            else:
+                form.fields.setdefault(name, []).append(value)
+        yield form
+    finally:
+        await parsed.close()
+
+
+async def _bounded(request: Request, limit: int, too_large: PayloadTooLarge) -> AsyncGenerator[bytes, None]:
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise too_large
+        yield chunk
+
+
+async def _upload(name: str, value: UploadFile) -> Upload:
+    size = value.size or 0
+    if not size:
+        raise InvalidRequest.field(name, "is an empty file")
+    await value.seek(0)
+    media_type = sniff(await value.read(SNIFF_BYTES)) or _UNKNOWN
+    return Upload(value.file, _file_name(value.filename), media_type, size)
+
+
+def _file_name(given: str | None) -> str:
+    """The last part of the caller's name for a file, of characters that mean nothing in a header."""
+    name = PurePosixPath((given or "").replace("\\", "/")).name
+    return _NOT_IN_NAMES.sub("_", name)[-100:] or "upload"

@@ -1,0 +1,67 @@
+"""The routes that make images, whatever their dialect: parse, call the gateway once, answer."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
+from fastapi import Depends, FastAPI, Request, Response
+
+from shared.dialects.base import ImageOperation, ImageParser
+from shared.gateway import Gateway
+from shared.schemas.context import RequestContext
+from shared.web.app import context_of
+from shared.web.body import json_body
+from shared.web.caller import ProcessGateway, inference_caller
+from shared.web.events import unless_gone
+from shared.web.form import form_body
+from shared.web.large_json import LargeJson
+
+
+def image_route(path: str, parser: str) -> Callable[[FastAPI], None]:
+    """POST `path`, its JSON body read by a dialect's parser, named by its place in `shared.dialects`."""
+
+    async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
+        operation = _load(parser)(await json_body(request, gateway.settings.max_body))
+        return await _answer(operation, gateway, context_of(request), request)
+
+    return _post(path, endpoint)
+
+
+def image_form_route(path: str, parser: str) -> Callable[[FastAPI], None]:
+    """POST `path` with a multipart body."""
+
+    async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
+        async with form_body(request, gateway.settings.max_body, "Send smaller images, or fewer.") as form:
+            return await _answer(_load(parser)(form), gateway, context_of(request), request)
+
+    return _post(path, endpoint)
+
+
+def content_route(path: str) -> Callable[[FastAPI], None]:
+    """POST `path`, answered with the provider's own response."""
+
+    async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
+        from shared.dialects.stable_images import content_request
+
+        content = content_request(await json_body(request, gateway.settings.max_body))
+        response = await unless_gone(gateway.content(content, context_of(request)), request.receive)
+        return LargeJson(response.body)
+
+    return _post(path, endpoint)
+
+
+async def _answer(operation: ImageOperation, gateway: Gateway, context: RequestContext, request: Request) -> Response:
+    work = gateway.image(operation.request, context, stored=operation.stored)
+    response = await unless_gone(work, request.receive)
+    return LargeJson(operation.body(response, context))
+
+
+def _post(path: str, endpoint: Callable[..., object]) -> Callable[[FastAPI], None]:
+    return lambda app: app.add_api_route(
+        path, endpoint, methods=["POST"], response_model=None, dependencies=[Depends(inference_caller)]
+    )
+
+
+def _load(parser: str) -> ImageParser:
+    module, _, name = parser.rpartition(".")
+    return cast(ImageParser, getattr(import_module(f"shared.dialects.{module}"), name))
