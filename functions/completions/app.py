@@ -5,7 +5,7 @@ from shared.web.chat import chat_route
 
 app = create_app(
     chat_route("/v1/completions", "openai.completions.completion"),
-    chat_route("/ai/generate", "compact.generate"),
-    chat_route("/ai/ai/generate", "compact.generate"),
-    chat_route("/v1/inference/generate", "envelope.generate"),
+    chat_route("/ai/generate", "compact.chat.generate"),
+    chat_route("/ai/ai/generate", "compact.chat.generate"),
+    chat_route("/v1/inference/generate", "envelope.chat.generate"),
 )

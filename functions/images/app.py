@@ -7,5 +7,5 @@ app = create_app(
     image_route("/v1/images/generations", "openai.images.generation"),
     image_form_route("/v1/images/edits", "openai.images.edit"),
     content_route("/v1/image/generation/stable"),
-    image_route("/v1/inference/images/generate", "envelope_images.generation"),
+    image_route("/v1/inference/images/generate", "envelope.images.generation"),
 )

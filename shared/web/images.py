@@ -41,7 +41,7 @@ def content_route(path: str) -> Callable[[FastAPI], None]:
     """POST `path`, answered with the provider's own response."""
 
     async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
-        from shared.dialects.stable_images import content_request
+        from shared.dialects.stable.images import content_request
 
         content = content_request(await json_body(request, gateway.settings.max_body))
         response = await unless_gone(gateway.content(content, context_of(request)), request.receive)

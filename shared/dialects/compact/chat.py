@@ -1,8 +1,7 @@
-"""The compact dialect of /ai: flat objects without choices, bare delta frames."""
-
-from collections.abc import Mapping, Sequence
+"""Chat and text generation in the compact dialect."""
 
 from shared.dialects.base import Defaults, JsonObject, Operation, StreamEncoder, data_frame, new_id, read
+from shared.dialects.compact import dialect, usage_body
 from shared.dialects.openai.chat import ChatFields, DetailNumbering, TopP, delta_body
 from shared.dialects.openai.completions import CompletionFields, text_finish_reason, text_of
 from shared.dialects.openai.messages import image_body, message_body
@@ -11,54 +10,6 @@ from shared.framing import DONE
 from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.context import RequestContext
 from shared.schemas.events import ChatEvent, Finished, ImageDelta, LogprobsDelta, Started, TextDelta
-from shared.schemas.model import Model
-from shared.schemas.usage import Usage
-
-_CODES = {
-    400: "invalid_request",
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    405: "method_not_allowed",
-    413: "payload_too_large",
-    429: "rate_limit_exceeded",
-    500: "internal_error",
-    502: "provider_error",
-    503: "model_unavailable",
-    504: "provider_timeout",
-}
-
-
-class CompactDialect:
-    """Errors as `{"error": {code, message, status, retry_after?}}`."""
-
-    def status(self, error: GatewayError) -> int:
-        return error.status
-
-    def error(self, error: GatewayError, request_id: str) -> JsonObject:
-        body: JsonObject = {
-            "code": "model_not_found" if error.code == "model_not_found" else _CODES[error.status],
-            "message": error.message,
-            "status": error.status,
-        }
-        if error.retry_after is not None:
-            body["retry_after"] = error.retry_after
-            body["message"] = f"{error.message} Retry after {error.retry_after} seconds."
-        return {"error": body}
-
-    def headers(self, context: RequestContext) -> Mapping[str, str]:
-        return {}
-
-
-dialect = CompactDialect()
-
-
-def usage_body(usage: Usage) -> JsonObject:
-    return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
-    }
 
 
 def chat(body: JsonObject, defaults: Defaults) -> Operation:
@@ -159,18 +110,3 @@ class _GenerateEncoder(_Encoder):
                 return data_frame({"delta": {}, "finish_reason": text_finish_reason(event.reason)})
             case _:
                 return b""
-
-
-def models_body(models: Sequence[Model]) -> JsonObject:
-    """/ai/models, where some rows show the values that this dialect's clients know."""
-    return {
-        "models": [
-            {
-                "id": model.id,
-                "provider": model.owned_by,
-                "capabilities": list(model.listed.capabilities or sorted(model.capabilities)),
-                "context_length": model.listed.context_length or model.context_length,
-            }
-            for model in models
-        ]
-    }

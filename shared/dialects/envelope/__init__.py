@@ -1,0 +1,51 @@
+"""The envelope dialect of /v1/inference: OpenAI's objects inside `{"status", "data", "meta"}`."""
+
+from collections.abc import Mapping
+
+from shared.dialects.base import JsonObject
+from shared.errors import GatewayError, ValidationFailed
+from shared.schemas.context import RequestContext
+
+_CODES = {
+    "token_missing": "AUTH_TOKEN_MISSING",
+    "token_invalid": "AUTH_TOKEN_INVALID",
+    "permission_denied": "AUTHZ_PERMISSION_DENIED",
+    "upstream_rate_limited": "BACKEND_RATE_LIMITED",
+    "upstream_error": "BACKEND_ERROR",
+    "upstream_timeout": "BACKEND_TIMEOUT",
+}
+
+
+class EnvelopeDialect:
+    """Errors as `{"status": "error", "error": {code, message, retry_after?, details?}, "meta"}`."""
+
+    def status(self, error: GatewayError) -> int:
+        return 422 if isinstance(error, ValidationFailed) else error.status
+
+    def error(self, error: GatewayError, request_id: str) -> JsonObject:
+        body = self.error_object(error)
+        if error.retry_after is not None:
+            body["retry_after"] = error.retry_after
+        if error.details:
+            body["details"] = [{"field": detail.field, "message": detail.message} for detail in error.details]
+        return {"status": "error", "error": body, "meta": {"request_id": request_id}}
+
+    def error_object(self, error: GatewayError) -> JsonObject:
+        """The code and message alone, as a stream carries them."""
+        code = "VALIDATION_ERROR" if error.status == 400 else _CODES.get(error.code, error.code.upper())
+        return {"code": code, "message": error.message}
+
+    def headers(self, context: RequestContext) -> Mapping[str, str]:
+        headers = {"x-scaigrid-request-id": context.request_id}
+        if context.model is not None:
+            headers["x-scaigrid-model"] = context.model.id
+            headers["x-scaigrid-backend"] = context.backend or ""
+        return headers
+
+
+dialect = EnvelopeDialect()
+
+
+def enveloped(data: JsonObject, context: RequestContext) -> JsonObject:
+    """A success around its data."""
+    return {"status": "ok", "data": data, "meta": {"request_id": context.request_id}}

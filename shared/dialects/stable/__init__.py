@@ -1,0 +1,1 @@
+"""The stable dialect: OpenAI's chat with defaults of its own, and Gemini's raw content; errors as OpenAI's."""
