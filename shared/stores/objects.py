@@ -37,18 +37,19 @@ _SILENCE_SECONDS = 20.0
 _COPY_SECONDS = 120.0
 _PORTS = {"http": 80, "https": 443}
 
-# S3's answers are flat enough to be read by patterns; an XML parser expands entities and costs an import.
-_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
-_ERROR = re.compile(rb"\s*(?:<\?xml[^>]{0,200}\?>)?\s*<Error[ >]")
-_UPLOAD_ID = re.compile(rb"<UploadId>([^<&]{1,1024})</UploadId>")
-_ETAG = re.compile(rb"<ETag>(?:&quot;|&#34;|\")?([A-Za-z0-9+/=-]{1,128})")
-_LISTED = re.compile(rb"<Contents>(.{1,8192}?)</Contents>", re.DOTALL)
-_LISTED_KEY = re.compile(rb"<Key>([^<&]{1,4096})</Key>")
-_LISTED_SIZE = re.compile(rb"<Size>(\d{1,20})</Size>")
-_LISTED_MODIFIED = re.compile(rb"<LastModified>([0-9TZ:.+-]{1,40})</LastModified>")
-_NEXT_PAGE = re.compile(rb"<NextContinuationToken>([^<&]{1,4096})</NextContinuationToken>")
-_MEDIA_TYPE = re.compile(r"[\x20-\x7e]{1,256}")
-_VIRTUAL_HOST = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+# S3's answers are flat enough to be read by patterns; an XML parser expands entities and costs an import. Patterns are
+# compiled when they are first used, which on most days is never.
+_CODE = rb"<Code>([A-Za-z0-9.]{1,64})</Code>"
+_ERROR = rb"\s*(?:<\?xml[^>]{0,200}\?>)?\s*<Error[ >]"
+_UPLOAD_ID = rb"<UploadId>([^<&]{1,1024})</UploadId>"
+_ETAG = rb"<ETag>(?:&quot;|&#34;|\")?([A-Za-z0-9+/=-]{1,128})"
+_LISTED = rb"(?s)<Contents>(.{1,8192}?)</Contents>"
+_LISTED_KEY = rb"<Key>([^<&]{1,4096})</Key>"
+_LISTED_SIZE = rb"<Size>(\d{1,20})</Size>"
+_LISTED_MODIFIED = rb"<LastModified>([0-9TZ:.+-]{1,40})</LastModified>"
+_NEXT_PAGE = rb"<NextContinuationToken>([^<&]{1,4096})</NextContinuationToken>"
+_MEDIA_TYPE = r"[\x20-\x7e]{1,256}"
+_VIRTUAL_HOST = r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
 
 
 class ObjectNotFound(AwsError):
@@ -132,8 +133,8 @@ class ObjectStore:
     async def get(self, key: str, *, first: int | None = None, last: int | None = None) -> StoredObject:
         """An object, or its bytes from `first` to `last`, both included; a range may end past the object's end.
 
-        Raises ObjectNotFound, and AwsError of code InvalidRange where the object ends before `first`. What others may
-        have uploaded can be gigabytes: ask for a range, or use `stream`.
+        Raises ObjectNotFound, AwsError of code InvalidRange where the object ends before `first`, and ValueError for a
+        range without bytes. What others may have uploaded can be gigabytes: ask for a range, or use `stream`.
         """
         response, content = await self._call("GetObject", "GET", key, headers=_range(first, last))
         total = response.headers.get("content-range", "").rpartition("/")[2]
@@ -181,8 +182,8 @@ class ObjectStore:
             size = str(min(limit - len(found), _LISTED_AT_ONCE))
             query = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "max-keys": size, **page}
             _, body = await self._call("ListObjectsV2", "GET", None, query=query)
-            found += tuple(_listed(row[1]) for row in _LISTED.finditer(body))
-            following = _NEXT_PAGE.search(body)
+            found += tuple(_listed(row[1]) for row in re.finditer(_LISTED, body))
+            following = re.search(_NEXT_PAGE, body)
             if following is None:
                 break
             page = {"continuation-token": following[1].decode()}
@@ -263,14 +264,16 @@ class ObjectStore:
     ) -> Part:
         """Makes a part of an object of this bucket, or of its bytes from `first` to `last`, without moving them here.
 
-        Raises ValueError where only one end of the range is given: S3 wants none or both, inside the object.
+        S3 copies ranges only of objects of more than 5 MB, and only inside them. Raises ObjectNotFound where there is
+        no `source`, and ValueError where one end of the range is given and the other not.
         """
         if (first is None) != (last is None):
             raise ValueError("a copied range has two ends")
         query = {"partNumber": str(number), "uploadId": upload_id}
-        headers = {"x-amz-copy-source": f"/{self.bucket}/{_encoded(source)}"}
-        if first is not None:
-            headers["x-amz-copy-source-range"] = f"bytes={first}-{last}"
+        headers = {
+            "x-amz-copy-source": f"{self.bucket}/{_encoded(source)}",
+            **{f"x-amz-copy-source-{name}": value for name, value in _range(first, last).items()},
+        }
         _, body = await self._call(
             "UploadPartCopy", "PUT", key, query=query, headers=headers, silence_seconds=_COPY_SECONDS
         )
@@ -324,7 +327,7 @@ class ObjectStore:
             parts = urlsplit(endpoint)
             return _Address(parts.scheme, _host(parts), f"{parts.path}/{self.bucket}/")
         host = f"s3.{self._aws.region}.{self._aws.domain}"
-        if _VIRTUAL_HOST.fullmatch(self.bucket):
+        if re.fullmatch(_VIRTUAL_HOST, self.bucket):
             return _Address("https", f"{self.bucket}.{host}", "/")
         return _Address("https", host, f"/{self.bucket}/")
 
@@ -365,12 +368,14 @@ class ObjectStore:
             if attempt:
                 await pause_before(attempt)
             signer = await self._aws.signer("s3")
-            # Not signed, since proxies change it. What was compressed when it was stored is given as it was stored.
+            # Not signed, since proxies change it.
             signed = {**signer.sign(method, path, query, headers, payload_hash), "accept-encoding": "identity"}
             client = self._aws.http()
             request = client.build_request(method, url, content=content, headers=signed, timeout=timeout)
             try:
                 response = await client.send(request, stream=True)
+                # Who uploads to a presigned URL may call a content compressed. Unpacked it could be of any size.
+                response.headers.pop("content-encoding", None)
                 if response.is_success and not whole:
                     return response, b""
                 body = await _read(response)
@@ -394,32 +399,32 @@ def _refusal(response: "httpx.Response", body: bytes) -> str | None:
     Copying and completing take so long that S3 sends 200 first: what went wrong then stands in the body.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
     """
-    if response.is_success and (response.request.method == "GET" or not _ERROR.match(body)):
+    if response.is_success and (response.request.method == "GET" or not re.match(_ERROR, body)):
         return None
-    named = _CODE.search(body, 0, _MAX_ERROR_BYTES)
+    named = re.search(_CODE, body[:_MAX_ERROR_BYTES])
     return named[1].decode() if named else str(response.status_code)
 
 
 async def _read(response: "httpx.Response") -> bytes:
-    """The body as it was stored: a compressed one is left alone, since it may be huge when it is unpacked."""
-    chunks: list[bytes] = []
-    size = 0
+    """The body, of a refusal no more than can name it."""
+    if response.is_success:
+        return await response.aread()
+    body = b""
     try:
-        async for chunk in response.aiter_raw():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > _MAX_ERROR_BYTES and not response.is_success:
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) >= _MAX_ERROR_BYTES:
                 break
     finally:
         await response.aclose()
-    return b"".join(chunks)
+    return body
 
 
 async def _chunks(response: "httpx.Response") -> AsyncIterator[bytes]:
     import httpx
 
     try:
-        async for chunk in response.aiter_raw():
+        async for chunk in response.aiter_bytes():
             yield chunk
     except httpx.HTTPError as error:
         raise AwsError("s3", "GetObject", type(error).__name__) from None
@@ -443,7 +448,7 @@ def _host(parts: SplitResult) -> str:
 
 
 def _checked(media_type: str) -> str:
-    if not _MEDIA_TYPE.fullmatch(media_type):
+    if not re.fullmatch(_MEDIA_TYPE, media_type):
         raise ValueError("a media type is up to 256 characters of ASCII")
     return media_type
 
@@ -467,14 +472,18 @@ def _metadata(response: "httpx.Response") -> dict[str, str]:
 
 
 def _range(first: int | None, last: int | None) -> dict[str, str]:
+    """The Range header. S3 takes no notice of one that makes no sense and gives everything: that is a ValueError."""
     if first is None and last is None:
         return {}
-    return {"range": f"bytes={first or 0}-{'' if last is None else last}"}
+    first = first or 0
+    if first < 0 or (last is not None and last < first):
+        raise ValueError("a range goes from a byte to the same or a later one")
+    return {"range": f"bytes={first}-{'' if last is None else last}"}
 
 
-def _found(pattern: re.Pattern[bytes], body: bytes, action: str) -> str:
+def _found(pattern: bytes, body: bytes, action: str) -> str:
     """What a pattern finds in S3's answer. Raises AwsError where the answer is none of S3's."""
-    match = pattern.search(body)
+    match = re.search(pattern, body)
     if match is None:
         raise AwsError("s3", action, "UnreadableAnswer")
     return match[1].decode()
