@@ -283,6 +283,32 @@ def test_placeholder_stands_on_the_first_call_of_each_step() -> None:
     assert signatures == [[PLACEHOLDER, None], [PLACEHOLDER, None]]
 
 
+def test_image_models_get_the_signatures_that_they_refuse_a_turn_without() -> None:
+    picture = Image(source=Inline(media_type="image/png", data=PNG))
+    inline = {"inlineData": {"mimeType": "image/png", "data": PNG}}
+    drawing = model("thinking_level", capabilities=DRAWING)
+    assert parts_sent(Text(text="A"), picture, Text(text="B"), picture, to=drawing) == [
+        {"text": "A", "thoughtSignature": PLACEHOLDER},
+        {**inline, "thoughtSignature": PLACEHOLDER},
+        {"text": "B"},
+        {**inline, "thoughtSignature": PLACEHOLDER},
+    ]
+    signature = Reasoning(signature=SIGNATURE, issuer="gemini")
+    assert parts_sent(picture, signature, Text(text="B"), to=drawing) == [
+        {**inline, "thoughtSignature": SIGNATURE},
+        {"text": "B"},
+    ]
+    assert parts_sent(Text(text="A"), picture) == [{"text": "A"}, inline]
+    older = model("thinking_budget", capabilities=DRAWING)
+    assert parts_sent(Text(text="A"), picture, to=older) == [{"text": "A"}, inline]
+
+
+def test_images_that_the_user_sends_need_no_signature() -> None:
+    picture = Image(source=Inline(media_type="image/png", data=PNG))
+    contents = sent(request(user("Look", picture)), model("thinking_level", capabilities=DRAWING))["contents"]
+    assert not any("thoughtSignature" in part for part in contents[0]["parts"])
+
+
 # --- images in answers
 
 
