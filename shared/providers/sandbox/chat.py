@@ -4,22 +4,22 @@ import json
 from typing import assert_never
 
 from shared.providers.sandbox import conversation, tokens
+from shared.providers.sandbox.behaviour import name_of
 from shared.providers.sandbox.json_schema import LONGEST_HINT, Budget, Hints, make
 from shared.providers.sandbox.limits import Produced, limited
 from shared.providers.sandbox.logprobs import logprobs
 from shared.providers.sandbox.reasoning import think
 from shared.providers.sandbox.reflection import findings, reflect, variant
 from shared.providers.sandbox.tool_calls import ToolCaller
+from shared.providers.sandbox.triggers import FILTER, REFUSAL, REFUSE
 from shared.providers.sandbox.usage import input_usage, output_usage
 from shared.schemas.chat import Candidate, ChatRequest, ChatResponse, JsonObjectFormat, JsonSchemaFormat
-from shared.schemas.content import Refusal, Text
+from shared.schemas.content import Image, Inline, Refusal, Text
 from shared.schemas.usage import FinishReason
 
-# What a prompt may hold to get an answer that cannot be asked for otherwise.
-REFUSE = "[sandbox:refuse]"
-FILTER = "[sandbox:filter]"
-
 _TOKENS_BEFORE_FILTER = 8
+_DRAWING_MODEL = "image"
+_MOST_PICTURES = 10
 
 
 def respond(request: ChatRequest) -> ChatResponse:
@@ -41,6 +41,11 @@ class _Engine:
         self._filters = FILTER in self._prompt
         self._thinking = think(request)
         self._findings = findings(request)
+        self._draws = name_of(request.model) == _DRAWING_MODEL and not (self._refuses or self._filters)
+        if self._draws:
+            self._findings.append("I drew a picture of it.")
+            if request.n > _MOST_PICTURES:
+                raise ValueError(f"The sandbox draws at most {_MOST_PICTURES} pictures for one request.")
         self._hints = Hints.of(self._prompt)
         calls = request.tools and request.tool_choice != "none" and conversation.user_spoke_last(request)
         self._caller = ToolCaller(request, self._prompt, self._budget) if calls else None
@@ -55,18 +60,27 @@ class _Engine:
         if request.logprobs:
             self._budget.spend(size // 4 * (1 + (request.top_logprobs or 0)))
         chances = logprobs(parts, request.top_logprobs or 0) if request.logprobs else None
-        return Candidate(index=index, parts=parts, finish_reason=reason, logprobs=chances)
+        pictures = (self._picture(index),) if self._draws else ()  # no limit on text touches them
+        return Candidate(index=index, parts=(*parts, *pictures), finish_reason=reason, logprobs=chances)
 
     def _answer(self, index: int) -> tuple[list[Produced], FinishReason]:
         """What a candidate says after its thinking, and how it ends unless a limit ends it earlier."""
         if self._refuses:
-            return [Refusal(text="I am sorry, but I cannot help with that.")], FinishReason.STOP
+            return [Refusal(text=REFUSAL)], FinishReason.STOP
         if self._filters:
             start = tokens.first(self._reflection(index), _TOKENS_BEFORE_FILTER)
             return [Text(text=start)], FinishReason.CONTENT_FILTER
         if self._caller:
             return [*self._caller.calls(index)], FinishReason.TOOL_CALLS
         return [Text(text=self._text(index))], FinishReason.STOP
+
+    def _picture(self, index: int) -> Image:
+        from shared.providers.sandbox import pictures  # most models only talk
+
+        shown = (part.source for part in conversation.media(self._request) if isinstance(part, Image))
+        inputs = tuple((source.data if isinstance(source, Inline) else source.url).encode() for source in shown)
+        motif = pictures.Motif(self._prompt, self._request.seed, index, inputs)
+        return Image(source=pictures.inline(motif, *pictures.DEFAULT_SIZE))
 
     def _reflection(self, index: int) -> str:
         return reflect(self._request, index, self._findings)

@@ -7,10 +7,11 @@ from itertools import islice, zip_longest
 from shared.providers.sandbox import tokens
 from shared.providers.sandbox.wire import write_event
 from shared.schemas.chat import Candidate, ChatResponse
-from shared.schemas.content import Audio, File, Image, Reasoning, Refusal, Text, ToolCall, ToolResult
+from shared.schemas.content import Audio, File, Image, Inline, Reasoning, Refusal, Text, ToolCall, ToolResult
 from shared.schemas.events import (
     ChatEvent,
     Finished,
+    ImageDelta,
     LogprobsDelta,
     ReasoningDelta,
     RefusalDelta,
@@ -66,6 +67,8 @@ def _deltas(candidate: Candidate) -> Iterator[ChatEvent]:
                 for word in tokens.words(part.arguments):
                     yield ToolCallDelta(position, word, index)
                 position += 1
+            case Image(source=Inline() as source):
+                yield ImageDelta(source.media_type, source.data, index)
             case Image() | Audio() | File() | ToolResult():
                 raise AssertionError("the chat engine makes no such part")
 

@@ -7,7 +7,7 @@ from shared.schemas.content import Audio, File, Image, Part, Reasoning, Refusal,
 
 # What costs tokens without being text.
 MESSAGE_TOKENS = 3
-IMAGE_TOKENS = 256
+IMAGE_TOKENS = 256  # of 1024 times 1024 pixels, or of unknown size
 AUDIO_TOKENS = 128
 FILE_TOKENS = 512
 
@@ -35,6 +35,11 @@ def count(text: str) -> int:
 def first(text: str, limit: int) -> str:
     """The first `limit` tokens of a text."""
     return "".join(split(text)[:limit])
+
+
+def of_pixels(width: int, height: int) -> int:
+    """How many tokens an image of that size has."""
+    return max(1, width * height * IMAGE_TOKENS // 1024**2)
 
 
 def of_part(part: Part) -> int:

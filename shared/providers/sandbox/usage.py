@@ -28,8 +28,10 @@ def _message_tokens(message: Message) -> int:
 
 def output_usage(parts: Iterable[Part]) -> Usage:
     """The tokens of all candidates together."""
-    weights = [(isinstance(part, Reasoning), tokens.of_part(part)) for part in parts]
+    weights = [(part, tokens.of_part(part)) for part in parts]
     return Usage(
         output_tokens=sum(weight for _, weight in weights),
-        reasoning_tokens=sum(weight for is_reasoning, weight in weights if is_reasoning),
+        reasoning_tokens=sum(weight for part, weight in weights if isinstance(part, Reasoning)),
+        output_image_tokens=sum(weight for part, weight in weights if isinstance(part, Image)),
+        images=sum(isinstance(part, Image) for part, _ in weights),
     )
