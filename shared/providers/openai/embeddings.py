@@ -1,0 +1,61 @@
+"""Embeddings: the request of OpenAI and of compatible vendors, and the vectors of their answers."""
+
+import sys
+from array import array
+from binascii import a2b_base64
+from typing import Any, TypeAlias
+
+from shared.errors import UnsupportedFeature
+from shared.providers.base import Call
+from shared.providers.openai.errors import raise_error
+from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
+from shared.schemas.model import Model
+from shared.schemas.usage import Usage
+
+JsonObject: TypeAlias = dict[str, Any]
+
+# `input` in https://developers.openai.com/api/reference/resources/embeddings/methods/create
+_OPENAI_BATCH = 2048
+# Few others tell theirs, and some bound the tokens of all inputs together.
+_SMALL_BATCH = 128
+
+
+def batch(model: Model) -> int:
+    return _SMALL_BATCH if "small_batches" in model.rules else _OPENAI_BATCH
+
+
+def call(request: EmbeddingRequest, model: Model) -> Call:
+    rules = model.rules
+    if "text_inputs_only" in rules and any(not isinstance(item, str) for item in request.inputs):
+        raise UnsupportedFeature(f"input: the model '{model.id}' takes text, no token ids.")
+    if "no_dimensions" in rules and request.dimensions is not None:
+        raise UnsupportedFeature(f"dimensions: the model '{model.id}' has vectors of one length only.")
+    fields: JsonObject = {
+        "model": model.upstream,
+        "input": [item if isinstance(item, str) else list(item) for item in request.inputs],
+        "output_dimension" if "output_dimension" in rules else "dimensions": request.dimensions,
+        # A quarter of the bytes, and no text to make numbers of. Numbers are what comes unasked.
+        "encoding_format": None if "float_embeddings" in rules else "base64",
+        "user": None if "no_user" in rules else request.user,
+    }
+    return Call("/embeddings", {name: value for name, value in fields.items() if value is not None})
+
+
+def response(body: Any) -> EmbeddingResponse:
+    raise_error(body)
+    items = sorted(body["data"], key=lambda item: item.get("index") or 0)
+    usage = body.get("usage") or {}
+    return EmbeddingResponse(
+        tuple(_vector(item["embedding"]) for item in items),
+        Usage(input_tokens=usage.get("prompt_tokens") or usage.get("total_tokens") or 0),
+    )
+
+
+def _vector(embedding: str | list[float]) -> "array[float]":
+    """The numbers of a list, or of the base64 of little-endian 32-bit floats, which a vendor may send unasked."""
+    if not isinstance(embedding, str):
+        return array("f", embedding)
+    vector = array("f", a2b_base64(embedding, strict_mode=True))
+    if sys.byteorder == "big":
+        vector.byteswap()
+    return vector

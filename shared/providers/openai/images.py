@@ -1,0 +1,229 @@
+"""Images, generated and edited: the requests of OpenAI's GPT Image models and of compatible vendors, and the answer."""
+
+from base64 import b64encode
+from typing import Any, TypeAlias
+
+from shared.errors import ContentFiltered, InvalidRequest, UnsupportedFeature
+from shared.media import IMAGE_TYPES, head_bytes, sniff, standard_base64
+from shared.providers.base import Call
+from shared.providers.openai.errors import raise_error
+from shared.schemas.content import Inline, Remote
+from shared.schemas.image import GeneratedImage, ImageRequest, ImageResponse, Quality, Size
+from shared.schemas.model import Model
+from shared.schemas.upload import Upload
+from shared.schemas.usage import Usage
+
+JsonObject: TypeAlias = dict[str, Any]
+
+_GENERATIONS = "/images/generations"
+_EDITS = "/images/edits"
+
+# `size` in https://developers.openai.com/api/reference/resources/images/methods/generate. Older GPT Image models take
+# fewer, and say so themselves.
+_GPT_STEP = 16
+_GPT_MAX_EDGE = 3840
+_GPT_MAX_RATIO = 3
+_GPT_PIXELS = range(655_360, 3840 * 2160 + 1)
+_GPT_SIZES = (
+    "must have edges in multiples of 16 pixels, of 3840 at most, one not over three times the other, and 655360 to"
+    " 8294400 pixels in all, such as 1024x1024, 1536x1024 or 1024x1536"
+)
+# The qualities of retired models. "standard" was what these made when they were not asked for any.
+_GPT_QUALITIES: dict[Quality | None, str | None] = {"standard": None, "hd": "high"}
+
+# https://docs.x.ai/developers/model-capabilities/images/generation: shapes, each in one or four million pixels.
+_XAI_RATIOS = (
+    *("1:1", "3:4", "4:3", "9:16", "16:9", "2:3", "3:2", "9:19.5", "19.5:9", "9:20", "20:9", "1:2", "2:1"),
+    *("21:9", "5:2"),
+)
+_XAI_1K_PIXELS = 2**21
+_XAI_2K_PIXELS = 2**22
+_XAI_QUALITIES: dict[Quality | None, str | None] = {"high": "medium", "hd": "medium", "standard": None}
+
+
+def call(request: ImageRequest, model: Model) -> Call:
+    if "image_b64_only" in model.rules:
+        return _gpt_call(request, model)
+    if "image_aspect_ratio" in model.rules:
+        return _xai_call(request, model)
+    if "image_pixels" in model.rules:
+        return _together_call(request, model)
+    return _compatible_call(request, model)
+
+
+# --- requests ---
+
+
+def _gpt_call(request: ImageRequest, model: Model) -> Call:
+    """OpenAI's GPT Image models, which always answer in base64."""
+    _check_gpt_size(request.size)
+    fields: JsonObject = {
+        **_common(request, model),
+        "size": None if request.size is None else str(request.size),
+        "quality": _GPT_QUALITIES.get(request.quality, request.quality),
+        "background": request.background,
+        "output_format": request.output_format,
+        "output_compression": request.output_compression,
+        "user": request.user,
+    }
+    if request.images:
+        fidelity = None if "no_input_fidelity" in model.rules else request.input_fidelity
+        return _edit_form(request, {**fields, "input_fidelity": fidelity})
+    return Call(_GENERATIONS, _present({**fields, "moderation": request.moderation}))
+
+
+def _compatible_call(request: ImageRequest, model: Model) -> Call:
+    """The fields that every vendor knows from OpenAI's earlier models."""
+    if request.output_format:
+        raise _lacks(model, "output_format", "cannot be chosen")
+    fields: JsonObject = {
+        **_common(request, model),
+        "size": None if request.size is None else str(request.size),
+        "quality": request.quality,
+        "style": request.style,
+        "response_format": "b64_json",
+        "user": request.user,
+    }
+    return _edit_form(request, fields) if request.images else Call(_GENERATIONS, _present(fields))
+
+
+def _together_call(request: ImageRequest, model: Model) -> Call:
+    """https://docs.together.ai/reference/post-images-generations. It takes input images by public URL only."""
+    if request.images:
+        raise _lacks(model, "image", "is not taken")
+    if request.output_format == "webp":
+        raise _lacks(model, "output_format", "is png or jpeg")
+    size = request.size
+    fields = {
+        **_common(request, model),
+        "width": size.width if size else None,
+        "height": size.height if size else None,
+        "seed": request.seed,
+        "output_format": request.output_format,
+        "response_format": "base64",
+    }
+    return Call(_GENERATIONS, _present(fields))
+
+
+def _xai_call(request: ImageRequest, model: Model) -> Call:
+    """https://docs.x.ai/developers/model-capabilities/images: shapes instead of sizes, and edits in JSON."""
+    if request.output_format:
+        raise _lacks(model, "output_format", "cannot be chosen")
+    if request.mask:
+        raise _lacks(model, "mask", "is not taken")
+    if request.size and len(request.images) == 1:
+        raise _lacks(model, "size", "is that of the image, where only one is edited")
+    fields: JsonObject = {
+        **_common(request, model),
+        **_xai_shape(request.size),
+        "quality": _XAI_QUALITIES.get(request.quality, request.quality),
+        "response_format": "b64_json",
+        "user": request.user,
+    }
+    sources = [{"type": "image_url", "url": _data_uri(image)} for image in request.images]
+    if not sources:
+        return Call(_GENERATIONS, _present(fields))
+    named = {"image": sources[0]} if len(sources) == 1 else {"images": sources}
+    return Call(_EDITS, _present({**fields, **named}))
+
+
+def _common(request: ImageRequest, model: Model) -> JsonObject:
+    return {"model": model.upstream, "prompt": request.prompt, "n": request.n if request.n > 1 else None}
+
+
+def _present(fields: JsonObject) -> JsonObject:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _edit_form(request: ImageRequest, fields: JsonObject) -> Call:
+    """The multipart call of https://developers.openai.com/api/reference/resources/images/methods/edit."""
+    image_field = "image" if len(request.images) == 1 else "image[]"
+    form: list[tuple[str, str | Upload]] = [(name, str(value)) for name, value in _present(fields).items()]
+    form += [(image_field, image) for image in request.images]
+    if request.mask:
+        form.append(("mask", request.mask))
+    return Call(_EDITS, form=form)
+
+
+def _data_uri(image: Upload) -> str:
+    return f"data:{image.media_type};base64,{b64encode(image.read()).decode('ascii')}"
+
+
+def _lacks(model: Model, field: str, fact: str) -> UnsupportedFeature:
+    return UnsupportedFeature(f"{field}: with the model '{model.id}' it {fact}.")
+
+
+def _check_gpt_size(size: Size | None) -> None:
+    if size is None:
+        return
+    short, long = sorted((size.width, size.height))
+    fits = (
+        size.width % _GPT_STEP == size.height % _GPT_STEP == 0
+        and long <= min(_GPT_MAX_EDGE, short * _GPT_MAX_RATIO)
+        and short * long in _GPT_PIXELS
+    )
+    if not fits:
+        raise InvalidRequest.field("size", _GPT_SIZES)
+
+
+def _xai_shape(size: Size | None) -> JsonObject:
+    """The shape and the resolution that a size in pixels stands for: xAI says nothing more exact of its images."""
+    if size is None:
+        return {}
+    ratio = next((ratio for ratio in _XAI_RATIOS if _has_ratio(size, ratio)), None)
+    pixels = size.width * size.height
+    if ratio is None or pixels > _XAI_2K_PIXELS:
+        raise InvalidRequest.field(
+            "size", f"must have one of the shapes {', '.join(_XAI_RATIOS)} and {_XAI_2K_PIXELS} pixels at most"
+        )
+    return {"aspect_ratio": ratio, "resolution": "1k" if pixels < _XAI_1K_PIXELS else "2k"}
+
+
+def _has_ratio(size: Size, ratio: str) -> bool:
+    width, height = (float(number) for number in ratio.split(":"))
+    return size.width * height == size.height * width
+
+
+# --- answer ---
+
+
+def response(body: Any) -> ImageResponse:
+    raise_error(body)
+    images = tuple(_image(item) for item in body["data"] if _was_given(item))
+    if not images:
+        raise ContentFiltered("The provider's content filter withheld the image.")
+    return ImageResponse(images, _usage(body.get("usage") or {}, len(images)))
+
+
+def _was_given(item: JsonObject) -> bool:
+    """False for an image that xAI moderated away."""
+    return bool(item.get("b64_json") or item.get("url")) and item.get("respect_moderation") is not False
+
+
+def _image(item: JsonObject) -> GeneratedImage:
+    encoded = item.get("b64_json")
+    source = _inline(encoded) if encoded else Remote(url=item["url"])
+    return GeneratedImage(source, item.get("revised_prompt") or None)
+
+
+def _inline(encoded: str) -> Inline:
+    """Raises ValueError for what is no image."""
+    data = standard_base64(encoded)
+    media_type = sniff(head_bytes(data))
+    if media_type not in IMAGE_TYPES:
+        raise ValueError("not an image")
+    return Inline(media_type=media_type, data=data)
+
+
+def _usage(usage: JsonObject, images: int) -> Usage:
+    inputs = usage.get("input_tokens_details") or {}
+    outputs = usage.get("output_tokens_details") or {}
+    output_tokens = usage.get("output_tokens") or 0
+    image_tokens = outputs.get("image_tokens")
+    return Usage(
+        input_tokens=usage.get("input_tokens") or 0,
+        output_tokens=output_tokens,
+        input_image_tokens=inputs.get("image_tokens") or 0,
+        output_image_tokens=output_tokens if image_tokens is None else image_tokens,
+        images=images,
+    )

@@ -1,0 +1,194 @@
+"""The messages of a chat completion request."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from typing import assert_never
+
+from shared.providers.openai import NAME
+from shared.schemas.chat import ChatRequest, JsonObject
+from shared.schemas.content import (
+    Audio,
+    File,
+    Image,
+    Inline,
+    Message,
+    Part,
+    Reasoning,
+    Refusal,
+    Remote,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+
+# Where a kind of OpenRouter's reasoning_details has its text; the other kinds are opaque.
+DETAIL_TEXT = {"reasoning.text": "text", "reasoning.summary": "summary"}
+
+
+def messages(request: ChatRequest, rules: frozenset[str]) -> list[JsonObject]:
+    """System text goes out as `system`: compatible vendors know no `developer`, and OpenAI converts it by itself.
+
+    Media may only stand in user messages. That of a tool result or of the assistant follows in a user message, after
+    all tool results, since nothing may come between those and their calls.
+    """
+    wire: list[JsonObject] = []
+    carried: list[JsonObject] = []
+    if request.system:
+        wire.append({"role": "system", "content": request.system})
+    for message in request.messages:
+        if carried and message.role != "tool":
+            wire.append({"role": "user", "content": carried})
+            carried = []
+        wire += _wire_messages(message, rules)
+        carried += _carried(message, rules)
+    if carried:
+        wire.append({"role": "user", "content": carried})
+    return wire
+
+
+def _wire_messages(message: Message, rules: frozenset[str]) -> list[JsonObject]:
+    named = {"name": message.name} if message.name else {}
+    match message.role:
+        case "system":
+            text = "\n".join(part.text for part in message.parts if isinstance(part, Text))
+            return [{"role": "system", "content": text, **named}]
+        case "assistant":
+            return [{**_assistant(message.parts, rules), **named}]
+        case "user" | "tool":
+            results = [_tool_message(part, rules) for part in message.parts if isinstance(part, ToolResult)]
+            content = [wire for part in message.parts if (wire := _content_part(part)) is not None]
+            if message.role == "user" and (content or not results):
+                results.append({"role": "user", "content": _plain_where_possible(content), **named})
+            return results
+        case _:
+            assert_never(message.role)
+
+
+def _plain_where_possible(content: list[JsonObject]) -> str | list[JsonObject]:
+    """A lone text as a string, which every vendor takes."""
+    if not content:
+        return ""
+    return str(content[0]["text"]) if len(content) == 1 and content[0]["type"] == "text" else content
+
+
+def _content_part(part: Part) -> JsonObject | None:
+    match part:
+        case Text():
+            return {"type": "text", "text": part.text}
+        case Image():
+            image = {"url": _url(part.source)}
+            return {"type": "image_url", "image_url": {**image, "detail": part.detail} if part.detail else image}
+        case Audio():
+            return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
+        case File():
+            name = part.name or "document." + part.source.media_type.rpartition("/")[2]
+            return {"type": "file", "file": {"filename": name, "file_data": _url(part.source)}}
+        case Reasoning() | Refusal() | ToolCall() | ToolResult():
+            return None
+        case _:
+            assert_never(part)
+
+
+def _url(source: Inline | Remote) -> str:
+    match source:
+        case Inline():
+            return f"data:{source.media_type};base64,{source.data}"
+        case Remote():
+            return source.url
+        case _:
+            assert_never(source)
+
+
+def _tool_message(result: ToolResult, rules: frozenset[str]) -> JsonObject:
+    texts = [part.text for part in result.content if isinstance(part, Text)]
+    if not texts and result.content:
+        texts = ["See the next user message."]
+    return {"role": "tool", "tool_call_id": _call_id(result.call_id, rules), "content": "\n".join(texts)}
+
+
+def _carried(message: Message, rules: frozenset[str]) -> list[JsonObject]:
+    """The message's media that its own role cannot carry, each with a text that says where it belongs."""
+    origins: list[tuple[str, Iterable[Part]]] = [
+        (f"Result of tool call {_call_id(part.call_id, rules)}:", part.content)
+        for part in message.parts
+        if isinstance(part, ToolResult)
+    ]
+    if message.role == "assistant":
+        origins.append(("From the assistant's message:", message.parts))
+    carried: list[JsonObject] = []
+    for origin, parts in origins:
+        media = [wire for part in parts if (wire := _content_part(part)) is not None and wire["type"] != "text"]
+        if media:
+            carried += [{"type": "text", "text": origin}, *media]
+    return carried
+
+
+def _assistant(parts: tuple[Part, ...], rules: frozenset[str]) -> JsonObject:
+    text = "".join(part.text for part in parts if isinstance(part, Text))
+    refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
+    calls = [_tool_call(part, rules) for part in parts if isinstance(part, ToolCall)]
+    message: JsonObject = {"role": "assistant", "content": text or (None if calls else "")}
+    if refusal:
+        message["refusal"] = refusal
+    if calls:
+        message["tool_calls"] = calls
+    reasoning = [part for part in parts if isinstance(part, Reasoning)]
+    return message | _returned_reasoning(reasoning, text, rules, calls=bool(calls))
+
+
+def _tool_call(call: ToolCall, rules: frozenset[str]) -> JsonObject:
+    wire: JsonObject = {
+        "id": _call_id(call.id, rules),
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments or "{}"},
+    }
+    if "extra_content" in rules and call.issuer == NAME and (extra := _json_object(call.signature)):
+        wire["extra_content"] = extra  # https://ai.google.dev/gemini-api/docs/thought-signatures
+    return wire
+
+
+def _call_id(call_id: str, rules: frozenset[str]) -> str:
+    """Mistral takes ids of nine letters and digits only, whoever gave them out."""
+    if "short_call_ids" not in rules or re.fullmatch(r"[A-Za-z0-9]{9}", call_id):
+        return call_id
+    return hashlib.sha256(call_id.encode()).hexdigest()[:9]
+
+
+def _returned_reasoning(reasoning: list[Reasoning], text: str, rules: frozenset[str], *, calls: bool) -> JsonObject:
+    """The fields that take the model its reasoning back, in the form that the vendor documents; else it stays here."""
+    thoughts = "".join(part.text for part in reasoning)
+    if "reasoning_content" in rules and (thoughts or calls):
+        # https://api-docs.deepseek.com/guides/thinking_mode#tool-calls. A message with tool calls is refused without
+        # it, by some models also when it is empty or when content is null.
+        return {"reasoning_content": thoughts or " ", "content": text}
+    if "reasoning_details" in rules:
+        # https://openrouter.ai/docs/use-cases/reasoning-tokens#preserving-reasoning-blocks: unchanged or not at all.
+        details = [detail for part in reasoning if (detail := _reasoning_detail(part)) is not None]
+        return {"reasoning_details": details} if details else {}
+    if "reasoning_field" in rules and thoughts:
+        return {"reasoning": thoughts}  # Ollama
+    if "thinking_parts" in rules and thoughts:
+        # https://docs.mistral.ai/studio-api/conversations/reasoning
+        thinking: list[JsonObject] = [{"type": "thinking", "thinking": [{"type": "text", "text": thoughts}]}]
+        return {"content": [*thinking, {"type": "text", "text": text}] if text else thinking}
+    return {}
+
+
+def _reasoning_detail(part: Reasoning) -> JsonObject | None:
+    """The reasoning_details entry that the part was made from, None for a part from elsewhere."""
+    detail = _json_object(part.signature) if part.issuer == NAME else None
+    if detail is None:
+        return None
+    text_field = DETAIL_TEXT.get(str(detail.get("type")))
+    return {**detail, text_field: part.text} if text_field else detail
+
+
+def _json_object(text: str | None) -> JsonObject | None:
+    """Reads one of our own signatures, which a caller may have altered."""
+    try:
+        value = json.loads(text or "")
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
