@@ -23,7 +23,13 @@ from shared.web.process import process_gateway
 ROUNDS = int(os.environ.get("ROUNDS", "7"))
 WARM_INVOKES = 20
 HELLO = "FastAPI, Mangum, httpx, boto3, Powertools hello"
-EVENTS = {"authorizer": "authorizer", "chat": "chat", "completions": "completions", "models": "models"}
+EVENTS = {
+    "authorizer": "authorizer",
+    "chat": "chat",
+    "completions": "completions",
+    "images": "image-generation",
+    "models": "models",
+}
 SETTINGS = {"GATEWAY_SANDBOX": "on", "GATEWAY_TRUST_AUTHORIZER": "on", "POWERTOOLS_METRICS_NAMESPACE": "bench"}
 
 BARE_SOURCE = """

@@ -42,6 +42,7 @@ class Function:
     task: Path
     path: tuple[Path, ...] = ()
     streaming: bool = False
+    routes: frozenset[tuple[str, str]] = frozenset()  # method and path in API Gateway's spelling
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, python: str) -> list[str]:
@@ -58,21 +59,25 @@ def built_functions() -> dict[str, Function]:
     layers = tuple(
         BUILT / name / "python" for name, resource in resources.items() if resource["Type"].endswith("LayerVersion")
     )
-    handlers = {
-        name: str(resource["Properties"]["Handler"])
+    functions = (
+        _built_function(BUILT / name, resource["Properties"], layers)
         for name, resource in resources.items()
         if resource["Type"] == "AWS::Serverless::Function"
-    }
-    return {
-        handler.split(".")[1]: Function(
-            name=handler.split(".")[1],
-            handler=handler,
-            task=BUILT / name,
-            path=layers,
-            streaming=not handler.endswith(".handler"),  # an application and no handler: only our runtime serves it
-        )
-        for name, handler in handlers.items()
-    }
+    )
+    return {function.name: function for function in functions}
+
+
+def _built_function(task: Path, properties: Mapping[str, Any], layers: tuple[Path, ...]) -> Function:
+    handler = str(properties["Handler"])
+    events = [event["Properties"] for event in properties.get("Events", {}).values()]
+    return Function(
+        name=handler.split(".")[1],
+        handler=handler,
+        task=task,
+        path=layers,
+        streaming=not handler.endswith(".handler"),  # an application and no handler: only our runtime serves it
+        routes=frozenset((event["Method"].upper(), event["Path"]) for event in events),
+    )
 
 
 class _TemplateLoader(yaml.SafeLoader):

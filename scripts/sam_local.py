@@ -122,7 +122,10 @@ def _serve(port: str, aws: str) -> None:
 
 
 def _answer(template: dict[str, Any], events: list[Path]) -> int:
-    """Prints how the template's function answers each event. Returns 1 when one was no success."""
+    """Prints how the template's function answers each event. Returns 1 when one was no success.
+
+    A route whose models are all a vendor's is not counted while this shell lacks the vendor's key.
+    """
     functions = {route: function for function, route in _routes(template)}
     failed = 0
     for path in events:
@@ -134,10 +137,17 @@ def _answer(template: dict[str, Any], events: list[Path]) -> int:
         result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
         line = result.stdout.strip().rpartition("\n")[2]
         answer = json.loads(line) if line.startswith("{") else {}
-        passed = answer.get("statusCode") == 200 or "policyDocument" in answer
-        failed |= not passed
-        print(f"{'ok  ' if passed else 'FAIL'}  {path.stem:20} {function:20} {line[:100]}", flush=True)
+        verdict = _verdict(answer)
+        failed |= verdict == "FAIL"
+        print(f"{verdict:5} {path.stem:20} {function:20} {line[:100]}", flush=True)
     return failed
+
+
+def _verdict(answer: dict[str, Any]) -> str:
+    if answer.get("statusCode") == 200 or "policyDocument" in answer:
+        return "ok"
+    unconfigured = answer.get("statusCode") == 404 and "is not configured" in answer.get("body", "")
+    return "nokey" if unconfigured else "FAIL"
 
 
 def _routes(template: dict[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:

@@ -21,6 +21,8 @@ from tests.entry_points import entry_point
 
 ROOT = Path(__file__).parents[1]
 EVENTS = {path.stem: path for path in sorted((ROOT / "events").glob("*.json"))}
+# /v1/image/generation/stable knows only Gemini's models.
+SANDBOX_FOR_GEMINI = ROOT / "tests" / "sandbox_for_gemini.toml"
 REQUESTS = [name for name in EVENTS if name != "authorizer"]
 CONTEXT = LambdaContext("lambda-1", "arn", "gateway", "$LATEST", 512, "logs", "stream", deadline_ms=10**14)
 
@@ -48,6 +50,7 @@ def routes() -> dict[tuple[str, str], FastAPI]:
 
 def answer(name: str, keys: KeyStore) -> tuple[int, dict[str, str], bytes]:
     """What the function behind the event's route answers, called as the runtime calls it."""
+    settings = {"GATEWAY_SANDBOX": "on", "GATEWAY_TRUST_AUTHORIZER": "on", "GATEWAY_CATALOG": str(SANDBOX_FOR_GEMINI)}
     request = http_event(EVENTS[name].read_bytes(), CONTEXT)
     app = routes()[event(name)["httpMethod"], event(name)["resource"]]
     sent: list[Any] = []
@@ -62,7 +65,7 @@ def answer(name: str, keys: KeyStore) -> tuple[int, dict[str, str], bytes]:
         sent.append({"more_body": False, **message} if message["type"] == "http.response.body" else message)
 
     async def run() -> None:
-        gateway = make_gateway(keys, {"GATEWAY_SANDBOX": "on", "GATEWAY_TRUST_AUTHORIZER": "on"})
+        gateway = make_gateway(keys, settings)
         app.dependency_overrides[process_gateway] = lambda: gateway
         try:
             await app(request.scope, receive, send)

@@ -16,11 +16,12 @@ from samtranslator.yaml_helper import yaml_parse
 
 from layers.build import folder_of
 from shared.settings import Settings
+from shared.stores.objects import MAX_PRESIGNED_SECONDS
 from tests.entry_points import entry_point
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
-STREAMING = {"chat", "completions"}
+STREAMING = {"chat", "completions", "images"}
 SECRETS = "secretsmanager:GetSecretValue"
 Json = dict[str, Any]
 
@@ -174,6 +175,13 @@ def test_api_gateway_waits_no_shorter_than_the_function_runs() -> None:
         assert function["Timeout"] * 1000 <= definition["x-amazon-apigateway-integration"].get(
             "timeoutInMillis", 29_000
         )
+
+
+def test_uploads_reach_functions_unharmed_and_nothing_else_is_binary() -> None:
+    (api,) = of_type("AWS::ApiGateway::RestApi").values()
+    assert body()["x-amazon-apigateway-binary-media-types"] == ["multipart/form-data"]
+    # CloudFormation's own property spells the slash as a JSON pointer does.
+    assert api["BinaryMediaTypes"] == ["multipart~1form-data"]
 
 
 def test_the_api_is_regional() -> None:
@@ -352,12 +360,19 @@ def test_who_has_no_key_is_told_how_to_show_one() -> None:
 # ---- Who may do what, and what is kept -------------------------------------------------------------------------------
 
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+LIST = "s3:ListBucket"
+IMAGES = {"s3:GetObject", "s3:PutObject"}
 MAY = {
-    "chat": LOGS | {SECRETS},
-    "completions": LOGS | {SECRETS},
+    "chat": LOGS | {SECRETS, LIST} | IMAGES,
+    "completions": LOGS | {SECRETS, LIST} | IMAGES,
+    "images": LOGS | {SECRETS, LIST} | IMAGES,
     "models": LOGS | {SECRETS},
     "authorizer": LOGS | {"dynamodb:GetItem"},
 }
+
+
+# What of the media bucket each function works with; the others do not even know its name.
+PREFIXES = {"chat": "images", "completions": "images", "images": "images"}
 
 
 def statements(role: Json) -> list[Json]:
@@ -398,6 +413,35 @@ def test_the_table_and_the_secret_are_the_ones_that_functions_are_told_of() -> N
         (reads,) = [found for found in statements(roles[f"{folder.title()}Role"]) if actions(found) == {SECRETS}]
         assert reads["Resource"] == {"Ref": "ProviderSecret"}
         assert functions()[folder]["Environment"]["Variables"]["GATEWAY_PROVIDER_SECRET"] == {"Ref": "ProviderSecret"}
+
+
+def test_objects_are_touched_only_below_the_prefix_that_a_function_works_with() -> None:
+    roles = of_type("AWS::IAM::Role")
+    for folder, function in functions().items():
+        rights = [right for right in statements(roles[function["Role"]["Fn::GetAtt"][0]]) if "s3:" in str(right)]
+        bucket = function["Environment"]["Variables"].get("GATEWAY_MEDIA_BUCKET")
+        if folder not in PREFIXES:
+            assert not rights
+            assert bucket is None
+            continue
+        assert bucket == {"Ref": "MediaBucket"}
+        for right in rights:
+            if actions(right) == {LIST}:
+                assert right["Resource"] == {"Fn::GetAtt": ["MediaBucket", "Arn"]}
+                assert right["Condition"] == {"StringLike": {"s3:prefix": f"{PREFIXES[folder]}/*"}}
+            else:
+                assert right["Resource"] == {"Fn::Sub": f"${{MediaBucket.Arn}}/{PREFIXES[folder]}/*"}
+
+
+def test_a_url_of_an_image_opens_for_as_long_as_the_operator_says_up_to_what_s3_allows() -> None:
+    parameter = yaml_parse(source())["Parameters"]["ImageUrlLifetime"]
+    assert parameter["Default"] == Settings().image_url_lifetime
+    assert parameter["MaxValue"] == MAX_PRESIGNED_SECONDS
+    given = {
+        folder: function["Environment"]["Variables"].get("GATEWAY_IMAGE_URL_LIFETIME")
+        for folder, function in functions(translated(ImageUrlLifetime="600")).items()
+    }
+    assert given == {folder: "600" if PREFIXES.get(folder) == "images" else None for folder in FOLDERS}
 
 
 def test_every_log_is_kept_for_the_chosen_time() -> None:
