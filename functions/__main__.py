@@ -18,7 +18,7 @@ from shared.gateway import Gateway
 from shared.web.app import create_app
 from shared.web.process import process_gateway
 
-ENDPOINTS = ("chat", "completions", "images", "models")
+ENDPOINTS = ("chat", "completions", "images", "embeddings", "transcriptions", "speech", "files", "models")
 
 
 class AllFunctions:

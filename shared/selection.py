@@ -156,4 +156,7 @@ _WORDS = {
     Capability.IMAGE_OUTPUT: "image output",
     Capability.IMAGE_GENERATION: "image generation",
     Capability.IMAGE_EDITING: "image editing",
+    Capability.EMBEDDINGS: "embeddings",
+    Capability.TRANSCRIPTION: "transcription",
+    Capability.SPEECH: "speech",
 }

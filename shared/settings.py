@@ -44,6 +44,8 @@ class Settings:
     """The S3 bucket of generated images and uploaded files."""
     image_url_lifetime: int = 3600
     """How long the URL of a generated image opens; at most 7 days, and no longer than the credentials that sign it."""
+    max_stored_audio: int = 100 * 1024 * 1024
+    """The largest stored file that is transcribed. Vendors have limits of their own, 25 MB and more."""
     fetch_http: bool = False
     """Whether images may be fetched by plain http."""
 

@@ -16,7 +16,9 @@ from shared.schemas.events import ChatEvent
 from shared.schemas.model import Model
 
 if TYPE_CHECKING:  # a function loads the schemas of its own requests only
+    from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
     from shared.schemas.image import ImageRequest, ImageResponse
+    from shared.schemas.transcription import Transcript, TranscriptEvent, TranscriptionRequest
     from shared.schemas.upload import Upload
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -48,10 +50,13 @@ class Dialect(Protocol):
         ...
 
 
-class StreamEncoder(Protocol):
+EventT = TypeVar("EventT", contravariant=True)
+
+
+class Encoder(Protocol[EventT]):
     """Turns one answer's events into bytes of server-sent events."""
 
-    def event(self, event: ChatEvent) -> bytes:
+    def event(self, event: EventT) -> bytes:
         """The frames of an event; empty where the dialect shows nothing of it."""
         ...
 
@@ -62,6 +67,9 @@ class StreamEncoder(Protocol):
     def end(self) -> bytes:
         """The frames that end a stream which is complete."""
         ...
+
+
+StreamEncoder: TypeAlias = Encoder[ChatEvent]
 
 
 class Operation(Protocol):
@@ -77,12 +85,6 @@ class Operation(Protocol):
     def encoder(self, context: RequestContext) -> StreamEncoder:
         """The answer as a stream."""
         ...
-
-
-class Parser(Protocol):
-    """Reads a request body, raising InvalidRequest for what is wrong with it."""
-
-    def __call__(self, body: JsonObject, defaults: Defaults) -> Operation: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +118,30 @@ class ImageOperation(Protocol):
         ...
 
 
-class ImageParser(Protocol):
-    """Reads a request body, JSON or a form, raising InvalidRequest for what is wrong with it."""
+class EmbeddingOperation(Protocol):
+    """One parsed request for embeddings."""
 
-    def __call__(self, body: Any) -> ImageOperation: ...
+    @property
+    def request(self) -> "EmbeddingRequest": ...
+
+    def body(self, response: "EmbeddingResponse", context: RequestContext) -> JsonObject:
+        """The answer."""
+        ...
+
+
+class TranscriptionOperation(Protocol):
+    """One parsed request for a transcript."""
+
+    @property
+    def request(self) -> "TranscriptionRequest": ...
+
+    def body(self, transcript: "Transcript", context: RequestContext) -> JsonObject | tuple[str, str]:
+        """The answer, or its media type and text where it is no JSON."""
+        ...
+
+    def encoder(self, context: RequestContext) -> "Encoder[TranscriptEvent]":
+        """The answer as a stream."""
+        ...
 
 
 class ModelLister(Protocol):

@@ -29,9 +29,13 @@ if TYPE_CHECKING:
     from shared.fetch import RemoteFetcher
     from shared.inputs import Inputs
     from shared.schemas.chat import ChatRequest, ChatResponse
+    from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
     from shared.schemas.events import ChatEvent
     from shared.schemas.generated_content import ContentRequest, ContentResponse
     from shared.schemas.image import ImageRequest, ImageResponse
+    from shared.schemas.speech import SpeechRequest
+    from shared.schemas.transcription import Transcript, TranscriptEvent, TranscriptionRequest
+    from shared.stores.files import FileStore
     from shared.stores.images import ImageStore
     from shared.stores.objects import ObjectStore
     from shared.upstream import Upstream
@@ -100,6 +104,13 @@ class Gateway:
         return ImageStore(self.objects, lifetime=self.settings.image_url_lifetime)
 
     @cached_property
+    def files(self) -> "FileStore":
+        """Keeps callers' files."""
+        from shared.stores.files import FileStore
+
+        return FileStore(self.objects)
+
+    @cached_property
     def inputs(self) -> "Inputs":
         """Prepares the media in requests for the models that get them."""
         from shared.inputs import Inputs
@@ -161,6 +172,35 @@ class Gateway:
         from shared.gateway.content import generate
 
         return await generate(self, request, context)
+
+    async def embeddings(self, request: "EmbeddingRequest", context: RequestContext) -> "EmbeddingResponse":
+        """A vector for each input, in their order. Raises any GatewayError."""
+        from shared.gateway.embeddings import embed
+
+        return await embed(self, request, context)
+
+    async def transcription(self, request: "TranscriptionRequest", context: RequestContext) -> "Transcript":
+        """What is said in the request's file. Raises any GatewayError."""
+        from shared.gateway.audio import transcribe
+
+        return await transcribe(self, request, context)
+
+    def transcription_stream(
+        self, request: "TranscriptionRequest", context: RequestContext
+    ) -> "AsyncGenerator[TranscriptEvent, None]":
+        """The same as it is understood. What is wrong with the model is raised at once, all else by the iterator."""
+        from shared.gateway.audio import transcript_events
+
+        return transcript_events(self, request, context)
+
+    def speech(self, request: "SpeechRequest", context: RequestContext) -> AsyncGenerator[bytes, None]:
+        """The request's text spoken, in chunks as they come: one at least.
+
+        What is wrong with the request's model is raised at once, all else by the iterator.
+        """
+        from shared.gateway.audio import speak
+
+        return speak(self, request, context)
 
     def route(self, model: Model, named: str, adapter: type[AdapterT], context: RequestContext) -> Route[AdapterT]:
         """How to call a model, which also goes into the context. `named` is what the caller called it.

@@ -197,13 +197,15 @@ class ObjectStore:
         *,
         media_type: str | None = None,
         download_name: str | None = None,
+        size: int | None = None,
     ) -> str:
         """A URL that opens an object for whoever has it, for `seconds` (up to a week).
 
         It dies with the credentials that signed it: a function's role lends credentials for hours at most, so that a
         URL signed late in their life is good for less than `seconds`. For GET, `media_type` is what S3 shall call the
         content, and `download_name` the file that a browser saves it to. For PUT, `media_type` is the Content-Type
-        that the uploader has to send. Raises ValueError for a duration S3 refuses and for a PUT with a download name.
+        that the uploader has to send, and `size` the Content-Length: no other number of bytes is taken. Raises
+        ValueError for a duration S3 refuses and for a PUT with a download name.
         """
         if not 1 <= seconds <= MAX_PRESIGNED_SECONDS:
             raise ValueError("a presigned URL is good for a second to a week")
@@ -216,6 +218,8 @@ class ObjectStore:
                 raise ValueError("an upload has no download name")
             if media_type is not None:
                 headers["content-type"] = _checked(media_type)
+            if size is not None:
+                headers["content-length"] = str(size)
         else:
             if media_type is not None:
                 query["response-content-type"] = _checked(media_type)

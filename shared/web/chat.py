@@ -1,39 +1,30 @@
 """The routes that ask a chat model, whatever their dialect: parse, call the gateway once, answer."""
 
 from collections.abc import Callable
-from importlib import import_module
-from typing import cast
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from starlette.types import Receive
 
-from shared.dialects.base import Defaults, Operation, Parser
+from shared.dialects.base import Defaults, Operation
 from shared.gateway import Gateway
 from shared.pump import Pump
 from shared.schemas.context import RequestContext
 from shared.web.app import context_of, json_response
 from shared.web.body import json_body
-from shared.web.caller import ProcessGateway, inference_caller
+from shared.web.caller import ProcessGateway
 from shared.web.events import EventStream, opening_of, unless_gone
+from shared.web.routes import parser, post
 
 
-def chat_route(path: str, parser: str) -> Callable[[FastAPI], None]:
-    """POST `path`, its body read by a dialect's parser, named by its place in `shared.dialects`."""
+def chat_route(path: str, name: str) -> Callable[[FastAPI], None]:
+    """POST `path`, its body read by a dialect's parser."""
 
     async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
         body = await json_body(request, gateway.settings.max_body)
-        operation = _load(parser)(body, Defaults(max_tokens=gateway.settings.default_max_tokens))
+        operation: Operation = parser(name)(body, Defaults(max_tokens=gateway.settings.default_max_tokens))
         return await _answer(operation, gateway, context_of(request), request.receive)
 
-    return lambda app: app.add_api_route(
-        path, endpoint, methods=["POST"], response_model=None, dependencies=[Depends(inference_caller)]
-    )
-
-
-def _load(parser: str) -> Parser:
-    """A parser, imported when the first request needs it: most sandboxes only ever speak one dialect."""
-    module, _, name = parser.rpartition(".")
-    return cast(Parser, getattr(import_module(f"shared.dialects.{module}"), name))
+    return post(path, endpoint)
 
 
 async def _answer(operation: Operation, gateway: Gateway, context: RequestContext, receive: Receive) -> Response:

@@ -2,51 +2,43 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from contextlib import AsyncExitStack
+from typing import Any, Generic, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from shared.dialects.base import StreamEncoder
+from shared.dialects.base import Encoder
 from shared.errors import GatewayError, InternalError
 from shared.framing import KEEP_ALIVE
 from shared.observability import log_crash
 from shared.pump import Pump
 from shared.schemas.context import RequestContext
-from shared.schemas.events import ChatEvent, Started
+from shared.schemas.events import Started
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 
-class EventStream(Response):
-    """Events as they come from a Pump, with a comment in every long silence.
+class LiveResponse(Response):
+    """An answer that leaves as it is made. When the client leaves, its source is closed."""
 
-    An error after the first byte is told in the stream. When the client leaves, the source is closed.
-    """
-
-    media_type = "text/event-stream"
-
-    def __init__(
-        self,
-        pump: Pump[ChatEvent],
-        encoder: StreamEncoder,
-        context: RequestContext,
-        *,
-        opening: bytes,
-        keep_alive: float,
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
-        self._pump = pump
-        self._encoder = encoder
-        self._context = context
-        self._opening = opening
-        self._keep_alive = keep_alive
+
+    async def write(self, send: Send) -> None:
+        """Sends the body, its end included."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Stops the source."""
+        raise NotImplementedError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        writing = asyncio.create_task(self._write(send))
+        writing = asyncio.create_task(self.write(send))
         leaving = asyncio.create_task(_disconnected(receive))
         try:
             await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -58,9 +50,41 @@ class EventStream(Response):
             try:
                 await asyncio.gather(writing, leaving, return_exceptions=True)
             finally:
-                await self._pump.aclose()
+                await self.close()
 
-    async def _write(self, send: Send) -> None:
+
+class EventStream(LiveResponse, Generic[E]):
+    """Events as they come from a Pump, with a comment in every long silence.
+
+    An error after the first byte is told in the stream. `resources` are what the source needs while it runs.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        pump: Pump[E],
+        encoder: Encoder[E],
+        context: RequestContext,
+        *,
+        opening: bytes,
+        keep_alive: float,
+        resources: AsyncExitStack | None = None,
+    ) -> None:
+        super().__init__()
+        self._pump = pump
+        self._encoder = encoder
+        self._context = context
+        self._opening = opening
+        self._keep_alive = keep_alive
+        self._resources = resources
+
+    async def close(self) -> None:
+        await self._pump.aclose()
+        if self._resources is not None:
+            await self._resources.aclose()
+
+    async def write(self, send: Send) -> None:
         chunk = self._opening
         ended = False
         while not ended:
@@ -89,7 +113,7 @@ class EventStream(Response):
             return self._encoder.error(InternalError("The gateway failed.")), True
 
 
-async def opening_of(pump: Pump[ChatEvent], encoder: StreamEncoder, wait: float) -> bytes:
+async def opening_of(pump: Pump[E], encoder: Encoder[E], wait: float) -> bytes:
     """The first bytes of a stream, for which its status line waits: a comment when none come within `wait` seconds.
 
     Raises what the stream raises before its first event, so that it can be answered with its own status.

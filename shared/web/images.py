@@ -1,40 +1,41 @@
 """The routes that make images, whatever their dialect: parse, call the gateway once, answer."""
 
 from collections.abc import Callable
-from importlib import import_module
-from typing import cast
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 
-from shared.dialects.base import ImageOperation, ImageParser
+from shared.dialects.base import ImageOperation
 from shared.gateway import Gateway
 from shared.schemas.context import RequestContext
 from shared.web.app import context_of
 from shared.web.body import json_body
-from shared.web.caller import ProcessGateway, inference_caller
+from shared.web.caller import ProcessGateway
 from shared.web.events import unless_gone
 from shared.web.form import form_body
 from shared.web.large_json import LargeJson
+from shared.web.routes import parser as load
+from shared.web.routes import post
 
 
-def image_route(path: str, parser: str) -> Callable[[FastAPI], None]:
-    """POST `path`, its JSON body read by a dialect's parser, named by its place in `shared.dialects`."""
+def image_route(path: str, name: str) -> Callable[[FastAPI], None]:
+    """POST `path`, its JSON body read by a dialect's parser."""
 
     async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
-        operation = _load(parser)(await json_body(request, gateway.settings.max_body))
+        operation: ImageOperation = load(name)(await json_body(request, gateway.settings.max_body))
         return await _answer(operation, gateway, context_of(request), request)
 
-    return _post(path, endpoint)
+    return post(path, endpoint)
 
 
-def image_form_route(path: str, parser: str) -> Callable[[FastAPI], None]:
+def image_form_route(path: str, name: str) -> Callable[[FastAPI], None]:
     """POST `path` with a multipart body."""
 
     async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
         async with form_body(request, gateway.settings.max_body, "Send smaller images, or fewer.") as form:
-            return await _answer(_load(parser)(form), gateway, context_of(request), request)
+            operation: ImageOperation = load(name)(form)
+            return await _answer(operation, gateway, context_of(request), request)
 
-    return _post(path, endpoint)
+    return post(path, endpoint)
 
 
 def content_route(path: str) -> Callable[[FastAPI], None]:
@@ -47,21 +48,10 @@ def content_route(path: str) -> Callable[[FastAPI], None]:
         response = await unless_gone(gateway.content(content, context_of(request)), request.receive)
         return LargeJson(response.body)
 
-    return _post(path, endpoint)
+    return post(path, endpoint)
 
 
 async def _answer(operation: ImageOperation, gateway: Gateway, context: RequestContext, request: Request) -> Response:
     work = gateway.image(operation.request, context, stored=operation.stored)
     response = await unless_gone(work, request.receive)
     return LargeJson(operation.body(response, context))
-
-
-def _post(path: str, endpoint: Callable[..., object]) -> Callable[[FastAPI], None]:
-    return lambda app: app.add_api_route(
-        path, endpoint, methods=["POST"], response_model=None, dependencies=[Depends(inference_caller)]
-    )
-
-
-def _load(parser: str) -> ImageParser:
-    module, _, name = parser.rpartition(".")
-    return cast(ImageParser, getattr(import_module(f"shared.dialects.{module}"), name))

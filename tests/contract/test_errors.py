@@ -754,6 +754,8 @@ async def test_a_failure_after_that_comment_is_told_in_the_stream(keys: KeyStore
 class _OutOfReach:
     """A store of keys that cannot be asked."""
 
+    aws = None
+
     async def find(self, token: str) -> None:
         raise RuntimeError(f"the table at {ADDRESS} cannot be asked for {token}")
 

@@ -1,0 +1,86 @@
+"""Audio: speech written down, whole or as it is understood, and text spoken, as it is made."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from shared.errors import UpstreamError
+from shared.framing import sse_frames
+from shared.gateway.route import Route
+from shared.providers.base import SpeechAdapter, TranscriptionAdapter
+from shared.schemas.context import RequestContext
+from shared.schemas.model import Capability
+from shared.schemas.speech import SpeechRequest
+from shared.schemas.transcription import Transcript, TranscriptDone, TranscriptEvent, TranscriptionRequest
+from shared.schemas.usage import Usage
+from shared.selection import select_for
+
+if TYPE_CHECKING:
+    from shared.gateway import Gateway
+
+
+async def transcribe(gateway: "Gateway", request: TranscriptionRequest, context: RequestContext) -> Transcript:
+    """See Gateway.transcription."""
+    route = _transcriber(gateway, request, context)
+    body = await route.body(route.adapter.transcription(request, route.model))
+    with route.reading():
+        transcript = route.adapter.transcription_response(bytes(body), request)
+    context.usage += transcript.usage
+    return transcript
+
+
+def transcript_events(
+    gateway: "Gateway", request: TranscriptionRequest, context: RequestContext
+) -> AsyncGenerator[TranscriptEvent, None]:
+    """See Gateway.transcription_stream."""
+    return _events(_transcriber(gateway, request, context), request, context)
+
+
+def _transcriber(
+    gateway: "Gateway", request: TranscriptionRequest, context: RequestContext
+) -> Route[TranscriptionAdapter]:
+    assert context.caller is not None, "routes authenticate before they call the gateway"
+    model = select_for(Capability.TRANSCRIPTION, request.model, gateway.catalog, context.caller)
+    return gateway.route(model, request.model, TranscriptionAdapter, context)  # type: ignore[type-abstract]
+
+
+async def _events(
+    route: Route[TranscriptionAdapter], request: TranscriptionRequest, context: RequestContext
+) -> AsyncGenerator[TranscriptEvent, None]:
+    async with route.open(route.adapter.transcription(request, route.model)) as answer:
+        await route.check(answer)
+        with route.reading():
+            async with (
+                aclosing(sse_frames(answer)) as frames,
+                aclosing(route.adapter.transcription_events(frames)) as events,
+            ):
+                async for event in events:
+                    if isinstance(event, TranscriptDone):
+                        context.usage += event.transcript.usage
+                    yield event
+        await answer.drain()
+
+
+def speak(gateway: "Gateway", request: SpeechRequest, context: RequestContext) -> AsyncGenerator[bytes, None]:
+    """See Gateway.speech."""
+    assert context.caller is not None, "routes authenticate before they call the gateway"
+    model = select_for(Capability.SPEECH, request.model, gateway.catalog, context.caller)
+    return _audio(gateway.route(model, request.model, SpeechAdapter, context), request, context)  # type: ignore[type-abstract]
+
+
+async def _audio(
+    route: Route[SpeechAdapter], request: SpeechRequest, context: RequestContext
+) -> AsyncGenerator[bytes, None]:
+    silent = True
+    async with route.open(route.adapter.speech(request, route.model)) as answer:
+        await route.check(answer)
+        with route.reading():
+            async with aclosing(route.adapter.speech_audio(answer, request)) as audio:
+                async for chunk in audio:
+                    if silent and chunk:
+                        silent = False
+                        # What vendors charge for; they do not report it.
+                        context.usage += Usage(characters=len(request.input))
+                    yield chunk
+    if silent:
+        raise UpstreamError("The provider answered without audio.")

@@ -1,0 +1,45 @@
+"""Embeddings: inputs in batches as large as their provider takes, several at once, and the vectors in order."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from shared.errors import UpstreamError
+from shared.providers.base import EmbeddingAdapter
+from shared.pump import together
+from shared.schemas.context import RequestContext
+from shared.schemas.embedding import EmbeddingInput, EmbeddingRequest, EmbeddingResponse
+from shared.schemas.model import Capability
+from shared.selection import select_for
+
+if TYPE_CHECKING:
+    from shared.gateway import Gateway
+
+_AT_ONCE = 8
+
+
+async def embed(gateway: "Gateway", request: EmbeddingRequest, context: RequestContext) -> EmbeddingResponse:
+    """See Gateway.embeddings."""
+    assert context.caller is not None, "routes authenticate before they call the gateway"
+    model = select_for(Capability.EMBEDDINGS, request.model, gateway.catalog, context.caller)
+    route = gateway.route(model, request.model, EmbeddingAdapter, context)  # type: ignore[type-abstract]
+    turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def called(inputs: Sequence[EmbeddingInput]) -> EmbeddingResponse:
+        async with turn:
+            call = route.adapter.embedding(replace(request, inputs=tuple(inputs)), model)
+            response = await route.answer(call, route.adapter.embedding_response)
+        context.usage += response.usage
+        if len(response.vectors) != len(inputs):
+            raise UpstreamError("The provider answered with another number of vectors than it was asked for.")
+        return response
+
+    size = route.adapter.embedding_batch(model)
+    batches = [request.inputs[start : start + size] for start in range(0, len(request.inputs), size)]
+    responses = await together(called(batch) for batch in batches)
+    vectors = tuple(chain.from_iterable(response.vectors for response in responses))
+    if len({len(vector) for vector in vectors}) != 1:
+        raise UpstreamError("The provider answered with vectors of different lengths.")
+    return EmbeddingResponse(vectors, context.usage)

@@ -1,0 +1,19 @@
+"""A file that a caller has uploaded for later requests."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+FilePurpose: TypeAlias = Literal["assistants", "batch", "batch_output", "evals", "fine-tune", "user_data", "vision"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """`size` is in bytes, `created` and `expires` in Unix seconds. `key` is its place in the bucket."""
+
+    id: str
+    filename: str
+    purpose: str
+    size: int
+    created: int
+    expires: int
+    key: str

@@ -1,0 +1,138 @@
+"""Callers' files in the private bucket. All that is known of one stands in its key, so that there is no table to keep.
+
+    files/<hash of the tenant>/<file id>/<purpose>/<filename>
+
+File ids begin with the time left until a far day, so that S3, which lists by name, lists the newest first.
+"""
+
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, cast
+
+from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
+from shared.media import SNIFF_BYTES, sniff
+from shared.schemas.stored_file import FilePurpose, StoredFile
+from shared.schemas.upload import Upload
+from shared.stores.objects import ListedObject, ObjectNotFound, ObjectStore
+
+KEPT_DAYS = 30
+"""How long the bucket's lifecycle rule for `files/` lets a file live."""
+MAX_UPLOAD_BYTES = 512 * 1024 * 1024
+"""What may be uploaded to a presigned URL, as OpenAI allows."""
+_UPLOAD_SECONDS = 3600
+_PREFIX = "files/"
+_FAR_DAY = 2**43  # in Unix milliseconds, the year 2248
+_ID = re.compile(r"file-[0-9a-f]{11}[0-9a-f]{16}")
+_SPOOLED_BYTES = 1024 * 1024
+_UNKNOWN = "application/octet-stream"
+
+
+class FileStore:
+    """One tenant never sees another's files: the tenant is part of every key. Every method raises AwsError."""
+
+    def __init__(self, objects: ObjectStore, *, clock: Callable[[], float] = time.time) -> None:
+        self._objects = objects
+        self._clock = clock
+
+    async def put(self, tenant: str, purpose: FilePurpose, filename: str, content: bytes) -> StoredFile:
+        """Stores a file."""
+        key = self._new_key(tenant, purpose, filename)
+        await self._objects.put(key, content, sniff(content[:SNIFF_BYTES]) or _UNKNOWN)
+        return _described(key, len(content), int(self._clock()))
+
+    async def begin(self, tenant: str, purpose: FilePurpose, filename: str, size: int) -> tuple[StoredFile, str, int]:
+        """A file to be, the URL to which its `size` bytes are to be PUT, and until when, in Unix seconds."""
+        key = self._new_key(tenant, purpose, filename)
+        url = await self._objects.presigned("PUT", key, _UPLOAD_SECONDS, size=size)
+        now = int(self._clock())
+        return _described(key, size, now), url, now + _UPLOAD_SECONDS
+
+    async def find(self, tenant: str, file_id: str) -> StoredFile:
+        """Raises NotFound, also for another tenant's file and for one that has not been uploaded yet."""
+        if _ID.fullmatch(file_id):
+            for listed in await self._objects.list(f"{_folder(tenant)}{file_id}/", after=None, limit=1):
+                return _found(listed)
+        raise NotFound(f"There is no file '{file_id[:100]}'.")
+
+    async def list(
+        self, tenant: str, *, purpose: str | None = None, after: str | None = None, limit: int
+    ) -> tuple[StoredFile, ...]:
+        """The newest files first, those of one purpose if given, after the one of the id `after`."""
+        folder = _folder(tenant)
+        found: list[StoredFile] = []
+        # The slash's successor: after everything in the folder of that file.
+        start = f"{folder}{after}0" if after and _ID.fullmatch(after) else None
+        while len(found) < limit:
+            page = await self._objects.list(folder, after=start, limit=1000)
+            files = [_found(listed) for listed in page]
+            found += [file for file in files if purpose in (None, file.purpose)]
+            if len(page) < 1000:
+                break
+            start = page[-1].key
+        return tuple(found[:limit])
+
+    async def delete(self, tenant: str, file_id: str) -> None:
+        """Raises NotFound."""
+        await self._objects.delete((await self.find(tenant, file_id)).key)
+
+    def content(self, file: StoredFile) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The file's bytes, in chunks as they come."""
+        return self._objects.stream(file.key)
+
+    async def fetch(self, tenant: str, reference: str, limit: int) -> Upload:
+        """The file of an id, or of an `s3://` reference to this bucket, as if it had come with the request.
+
+        Who gets it has to close its `file`. Raises InvalidRequest for a reference that leads to none of the tenant's
+        files, and PayloadTooLarge past `limit` bytes.
+        """
+        key = await self._key_of(tenant, reference)
+        filename = key.rpartition("/")[2]
+        spooled = SpooledTemporaryFile(_SPOOLED_BYTES)  # noqa: SIM115 - the request's end closes it
+        size = 0
+        try:
+            async with self._objects.stream(key) as chunks:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > limit:
+                        raise PayloadTooLarge(f"The file is larger than {limit // 2**20} MB.")
+                    spooled.write(chunk)
+            spooled.seek(0)
+            media_type = sniff(spooled.read(SNIFF_BYTES)) or _UNKNOWN
+        except ObjectNotFound:
+            spooled.close()
+            raise InvalidRequest.field("file_id", "there is no such file") from None
+        except BaseException:
+            spooled.close()
+            raise
+        return Upload(cast(BinaryIO, spooled), filename, media_type, size)
+
+    async def _key_of(self, tenant: str, reference: str) -> str:
+        prefix = f"s3://{self._objects.bucket}/"
+        if reference.startswith(prefix + _folder(tenant)):
+            return reference.removeprefix(prefix)
+        try:
+            return (await self.find(tenant, reference)).key
+        except NotFound:
+            raise InvalidRequest.field("file_id", "there is no such file") from None
+
+    def _new_key(self, tenant: str, purpose: FilePurpose, filename: str) -> str:
+        left = _FAR_DAY - int(self._clock() * 1000)
+        return f"{_folder(tenant)}file-{left:011x}{secrets.token_hex(8)}/{purpose}/{filename}"
+
+
+def _folder(tenant: str) -> str:
+    return f"{_PREFIX}{hashlib.sha256(tenant.encode()).hexdigest()[:20]}/"
+
+
+def _found(listed: ListedObject) -> StoredFile:
+    return _described(listed.key, listed.size, int(listed.modified.timestamp()))
+
+
+def _described(key: str, size: int, created: int) -> StoredFile:
+    _, _, file_id, purpose, filename = key.split("/", 4)
+    return StoredFile(file_id, filename, purpose, size, created, created + KEPT_DAYS * 24 * 3600, key)

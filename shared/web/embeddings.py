@@ -1,0 +1,24 @@
+"""The routes that embed texts, whatever their dialect: parse, call the gateway once, answer."""
+
+from collections.abc import Callable
+
+from fastapi import FastAPI, Request, Response
+
+from shared.dialects.base import EmbeddingOperation
+from shared.web.app import context_of, json_response
+from shared.web.body import json_body
+from shared.web.caller import ProcessGateway
+from shared.web.events import unless_gone
+from shared.web.routes import parser, post
+
+
+def embedding_route(path: str, name: str) -> Callable[[FastAPI], None]:
+    """POST `path`, its body read by a dialect's parser."""
+
+    async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
+        operation: EmbeddingOperation = parser(name)(await json_body(request, gateway.settings.max_body))
+        context = context_of(request)
+        response = await unless_gone(gateway.embeddings(operation.request, context), request.receive)
+        return json_response(operation.body(response, context))
+
+    return post(path, endpoint)
