@@ -1,0 +1,107 @@
+"""What a vendor charges for a model: exact decimals, never floats."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+# So few digits that every product with a count of tokens is exact in Decimal's 28 digits.
+_AMOUNT = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """US dollars per million tokens.
+
+    `input` and `output` are for what has no rate of its own: the tokens of a share whose rate is None are charged as
+    the rest of their total is. Reads of the cache that hit tokens of images or audio cost `cached_image` and
+    `cached_audio`, or `cached_read` where the vendor makes no difference.
+    """
+
+    input: Decimal = _ZERO
+    output: Decimal = _ZERO
+    cached_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    reasoning: Decimal | None = None
+    input_image: Decimal | None = None
+    output_image: Decimal | None = None
+    input_audio: Decimal | None = None
+    output_audio: Decimal | None = None
+    cached_image: Decimal | None = None
+    cached_audio: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """The rates of every token of a call that has more than `above` input tokens, cached ones included."""
+
+    above: int
+    rates: Rates
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The price of a model: of its tokens in `rates`, or in one of the `tiers`, which are in ascending order.
+
+    Besides tokens, in US dollars: `image` for each image made, `characters` for a million characters spoken, and
+    `audio_hour` for an hour listened to, of which a vendor may charge at least `audio_minimum` seconds a call.
+    `as_of` is the day on which it was looked up.
+    """
+
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+    image: Decimal = _ZERO
+    characters: Decimal = _ZERO
+    audio_hour: Decimal = _ZERO
+    audio_minimum: int = 0
+    as_of: date | None = None
+
+    @classmethod
+    def read(cls, table: Mapping[str, Any]) -> "Price":
+        """The price that a table of TOML states: amounts as strings or whole numbers, by the names of the fields.
+
+            price = { input = "2", cached_read = "0.2", output = "12",
+                      tiers = [{ above = 200000, input = "4", cached_read = "0.4", output = "18" }] }
+
+        A tier repeats every rate that it has. Raises ValueError that names what cannot be read.
+        """
+        rest = dict(table)
+        as_of = rest.pop("as_of", None)
+        if as_of is not None and type(as_of) is not date:
+            raise ValueError("as_of must be a date, such as 2026-11-21")
+        if not rest:
+            raise ValueError('a price must say what it is for; what is free has input = "0"')
+        tiers = rest.pop("tiers", [])
+        if not isinstance(tiers, list) or not all(isinstance(tier, dict) and "above" in tier for tier in tiers):
+            raise ValueError('tiers must be a list of tables such as { above = 200000, input = "4", output = "18" }')
+        minimum = _count("audio_minimum", rest.pop("audio_minimum", 0))
+        units = {name: _amount(name, rest.pop(name)) for name in ("image", "characters", "audio_hour") if name in rest}
+        read = sorted(map(_tier, tiers), key=lambda tier: tier.above)
+        return cls(_rates(rest), tuple(read), **units, audio_minimum=minimum, as_of=as_of)
+
+
+def _tier(table: Mapping[str, Any]) -> Tier:
+    rates = {name: value for name, value in table.items() if name != "above"}
+    return Tier(_count("above", table["above"]), _rates(rates))
+
+
+def _rates(table: Mapping[str, Any]) -> Rates:
+    for name in table:
+        if name not in Rates.__slots__:
+            raise ValueError(f"a price has no '{name}'")
+    return Rates(**{name: _amount(name, value) for name, value in table.items()})
+
+
+def _count(name: str, value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{name} must be a whole number of at least 0")
+    return value
+
+
+def _amount(name: str, value: object) -> Decimal:
+    if not isinstance(value, str | int) or not _AMOUNT.fullmatch(str(value)):
+        raise ValueError(f'{name} must be dollars in quotes, such as "0.15"')
+    return Decimal(str(value))
