@@ -392,8 +392,8 @@ class ObjectStore:
             code = refusal
             if response.status_code < 500 and code not in _RETRIED:
                 break
-        # A HEAD has no body that would name the error.
-        missing = code == "NoSuchKey" or (method == "HEAD" and code == "404")
+        # The answer to a HEAD has no body that would name the error.
+        missing = code in ("NoSuchKey", "404")
         raise (ObjectNotFound if missing else AwsError)("s3", action, code)
 
 

@@ -37,8 +37,8 @@ async def test_a_call_is_signed_as_botocore_signs_it(service: str, token: str, m
     signed = {name: sent.headers[name] for name in ("content-type", "host", "x-amz-target")}
     expected = AWSRequest("POST", str(sent.url), data=sent.content, headers=signed)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: NOW.replace(tzinfo=None))
-    credentials = BotoCredentials("AKID", "secret/key+", token or None)  # type: ignore[no-untyped-call]
-    SigV4Auth(credentials, service, "eu-west-1").add_auth(expected)  # type: ignore[no-untyped-call]
+    credentials = BotoCredentials("AKID", "secret/key+", token or None)
+    SigV4Auth(credentials, service, "eu-west-1").add_auth(expected)
     assert sent.headers["authorization"] == expected.headers["Authorization"]
     assert sent.url.host == f"{service}.eu-west-1.amazonaws.com"
 
@@ -57,7 +57,7 @@ def signer(token: str | None) -> Signer:
 def boto_credentials(token: str | None, monkeypatch: pytest.MonkeyPatch) -> BotoCredentials:
     """botocore's credentials, with its clock at NOW."""
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: NOW.replace(tzinfo=None))
-    return BotoCredentials("AKID", "secret/key+", token)  # type: ignore[no-untyped-call]
+    return BotoCredentials("AKID", "secret/key+", token)
 
 
 @TOKENS
@@ -79,7 +79,7 @@ def test_any_request_is_signed_as_botocore_signs_it(
     url = f"https://{headers['host']}{path}?{query_string(query)}".rstrip("?")
     expected = AWSRequest(method, url, data=content, headers=headers)
     credentials = boto_credentials(token, monkeypatch)
-    S3SigV4Auth(credentials, "s3", "eu-west-1").add_auth(expected)  # type: ignore[no-untyped-call]
+    S3SigV4Auth(credentials, "s3", "eu-west-1").add_auth(expected)
     assert signed == {name.lower(): value for name, value in expected.headers.items()}
 
 
@@ -100,9 +100,9 @@ def test_a_url_is_signed_as_botocore_signs_it(
     url = f"https://{headers['host']}{path}?{query_string(query)}".rstrip("?")
     expected = AWSRequest(method, url, headers=headers)
     credentials = boto_credentials(token, monkeypatch)
-    S3SigV4QueryAuth(credentials, "s3", "eu-west-1", expires=900).add_auth(expected)  # type: ignore[no-untyped-call]
+    S3SigV4QueryAuth(credentials, "s3", "eu-west-1", expires=900).add_auth(expected)
     # botocore puts the operation's parameters first; the order is not part of what is signed.
-    assert sorted(signed.split("&")) == sorted(expected.url.partition("?")[2].split("&"))
+    assert sorted(signed.split("&")) == sorted(str(expected.url).partition("?")[2].split("&"))
 
 
 @given(query=st.dictionaries(st.text(min_size=1), st.text(), max_size=5))
@@ -113,7 +113,7 @@ def test_whatever_a_query_holds_is_signed_as_botocore_signs_it(
     signed = signer(None).sign("GET", "/", query, {"host": "h", "x-amz-content-sha256": EMPTY}, EMPTY)
     expected = AWSRequest("GET", "https://h/", params=query, headers={"host": "h"})
     credentials = boto_credentials(None, monkeypatch)
-    S3SigV4Auth(credentials, "s3", "eu-west-1").add_auth(expected)  # type: ignore[no-untyped-call]
+    S3SigV4Auth(credentials, "s3", "eu-west-1").add_auth(expected)
     assert signed["authorization"] == expected.headers["Authorization"]
 
 
