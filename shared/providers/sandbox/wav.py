@@ -8,6 +8,7 @@ the software (ISFT) and a comment (ICMT), and "data".
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 RATE = 24_000
 _SAMPLE_BYTES = 2
@@ -15,8 +16,9 @@ _PCM = 1
 _SOFTWARE = b"sandbox speech"
 # The size of data whose writer did not know it beforehand.
 _UNKNOWN_SIZES = (0, 0xFFFFFFFF)
-# Room for the longest comment; whoever puts more before the sound sends no file of speech.
+# Room for the longest comment. Where this much has come and no sound, none is waited for.
 _LONGEST_HEADER = 1 << 17
+_MOST_CHUNKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,13 @@ def read(data: bytes) -> Wav | None:
     if not (b"RIFF" + data[4:8] + b"WAVE").startswith(data[:12]):
         raise ValueError("not a WAV file")
     byte_rate, spoken = 0, None
-    for name, start, size in _chunks(data, 12):
-        if start > _LONGEST_HEADER:
-            raise ValueError("a WAV file without sound")
+    for name, start, size in islice(_chunks(data, 12), _MOST_CHUNKS):
         if name == b"data":
             return Wav(byte_rate, start, 0 if size in _UNKNOWN_SIZES else size, spoken)
-        content = data[start : start + size]
-        if name == b"fmt " and len(content) >= 12:
-            (byte_rate,) = struct.unpack_from("<I", content, 8)
-        elif name == b"LIST":
-            spoken = _spoken(content)
+        if name == b"fmt " and size >= 16 and start + 16 <= len(data):
+            (byte_rate,) = struct.unpack_from("<I", data, start + 8)
+        elif name == b"LIST" and size <= _LONGEST_HEADER and start + size <= len(data):
+            spoken = _spoken(data[start : start + size])
     if len(data) > _LONGEST_HEADER:
         raise ValueError("a WAV file without sound")
     return None
@@ -72,7 +71,8 @@ def _chunks(data: bytes, offset: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _spoken(info: bytes) -> str | None:
-    found = {name: info[start : start + size].removesuffix(b"\0") for name, start, size in _chunks(info, 4)}
+    chunks = islice(_chunks(info, 4), _MOST_CHUNKS)
+    found = {name: info[start : start + size].removesuffix(b"\0") for name, start, size in chunks}
     if found.get(b"ISFT") != _SOFTWARE or b"ICMT" not in found:
         return None
     return found[b"ICMT"].decode(errors="replace")
