@@ -122,15 +122,12 @@ class Emulated:
 
     def peak_megabytes(self) -> float:
         """The most resident memory that a process of the function has had."""
-        return max(_peak_megabytes(pid) for pid in _descendants(self._process.pid))
+        return max(peak_megabytes(pid) for pid in _descendants(self._process.pid))
 
 
-@contextmanager
-def emulated(function: Function, aws: Mapping[str, str] | None = None) -> Iterator[Emulated]:
-    """Starts a function; its init only begins with the first invoke. Raises NotReady."""
-    emulator, python = _emulator(), _python()
-    ours, theirs = _free_port(), _free_port()
-    environment = {
+def environment_of(function: Function, aws: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a function finds in its environment; `aws` leads to the AWS that it shall use."""
+    return {
         "AWS_REGION": "us-east-1",
         "PATH": os.environ["PATH"],
         "HOME": "/tmp",  # noqa: S108 - as on Lambda
@@ -143,12 +140,24 @@ def emulated(function: Function, aws: Mapping[str, str] | None = None) -> Iterat
         **(aws or {}),
         **function.environment,
     }
+
+
+@contextmanager
+def emulated(function: Function, aws: Mapping[str, str] | None = None) -> Iterator[Emulated]:
+    """Starts a function; its init only begins with the first invoke. Raises NotReady."""
+    emulator, python = _emulator(), lambda_python()
+    ours, theirs = _free_port(), _free_port()
     listening = ["--runtime-interface-emulator-address", f"127.0.0.1:{ours}"]
     listening += ["--runtime-api-address", f"127.0.0.1:{theirs}"]
     command = [str(emulator), "--log-level", "info", *listening, *function.command(python)]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(  # noqa: S603 - our own words
-            command, env=environment, cwd=function.task, stdout=log, stderr=log, start_new_session=True
+            command,
+            env=environment_of(function, aws),
+            cwd=function.task,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
             yield Emulated(process, f"http://127.0.0.1:{ours}/2015-03-31/functions/function/invocations", log)
@@ -164,7 +173,8 @@ def _descendants(pid: int) -> Iterator[int]:
             yield from _descendants(int(child))
 
 
-def _peak_megabytes(pid: int) -> float:
+def peak_megabytes(pid: int) -> float:
+    """The most resident memory that a process has had."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return int(found.group(1)) / 1024 if found else 0.0
 
@@ -185,7 +195,8 @@ def _emulator() -> Path:
     return found[0]
 
 
-def _python() -> str:
+def lambda_python() -> str:
+    """An interpreter of the version that Lambda runs. Raises NotReady."""
     result = subprocess.run([ROOT / "scripts" / "find-python", "3.13"], capture_output=True, text=True, check=False)  # noqa: S603 - our own words
     if result.returncode:
         raise NotReady(result.stderr.strip())

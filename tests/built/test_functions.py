@@ -3,34 +3,37 @@
 import asyncio
 import base64
 import json
+import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
+from random import Random
+from threading import Thread
 from typing import Any
 
 import pytest
+from PIL import Image as Pillow
 
 from functions.embedded_aws import LOCAL_TOKEN, seed
-from scripts.emulator import Emulated, built_functions, emulated
+from scripts.emulator import Emulated, built_functions, emulated, environment_of, lambda_python, peak_megabytes
 from shared.framing import SseDecoder
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
+from tests.runtime.test_process import sandbox
 
 pytestmark = pytest.mark.built
 EVENTS = Path(__file__).parents[2] / "events"
-SETTINGS = {"GATEWAY_SANDBOX": "on", "GATEWAY_TRUST_AUTHORIZER": "on"}
-FUNCTION_OF = {
-    "chat": "chat",
-    "generate": "completions",
-    "completions": "completions",
-    "model": "models",
-    "models": "models",
-    "authorizer": "authorizer",
-    "stable": "chat",
-    "stream": "chat",
+SETTINGS = {
+    "GATEWAY_SANDBOX": "on",
+    "GATEWAY_TRUST_AUTHORIZER": "on",
+    "GATEWAY_CATALOG": str(EVENTS.parent / "tests" / "sandbox_for_gemini.toml"),
 }
+LARGE = 8 * 2**20
+PEAK_MEGABYTES = 128  # the smallest function that there is
 
 
 @dataclass
@@ -46,6 +49,12 @@ class Functions:
             function = replace(built_functions()[name], environment=SETTINGS)
             self.started[name] = self.stack.enter_context(emulated(function, self.aws))
         return self.started[name].invoke(event)
+
+    def answer(self, event: Mapping[str, Any]) -> tuple[int, bytes]:
+        """What the function behind the event's route answers: status and body."""
+        route = (event["httpMethod"], event["resource"])
+        (name,) = [function.name for function in built_functions().values() if route in function.routes]
+        return status_and_body(self.invoke(name, event))
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +85,9 @@ HTTP_EVENTS = sorted(path.stem for path in EVENTS.glob("*.json") if path.stem !=
 
 @pytest.mark.parametrize("name", HTTP_EVENTS)
 def test_a_function_answers_its_sample_event(functions: Functions, name: str) -> None:
-    function = FUNCTION_OF[name.split("-")[-1]]
-    status, body = status_and_body(functions.invoke(function, event(name)))
+    status, body = functions.answer(event(name))
     assert status == 200, body
-    asked = json.loads(event(name)["body"] or "{}")
-    if asked.get("stream"):
+    if "stream" in name:
         frames = [frame.data for frame in SseDecoder().feed(body)]
         assert len(frames) > 2
         assert frames[-1] == b"[DONE]"
@@ -106,3 +113,87 @@ def test_a_failure_of_the_provider_keeps_its_status_on_lambda(functions: Functio
     status, answer = status_and_body(functions.invoke("chat", {**asked, "body": json.dumps(body)}))
     assert status == 429
     assert json.loads(answer)["error"]["code"] == "rate_limit_exceeded"
+
+
+# ---- Images ----------------------------------------------------------------------------------------------------------
+
+
+def with_fields(name: str, **fields: Any) -> dict[str, Any]:
+    """A sample event with other fields in its JSON body."""
+    sample = event(name)
+    return {**sample, "body": json.dumps({**json.loads(sample["body"]), **fields})}
+
+
+def test_an_image_is_the_same_behind_its_url_and_inline(functions: Functions) -> None:
+    status, body = functions.answer(with_fields("image-generation", response_format="url"))
+    assert status == 200, body
+    with urllib.request.urlopen(json.loads(body)["data"][0]["url"]) as stored:
+        assert stored.headers["content-type"] == "image/png"
+        behind = stored.read()
+    status, body = functions.answer(with_fields("image-generation", response_format="b64_json"))
+    assert status == 200, body
+    inline = base64.b64decode(json.loads(body)["data"][0]["b64_json"])
+    assert inline == behind
+    assert Pillow.open(BytesIO(inline)).size == (1024, 1024)
+
+
+def test_an_uploaded_image_arrives_unharmed(functions: Functions) -> None:
+    sample = event("image-edit")
+    uploaded = base64.b64decode(sample["body"]).partition(b"image/png\r\n\r\n")[2]
+    status, body = functions.answer(sample)
+    assert status == 200, body
+    with urllib.request.urlopen(json.loads(body)["data"][0]["url"]) as stored:
+        edited = stored.read()
+    # The sandbox gives an edited image the size of the original: it has read the upload.
+    assert Pillow.open(BytesIO(edited)).size == Pillow.open(BytesIO(uploaded)).size
+
+
+@contextmanager
+def gemini(answer: bytes) -> Iterator[str]:
+    """A vendor on loopback that answers every call alike; its URL."""
+
+    class Vendor(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the base class names it so
+            """Keeps quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Vendor) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.anyio
+async def test_an_answer_larger_than_lambda_buffers_arrives_whole(aws_environment: dict[str, str]) -> None:
+    """On our own Runtime API: the emulator collects a stream, and refuses one of more than 6 MB."""
+    image = base64.b64encode(b"\x89PNG\r\n\x1a\n" + Random(8).randbytes(LARGE * 3 // 4)).decode()
+    part = {"inlineData": {"mimeType": "image/png", "data": image}}
+    generated = {
+        "candidates": [{"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0}],
+        "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 1290, "totalTokenCount": 1295},
+        "modelVersion": "gemini-2.5-flash-image",
+        "responseId": "response-1",
+    }
+    with gemini(json.dumps(generated).encode()) as url:
+        vendor = {"GEMINI_API_KEY": "vendor-key", "GEMINI_BASE_URL": url, "GATEWAY_TRUST_AUTHORIZER": "on"}
+        function = replace(built_functions()["images"], environment=vendor)
+        # Without the folder of the sources on its path: what is built shall answer.
+        environment = {**environment_of(function, aws_environment), "PYTHONSAFEPATH": "1"}
+        async with sandbox(function.handler, *function.command(lambda_python()), **environment) as images:
+            answer = images.platform.invoke(event("image-stable"))
+            assert (await answer.prelude())["statusCode"] == 200
+            answered = await answer.json()
+            peak = peak_megabytes(images.process.pid)
+    assert answered["candidates"][0]["content"]["parts"] == [{"inline_data": {"mime_type": "image/png", "data": image}}]
+    assert peak < PEAK_MEGABYTES
