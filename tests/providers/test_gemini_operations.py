@@ -1,17 +1,32 @@
 """What is peculiar to Gemini beyond chat; what every provider's operations must do is in test_operation_contract.py."""
 
+import asyncio
+import io
 import json
-from typing import Any
+import math
+import wave
+from array import array
+from collections.abc import AsyncIterator
+from typing import Any, get_args
 
 import pytest
 from google.genai import types
+from openai.types.audio.speech_create_params import Voice
 
 from shared.catalog import Catalog
-from shared.errors import InvalidRequest
-from shared.providers.base import ContentAdapter, ImageAdapter
+from shared.errors import ContentFiltered, InvalidRequest, UpstreamError
+from shared.framing import sse_frames
+from shared.providers.base import (
+    ContentAdapter,
+    EmbeddingAdapter,
+    ImageAdapter,
+    SpeechAdapter,
+    TranscriptionAdapter,
+)
 from shared.providers.gemini import adapter
 from shared.schemas.image import ImageRequest, Size
 from shared.schemas.model import Model
+from shared.schemas.transcription import Transcript, TranscriptDelta, TranscriptDone, TranscriptEvent
 from shared.settings import Settings
 from tests.providers.operation_wire import Answer
 from tests.providers.operations.gemini import (
@@ -19,14 +34,21 @@ from tests.providers.operations.gemini import (
     COUNTS,
     ENV,
     FLASH,
-    IMAGES,
-    PNG,
+    HEARD_USAGE,
+    PCM,
+    SPOKEN,
+    TALK,
     answer,
     blob,
     candidate,
     content,
     image,
+    speech,
+    spoken,
+    transcription,
 )
+from tests.providers.wires.gemini import OVERLOADED, PNG, stream
+from tests.test_architecture import loaded_by
 
 CATALOG = Catalog.load(Settings.from_environment(ENV))
 
@@ -39,6 +61,9 @@ def model(model_id: str = FLASH, *rules: str) -> Model:
 def test_adapter_has_every_operation() -> None:
     assert isinstance(adapter, ImageAdapter)
     assert isinstance(adapter, ContentAdapter)
+    assert isinstance(adapter, EmbeddingAdapter)
+    assert isinstance(adapter, TranscriptionAdapter)
+    assert isinstance(adapter, SpeechAdapter)
 
 
 # --- images
@@ -155,34 +180,122 @@ def test_candidates_of_one_call_are_numbered() -> None:
     assert sent["generationConfig"]["candidateCount"] == 2
 
 
-# --- the test data, until the shared suite runs it
+# --- embeddings
 
 
-@pytest.mark.parametrize("name", IMAGES.sent)
-def test_image_requests(name: str) -> None:
-    sent = IMAGES.sent[name]
-    call = adapter.image(sent.request, model(sent.request.model))
-    assert (call.path, call.json) == (sent.path, sent.json)
-    IMAGES.validate_request(sent)
+def test_vectors_come_at_length_one_whatever_the_model_gave() -> None:
+    body = {"embeddings": [{"values": [0.1] * 700}, {"values": [3e-20, 4e-20]}]}
+    for vector in adapter.embedding_response(body).vectors:
+        assert vector.typecode == "f"
+        assert math.isclose(math.hypot(*vector), 1, rel_tol=1e-5)
 
 
-@pytest.mark.parametrize("name", IMAGES.answers)
-def test_image_answers(name: str) -> None:
-    given = IMAGES.answers[name]
-    assert adapter.image_response(json.loads(given.body)) == given.means
-    IMAGES.validate_answer(given)
+def test_vectors_that_have_their_length_keep_their_values() -> None:
+    values = [0.36, 0.48, 0.8]
+    assert adapter.embedding_response({"embeddings": [{"values": values}]}).vectors == (array("f", values),)
 
 
-@pytest.mark.parametrize("name", CONTENT.sent)
-def test_content_requests(name: str) -> None:
-    sent = CONTENT.sent[name]
-    call = adapter.content(sent.request, model(sent.request.model))
-    assert (call.path, call.json) == (sent.path, sent.json)
-    CONTENT.validate_request(sent)
+def test_a_hundred_inputs_fit_in_one_call() -> None:
+    assert adapter.embedding_batch(model("gemini-embedding-2")) == 100
 
 
-@pytest.mark.parametrize("name", CONTENT.answers)
-def test_content_answers(name: str) -> None:
-    given = CONTENT.answers[name]
-    assert adapter.content_response(json.loads(given.body)) == given.means
-    CONTENT.validate_answer(given)
+# --- transcription
+
+
+def transcript_events(*chunks: Any) -> list[TranscriptEvent]:
+    async def wire() -> AsyncIterator[bytes]:
+        yield stream(*chunks)
+
+    async def all_of_them() -> list[TranscriptEvent]:
+        return [event async for event in adapter.transcription_events(sse_frames(wire()))]
+
+    return asyncio.run(all_of_them())
+
+
+def test_transcript_is_streamed_as_it_is_understood() -> None:
+    first, second, end = spoken({"text": SPOKEN[:7]}), spoken({"text": SPOKEN[7:]}), spoken()
+    for chunk in (first, second):
+        del chunk["candidates"][0]["finishReason"]
+    assert transcript_events(first, second, end) == [
+        TranscriptDelta(SPOKEN[:7]),
+        TranscriptDelta(SPOKEN[7:]),
+        TranscriptDone(Transcript(SPOKEN, usage=HEARD_USAGE)),
+    ]
+    with pytest.raises(UpstreamError, match="before it was complete"):
+        transcript_events(first, second)
+    with pytest.raises(UpstreamError, match="The provider failed"):
+        transcript_events(first, OVERLOADED)
+    with pytest.raises(ContentFiltered):
+        transcript_events(first, spoken(finish="SAFETY"))
+
+
+def test_words_to_expect_are_a_thousand_at_most() -> None:
+    request = transcription("gemini-3.5-transcribe", prompt=",".join(f"w{number}" for number in range(2000)))
+    config = adapter.transcription(request, model("gemini-3.5-transcribe")).json["generationConfig"]
+    assert len(config["audioTranscriptionConfig"]["customVocabulary"]) == 1000
+
+
+@pytest.mark.parametrize(
+    ("language", "locale"), [("en", "en-US"), ("zh", "cmn-Hans-CN"), ("no", "nb-NO"), ("es", "es-419")]
+)
+def test_language_becomes_one_of_the_documented_locales(language: str, locale: str) -> None:
+    request = transcription("gemini-3.5-transcribe", language=language)
+    config = adapter.transcription(request, model("gemini-3.5-transcribe")).json["generationConfig"]
+    assert config == {"audioTranscriptionConfig": {"languageCodes": [locale]}}
+
+
+# --- speech
+
+
+def audio_of(*pieces: bytes, **options: Any) -> list[bytes]:
+    async def wire() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    async def all_of_it() -> list[bytes]:
+        return [chunk async for chunk in adapter.speech_audio(wire(), speech(**options))]
+
+    return asyncio.run(all_of_it())
+
+
+def test_audio_comes_as_it_arrives_however_the_body_is_split() -> None:
+    assert audio_of(TALK) == [PCM[:7], PCM[7:]]
+    assert audio_of(*(TALK[at : at + 1] for at in range(len(TALK)))) == [PCM[:7], PCM[7:]]
+
+
+def test_wav_can_be_read_without_its_length() -> None:
+    with wave.open(io.BytesIO(b"".join(audio_of(TALK, format="wav")))) as sound:
+        assert (sound.getframerate(), sound.getsampwidth(), sound.getnchannels()) == (24000, 2, 1)
+        assert sound.readframes(len(PCM)) == PCM
+
+
+@pytest.mark.parametrize("voice", [*get_args(get_args(Voice)[1]), "MARIN", "kOrE"])
+def test_every_voice_of_openai_has_one_of_gemini_to_stand_in(voice: str) -> None:
+    call = adapter.speech(speech(voice=voice), model("gemini-3.8-flash-tts"))
+    config = call.json["generationConfig"]["speechConfig"]["voiceConfig"]["prebuiltVoiceConfig"]
+    assert config["voiceName"][0].isupper()
+
+
+# --- what is loaded
+
+
+@pytest.mark.parametrize(
+    ("call", "needed"),
+    [
+        ("chat_response({})", {"chat_answer", "errors", "finish", "usage"}),
+        ("image_response({})", {"images", "finish", "stills", "usage"}),
+        ("content_response({})", {"content", "finish", "stills", "usage"}),
+        ("embedding_response({})", {"embeddings", "usage"}),
+        ("transcription_response(b'{}', None)", {"transcription", "errors", "finish", "thinking", "usage"}),
+        ("speech_audio(None, None)", {"speech", "errors", "finish"}),
+    ],
+)
+def test_an_operation_loads_its_own_modules_only(call: str, needed: set[str]) -> None:
+    package = "shared.providers.gemini."
+    loaded = loaded_by(
+        "import contextlib\n"
+        "from shared.providers.gemini import adapter\n"
+        f"with contextlib.suppress(Exception): adapter.{call}"
+    )
+    assert {name.removeprefix(package) for name in loaded if name.startswith(package)} == {"wire", *needed}
+    assert "shared.gif" not in loaded

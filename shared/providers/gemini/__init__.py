@@ -1,6 +1,6 @@
-"""Google's Gemini Developer API: chat, images and raw content.
+"""Google's Gemini Developer API: chat, images, raw content, embeddings, transcripts and speech.
 
-Wire format: https://ai.google.dev/api/generate-content.
+Wire format: https://ai.google.dev/api/generate-content, and https://ai.google.dev/api/embeddings.
 
 One file a concern. Each is imported by the first call that needs it, so that a function loads those of its own
 endpoint only.
@@ -17,10 +17,13 @@ from shared.providers.gemini.wire import NAME
 if TYPE_CHECKING:
     from shared.framing import Frame
     from shared.schemas.chat import ChatRequest, ChatResponse
+    from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
     from shared.schemas.events import ChatEvent
     from shared.schemas.generated_content import ContentRequest, ContentResponse
     from shared.schemas.image import ImageRequest, ImageResponse
     from shared.schemas.model import Model
+    from shared.schemas.speech import SpeechRequest
+    from shared.schemas.transcription import Transcript, TranscriptEvent, TranscriptionRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,71 @@ class Gemini:
         from shared.providers.gemini import content
 
         return content.response(body)
+
+    def embedding_batch(self, model: "Model") -> int:
+        """A hundred, whatever the model."""
+        from shared.providers.gemini import embeddings
+
+        return embeddings.BATCH
+
+    def embedding(self, request: "EmbeddingRequest", model: "Model") -> Call:
+        """See https://ai.google.dev/api/embeddings#method:-models.batchembedcontents. No task type is given.
+
+        Raises UnsupportedFeature for token ids.
+        """
+        from shared.providers.gemini import embeddings
+
+        return embeddings.call(request, model)
+
+    def embedding_response(self, body: Any) -> "EmbeddingResponse":
+        """The vectors, each of length 1."""
+        from shared.providers.gemini import embeddings
+
+        return embeddings.response(body)
+
+    def transcription(self, request: "TranscriptionRequest", model: "Model") -> Call:
+        """See https://ai.google.dev/gemini-api/docs/generate-content/transcribe, which is for models with the rule
+        `audio_transcription_config`; others are told in words what to do.
+
+        Raises UnsupportedFeature for subtitles, and for timestamps but those of words from a model with that rule.
+        """
+        from shared.providers.gemini import transcription
+
+        return transcription.call(request, model)
+
+    def transcription_response(self, body: bytes, request: "TranscriptionRequest") -> "Transcript":
+        """The transcript of a GenerateContentResponse.
+
+        Raises ContentFiltered, and UpstreamRejected for a transcript that the model could not write to its end.
+        """
+        from shared.providers.gemini import transcription
+
+        return transcription.response(body)
+
+    def transcription_events(self, frames: "AsyncIterator[Frame]") -> "AsyncGenerator[TranscriptEvent, None]":
+        """Each frame is a GenerateContentResponse with the next words; its finish reason marks the end."""
+        from shared.providers.gemini import transcription
+
+        return transcription.events(frames)
+
+    def speech(self, request: "SpeechRequest", model: "Model") -> Call:
+        """See https://ai.google.dev/gemini-api/docs/generate-content/speech-generation. Takes Gemini's voices in any
+        case, and OpenAI's, for each of which one of Gemini's speaks; `speed` is ignored.
+
+        Raises UnsupportedFeature for formats but wav and pcm, InvalidRequest for another voice.
+        """
+        from shared.providers.gemini import speech
+
+        return speech.call(request, model)
+
+    def speech_audio(self, chunks: "AsyncIterator[bytes]", request: "SpeechRequest") -> "AsyncGenerator[bytes, None]":
+        """The audio as it arrives, which as wav says of its length only that it is not known.
+
+        Raises ContentFiltered, and UpstreamError where the stream breaks off or holds no audio.
+        """
+        from shared.providers.gemini import speech
+
+        return speech.audio(chunks, request)
 
 
 adapter = Gemini()
