@@ -9,10 +9,12 @@ from typing import Any
 import httpx
 
 from functions.__main__ import AllFunctions
+from shared.fetch import RemoteFetcher
 from shared.framing import SseDecoder
 from shared.gateway import Gateway
 from shared.schemas.caller import Key, Permission
 from shared.settings import Settings
+from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.secrets import ProviderSecret
 from shared.web.process import process_gateway
@@ -39,11 +41,13 @@ def make_gateway(
     upstream: Handler | None = None,
     *,
     secret: ProviderSecret | None = None,
+    aws: Aws | None = None,
+    fetcher: RemoteFetcher | None = None,
 ) -> Gateway:
-    """A gateway configured by `environment` whose vendors are `upstream`."""
+    """A gateway configured by `environment` whose vendors are `upstream`; `aws` stands in for that of the keys."""
     transport = httpx.MockTransport(upstream or _unexpected)
     settings = Settings.from_environment({"GATEWAY_MEDIA_BUCKET": BUCKET, **environment})
-    return Gateway(settings, keys, aws=keys.aws, secret=secret, transport=transport)
+    return Gateway(settings, keys, aws=aws or keys.aws, secret=secret, transport=transport, fetcher=fetcher)
 
 
 def _unexpected(request: httpx.Request) -> httpx.Response:
@@ -57,9 +61,12 @@ async def front_door(
     upstream: Handler | None = None,
     *,
     token: str | None = TOKEN,
+    aws: Aws | None = None,
+    fetcher: RemoteFetcher | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of all functions; with the sandbox on unless `environment` says otherwise."""
-    gateway = make_gateway(keys, {"GATEWAY_SANDBOX": "on"} if environment is None else environment, upstream)
+    settings = {"GATEWAY_SANDBOX": "on"} if environment is None else environment
+    gateway = make_gateway(keys, settings, upstream, aws=aws, fetcher=fetcher)
     functions = AllFunctions()
     for app in functions.apps:
         app.dependency_overrides[process_gateway] = lambda: gateway
