@@ -59,6 +59,12 @@ class StableImages(Wire):
     def _in_capitals(cls, value: Any) -> Any:
         return [item.upper() if isinstance(item, str) else item for item in value] if isinstance(value, list) else value
 
+    @field_validator("top_k", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        # A float on the reference page, a whole number at Google's.
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
 
 def content_request(body: JsonObject) -> ContentRequest:
     """/v1/image/generation/stable. Raises InvalidRequest naming the field that is wrong, PayloadTooLarge."""
