@@ -27,8 +27,12 @@ EVENTS = {
     "authorizer": "authorizer",
     "chat": "chat",
     "completions": "completions",
+    "embeddings": "embeddings",
+    "files": "file-upload",
     "images": "image-generation",
     "models": "models",
+    "speech": "speech",
+    "transcriptions": "transcription",
 }
 SETTINGS = {"GATEWAY_SANDBOX": "on", "GATEWAY_TRUST_AUTHORIZER": "on", "POWERTOOLS_METRICS_NAMESPACE": "bench"}
 

@@ -6,6 +6,7 @@ the box is.
 
 import asyncio
 import contextlib
+import hashlib
 import ipaddress
 import json
 import logging
@@ -24,6 +25,7 @@ import yaml
 from moto.server import ThreadedMotoServer
 
 from functions.embedded_aws import LOCAL_TOKEN, seed
+from shared.dialects.openai.speech import MEDIA_TYPES
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
@@ -37,6 +39,7 @@ IMAGE = f"public.ecr.aws/lambda/python:3.13-{ARCHITECTURE}"
 TABLE = "keys"
 BUCKET = "media"
 SECRET = "providers"  # noqa: S105 - a name
+SAMPLE_FILE = b"The lighthouse is lit at dusk.\n"
 
 
 def main() -> None:
@@ -84,10 +87,22 @@ async def _fill(environment: dict[str, str]) -> None:
     """Makes the table with the local key, and the secret with the providers' keys of this shell."""
     local = {name: url.replace("host.docker.internal", "127.0.0.1") for name, url in environment.items()}
     aws = Aws({**local, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"})
-    await seed(KeyStore(aws, TABLE), ObjectStore(aws, BUCKET))
+    objects = ObjectStore(aws, BUCKET)
+    await seed(KeyStore(aws, TABLE), objects)
+    await store_sample_files(objects)
     given = {name: os.environ[name] for name in _provider_variables() if os.environ.get(name)}
     await aws.call("secretsmanager", "CreateSecret", {"Name": SECRET, "SecretString": json.dumps(given)})
     await aws.aclose()
+
+
+async def store_sample_files(objects: ObjectStore) -> None:
+    """Stores each file that a sample event names, under the key that `shared/stores/files.py` gives it."""
+    for path in (ROOT / "events").glob("*.json"):
+        event = json.loads(path.read_text("utf-8"))
+        if file_id := (event.get("pathParameters") or {}).get("file_id"):
+            tenant = json.loads(event["requestContext"]["authorizer"]["caller"])["tenant"]
+            folder = hashlib.sha256(tenant.encode()).hexdigest()[:20]
+            await objects.put(f"files/{folder}/{file_id}/user_data/notes.txt", SAMPLE_FILE, "text/plain")
 
 
 def _provider_variables() -> set[str]:
@@ -98,6 +113,9 @@ def _provider_variables() -> set[str]:
 def _wired(template: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
     """The template with every function's variables led to the embedded AWS."""
     for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Api":
+            # `sam local` buffers what a stack streams, and would answer these in base64.
+            resource["Properties"]["BinaryMediaTypes"] += [*MEDIA_TYPES.values(), "application/octet-stream"]
         if resource["Type"] == "AWS::Serverless::Function":
             variables = resource["Properties"].setdefault("Environment", {}).setdefault("Variables", {})
             variables |= environment | {
@@ -139,7 +157,7 @@ def _answer(template: dict[str, Any], events: list[Path]) -> int:
         answer = json.loads(line) if line.startswith("{") else {}
         verdict = _verdict(answer)
         failed |= verdict == "FAIL"
-        print(f"{verdict:5} {path.stem:20} {function:20} {line[:100]}", flush=True)
+        print(f"{verdict:5} {path.stem:24} {function:22} {line[:100]}", flush=True)
     return failed
 
 

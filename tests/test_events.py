@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,23 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from functions.authorizer.app import handler as authorizer
+from scripts.sam_local import store_sample_files
 from shared import authorizer as authorizer_module
 from shared.authorizer import caller_of
 from shared.runtime.context import LambdaContext
 from shared.runtime.event import http_event
 from shared.stores.keys import KeyStore
+from shared.stores.objects import ObjectStore
 from shared.web.process import process_gateway
-from tests.door import TOKEN, frames, make_gateway
+from tests.door import BUCKET, TOKEN, frames, make_gateway
 from tests.entry_points import entry_point
 
 ROOT = Path(__file__).parents[1]
 EVENTS = {path.stem: path for path in sorted((ROOT / "events").glob("*.json"))}
 # /v1/image/generation/stable knows only Gemini's models.
 SANDBOX_FOR_GEMINI = ROOT / "tests" / "sandbox_for_gemini.toml"
+# What answers with something else than JSON.
+BINARY = {"speech": "audio/wav", "envelope-synthesize": "audio/wav", "file-content": "application/octet-stream"}
 REQUESTS = [name for name in EVENTS if name != "authorizer"]
 CONTEXT = LambdaContext("lambda-1", "arn", "gateway", "$LATEST", 512, "logs", "stream", deadline_ms=10**14)
 
@@ -82,6 +87,12 @@ def test_every_route_has_an_event_and_every_event_a_route() -> None:
     assert {(event(name)["httpMethod"], event(name)["resource"]) for name in REQUESTS} == set(routes())
 
 
+@pytest.fixture(scope="module")
+def stored_files(keys: KeyStore) -> None:
+    asyncio.run(store_sample_files(ObjectStore(keys.aws, BUCKET)))
+
+
+@pytest.mark.usefixtures("stored_files")
 @pytest.mark.parametrize("name", REQUESTS)
 def test_the_function_behind_the_route_answers_the_event(name: str, keys: KeyStore) -> None:
     status, headers, body = answer(name, keys)
@@ -90,6 +101,9 @@ def test_the_function_behind_the_route_answers_the_event(name: str, keys: KeySto
     if "stream" in name:
         assert headers["content-type"].startswith("text/event-stream")
         assert frames(body)[-1] == "[DONE]"
+    elif name in BINARY:
+        assert headers["content-type"] == BINARY[name]
+        assert body
     else:
         assert headers["content-type"] == "application/json"
         assert json.loads(body)
@@ -103,10 +117,11 @@ def test_an_event_is_what_api_gateway_sends(name: str) -> None:
     assert context["resourcePath"] == sample["resource"]
     assert context["httpMethod"] == sample["httpMethod"]
     assert sample["multiValueHeaders"] == {header: [value] for header, value in sample["headers"].items()}
-    assert (
-        sample["resource"].replace("{model_id+}", (sample["pathParameters"] or {}).get("model_id", ""))
-        in sample["path"]
-    )
+    path = sample["resource"]
+    for parameter, value in (sample["pathParameters"] or {}).items():
+        path = re.sub(rf"\{{{parameter}\+?\}}", value, path)
+    assert sample["path"] == path
+    assert sample["isBase64Encoded"] == sample["headers"].get("Content-Type", "").startswith("multipart/form-data")
     caller = caller_of(sample)
     assert caller is not None
     assert caller.key_id == context["authorizer"]["principalId"]

@@ -16,12 +16,13 @@ from samtranslator.yaml_helper import yaml_parse
 
 from layers.build import folder_of
 from shared.settings import Settings
+from shared.stores.files import KEPT_DAYS
 from shared.stores.objects import MAX_PRESIGNED_SECONDS
 from tests.entry_points import entry_point
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
-STREAMING = {"chat", "completions", "images"}
+STREAMING = {"chat", "completions", "embeddings", "files", "images", "speech", "transcriptions"}
 SECRETS = "secretsmanager:GetSecretValue"
 Json = dict[str, Any]
 
@@ -142,7 +143,7 @@ def test_the_api_has_the_routes_of_the_applications() -> None:
     assert served == wanted
 
 
-def test_what_asks_a_model_streams_and_nothing_else_does() -> None:
+def test_what_may_answer_at_length_streams_and_nothing_else_does() -> None:
     for method, path, definition in methods():
         integration = definition["x-amazon-apigateway-integration"]
         folder = function_behind(definition)
@@ -273,13 +274,13 @@ def test_the_authorizer_names_the_api_gateway_key_of_the_usage_plan() -> None:
 def test_a_browsers_preflight_needs_no_key_and_names_an_origin_only_when_one_is_set() -> None:
     for origin in ("", "https://app.example.com"):
         stack = translated(CorsOrigin=origin)
-        preflights = [item["options"] for item in body(stack)["paths"].values()]
-        assert len(preflights) == len(list(methods(stack)))
-        for preflight in preflights:
+        for item in body(stack)["paths"].values():
+            preflight = item["options"]
             assert "security" not in preflight
             answer = preflight["x-amazon-apigateway-integration"]["responses"]["default"]["responseParameters"]
-            name = "method.response.header.Access-Control-Allow-Origin"
-            assert answer.get(name) == (f"'{origin}'" if origin else None)
+            header = "method.response.header.Access-Control-Allow-"
+            assert answer.get(f"{header}Origin") == (f"'{origin}'" if origin else None)
+            assert {method.upper() for method in item} <= set(answer[f"{header}Methods"].strip("'").split(","))
         for response in body(stack)["x-amazon-apigateway-gateway-responses"].values():
             name = "gatewayresponse.header.Access-Control-Allow-Origin"
             assert response["responseParameters"].get(name) == (f"'{origin}'" if origin else None)
@@ -350,6 +351,7 @@ def test_what_is_too_large_is_told_the_limit_and_the_way_around_it() -> None:
     message = answered(body()["x-amazon-apigateway-gateway-responses"]["REQUEST_TOO_LARGE"])["error"]["message"]
     assert "10 MB" in message
     assert "by URL" in message
+    assert "/v1/files" in message
 
 
 def test_who_has_no_key_is_told_how_to_show_one() -> None:
@@ -365,14 +367,24 @@ IMAGES = {"s3:GetObject", "s3:PutObject"}
 MAY = {
     "chat": LOGS | {SECRETS, LIST} | IMAGES,
     "completions": LOGS | {SECRETS, LIST} | IMAGES,
+    "embeddings": LOGS | {SECRETS},
+    "files": LOGS | {LIST, "s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
     "images": LOGS | {SECRETS, LIST} | IMAGES,
     "models": LOGS | {SECRETS},
+    "speech": LOGS | {SECRETS},
+    "transcriptions": LOGS | {SECRETS, LIST, "s3:GetObject"},
     "authorizer": LOGS | {"dynamodb:GetItem"},
 }
 
 
 # What of the media bucket each function works with; the others do not even know its name.
-PREFIXES = {"chat": "images", "completions": "images", "images": "images"}
+PREFIXES = {
+    "chat": "images",
+    "completions": "images",
+    "files": "files",
+    "images": "images",
+    "transcriptions": "files",
+}
 
 
 def statements(role: Json) -> list[Json]:
@@ -409,10 +421,13 @@ def test_the_table_and_the_secret_are_the_ones_that_functions_are_told_of() -> N
     (reads,) = [found for found in statements(roles["AuthorizerRole"]) if actions(found) == {"dynamodb:GetItem"}]
     assert reads["Resource"] == {"Fn::GetAtt": ["KeysTable", "Arn"]}
     assert functions()["authorizer"]["Environment"]["Variables"]["GATEWAY_KEYS_TABLE"] == {"Ref": "KeysTable"}
-    for folder in {*FOLDERS} - {"authorizer"}:
-        (reads,) = [found for found in statements(roles[f"{folder.title()}Role"]) if actions(found) == {SECRETS}]
-        assert reads["Resource"] == {"Ref": "ProviderSecret"}
-        assert functions()[folder]["Environment"]["Variables"]["GATEWAY_PROVIDER_SECRET"] == {"Ref": "ProviderSecret"}
+    for folder, function in functions().items():
+        reads = [
+            found["Resource"] for found in statements(roles[f"{folder.title()}Role"]) if actions(found) == {SECRETS}
+        ]
+        told = function["Environment"]["Variables"].get("GATEWAY_PROVIDER_SECRET")
+        assert reads == ([] if told is None else [{"Ref": "ProviderSecret"}])
+        assert told == (None if folder in {"authorizer", "files"} else {"Ref": "ProviderSecret"})
 
 
 def test_objects_are_touched_only_below_the_prefix_that_a_function_works_with() -> None:
@@ -490,10 +505,19 @@ def test_media_are_private_encrypted_and_temporary() -> None:
     assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     assert "BucketEncryption" in bucket
     rules = bucket["LifecycleConfiguration"]["Rules"]
-    assert {rule["Prefix"] for rule in rules if rule.get("ExpirationInDays")} == {"images/", "files/"}
+    days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
+    assert days == {"images/": 30, "files/": KEPT_DAYS}
     ((statement,),) = [policy["PolicyDocument"]["Statement"] for policy in of_type("AWS::S3::BucketPolicy").values()]
     assert statement["Effect"] == "Deny"
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_a_page_reaches_media_only_from_the_origin_that_may_call() -> None:
+    assert "CorsConfiguration" not in translated()["MediaBucket"]["Properties"]
+    origin = "https://app.example.com"
+    (rule,) = translated(CorsOrigin=origin)["MediaBucket"]["Properties"]["CorsConfiguration"]["CorsRules"]
+    assert rule["AllowedOrigins"] == [origin]
+    assert set(rule["AllowedMethods"]) == {"GET", "HEAD", "PUT"}
 
 
 def test_tracing_is_on_only_when_asked_for() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import urllib.request
+import wave
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from PIL import Image as Pillow
 
 from functions.embedded_aws import LOCAL_TOKEN, seed
 from scripts.emulator import Emulated, built_functions, emulated, environment_of, lambda_python, peak_megabytes
+from scripts.sam_local import SAMPLE_FILE, store_sample_files
 from shared.framing import SseDecoder
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
@@ -60,7 +62,9 @@ class Functions:
 @pytest.fixture(scope="module")
 def functions(aws_environment: dict[str, str]) -> Iterator[Functions]:
     aws = Aws(aws_environment)
-    asyncio.run(seed(KeyStore(aws, "gateway-keys"), ObjectStore(aws, "gateway-media")))
+    objects = ObjectStore(aws, "gateway-media")
+    asyncio.run(seed(KeyStore(aws, "gateway-keys"), objects))
+    asyncio.run(store_sample_files(objects))
     with ExitStack() as stack:
         yield Functions(aws_environment, stack)
 
@@ -80,6 +84,7 @@ def status_and_body(answer: bytes) -> tuple[int, bytes]:
     return parsed["statusCode"], base64.b64decode(text) if parsed["isBase64Encoded"] else text.encode()
 
 
+BINARY = {"speech", "envelope-synthesize", "file-content"}
 HTTP_EVENTS = sorted(path.stem for path in EVENTS.glob("*.json") if path.stem != "authorizer")
 
 
@@ -91,7 +96,7 @@ def test_a_function_answers_its_sample_event(functions: Functions, name: str) ->
         frames = [frame.data for frame in SseDecoder().feed(body)]
         assert len(frames) > 2
         assert frames[-1] == b"[DONE]"
-    else:
+    elif name not in BINARY:
         assert json.loads(body)
 
 
@@ -197,3 +202,35 @@ async def test_an_answer_larger_than_lambda_buffers_arrives_whole(aws_environmen
             peak = peak_megabytes(images.process.pid)
     assert answered["candidates"][0]["content"]["parts"] == [{"inline_data": {"mime_type": "image/png", "data": image}}]
     assert peak < PEAK_MEGABYTES
+
+
+# ---- Embeddings, audio, files ----------------------------------------------------------------------------------------
+
+
+def test_texts_are_embedded(functions: Functions) -> None:
+    status, body = functions.answer(with_fields("embeddings", encoding_format="float"))
+    assert status == 200, body
+    first, second = (row["embedding"] for row in json.loads(body)["data"])
+    assert first != second
+    assert len(first) == len(second) > 100
+
+
+def test_what_is_spoken_can_be_written_down(functions: Functions) -> None:
+    status, audio = functions.answer(event("speech"))
+    assert status == 200, audio
+    with wave.open(BytesIO(audio)) as sound:
+        spoken = sound.getnframes() / sound.getframerate()
+    assert spoken > 0.1
+    sample = event("transcription")
+    recorded = base64.b64decode(sample["body"])
+    start = recorded.index(b"RIFF")
+    end = recorded.index(b"\r\n--", start)
+    upload = base64.b64encode(recorded[:start] + audio + recorded[end:]).decode()
+    status, body = functions.answer({**sample, "body": upload})
+    assert status == 200, body
+    assert json.loads(body)["text"]
+
+
+def test_a_stored_file_arrives_as_it_is(functions: Functions) -> None:
+    status, body = functions.answer(event("file-content"))
+    assert (status, body) == (200, SAMPLE_FILE)
