@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke key build validate size sam-local sam-invoke bench-init test-built deploy format lock clean
+.PHONY: run test check smoke key build validate size sam-local sam-invoke bench-init test-built deploy format prices lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -58,6 +58,9 @@ deploy: build ## Deploy a stack: asks what it needs to know, or reads it of ENV=
 format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+prices: .venv/dev ## Write shared/prices.toml anew from genai-prices and scripts/prices_by_hand.toml
+	@$(BIN)/python -m scripts.update_prices
 
 lock: .venv/dev ## Pin the newest dependencies that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.txt

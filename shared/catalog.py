@@ -7,17 +7,20 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import ModelNotFound
 from shared.schemas.base import Frozen
 from shared.schemas.model import Model
 from shared.settings import Settings
 
+if TYPE_CHECKING:
+    from shared.schemas.price import Price
+
 AUTO = "Auto"
 SANDBOX = "sandbox"
 _DEFAULT = Path(__file__).with_name("catalog.toml")
-_ROW_ONLY = {"aliases"}
+_ROW_ONLY = {"aliases", "price"}
 # What a caller may name of a vendor with an open list: it goes into the vendor's URL and must not leave its place.
 _UPSTREAM = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,199}")
 
@@ -68,7 +71,7 @@ class Catalog:
             for name in tables.get("providers", {}):
                 self.provider(name)
             for row in tables.get("models", ()):
-                self._model(row["id"])
+                self.price(self._model(row["id"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"GATEWAY_CATALOG {path}: {error}") from error
 
@@ -128,6 +131,15 @@ class Catalog:
             for public_id, row in self._rows.items()
             if row["provider"] in self.configured and not public_id.endswith("/*")
         )
+
+    def price(self, model: Model) -> "Price | None":
+        """The price that an operator's row gives a model, instead of the one in the table of prices."""
+        row = self._rows.get(model.id) or self._rows.get(f"{model.id.partition('/')[0]}/*", {})
+        if "price" not in row:
+            return None
+        from shared.schemas.price import Price
+
+        return Price.read(row["price"])
 
     def _model(self, public_id: str) -> Model:
         row = self._rows[public_id]

@@ -10,13 +10,13 @@ from pydantic_core import from_json, to_json
 
 from shared.errors import FieldError, GatewayError, InvalidRequest, MalformedRequest, ValidationFailed
 from shared.framing import sse_frame
-from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.context import RequestContext
-from shared.schemas.events import ChatEvent
 from shared.schemas.model import Model
 
 if TYPE_CHECKING:  # a function loads the schemas of its own requests only
+    from shared.schemas.chat import ChatRequest, ChatResponse
     from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
+    from shared.schemas.events import ChatEvent
     from shared.schemas.image import ImageRequest, ImageResponse
     from shared.schemas.transcription import Transcript, TranscriptEvent, TranscriptionRequest
     from shared.schemas.upload import Upload
@@ -69,16 +69,16 @@ class Encoder(Protocol[EventT]):
         ...
 
 
-StreamEncoder: TypeAlias = Encoder[ChatEvent]
+StreamEncoder: TypeAlias = "Encoder[ChatEvent]"
 
 
 class Operation(Protocol):
     """One parsed request: what to ask the gateway, and how to answer."""
 
     @property
-    def requests(self) -> Sequence[ChatRequest]: ...
+    def requests(self) -> "Sequence[ChatRequest]": ...
 
-    def body(self, response: ChatResponse, context: RequestContext) -> JsonObject:
+    def body(self, response: "ChatResponse", context: RequestContext) -> JsonObject:
         """The answer in one piece."""
         ...
 

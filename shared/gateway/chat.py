@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from shared.errors import InvalidRequest, UpstreamTimeout
 from shared.framing import sse_frames
+from shared.gateway.chat_model import select
 from shared.gateway.route import Route
 from shared.gateway.storing import as_markdown
 from shared.providers.base import ChatAdapter
@@ -19,7 +20,7 @@ from shared.schemas.context import RequestContext
 from shared.schemas.events import ChatEvent, Finished, ImageDelta, Started, TextDelta
 from shared.schemas.model import Model
 from shared.schemas.usage import Usage
-from shared.selection import MAX_FANNED_OUT, select
+from shared.selection import MAX_FANNED_OUT
 from shared.stopping import cut, cut_stream
 
 if TYPE_CHECKING:

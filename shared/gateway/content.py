@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shared.errors import InvalidRequest
+from shared.gateway.stills import still_inlines
 from shared.providers.base import ContentAdapter
 from shared.pump import together
 from shared.schemas.context import RequestContext
@@ -30,6 +31,7 @@ async def generate(gateway: "Gateway", request: ContentRequest, context: Request
         context.usage += response.usage
         return response
 
+    request = replace(request, images=await still_inlines(request.images, model))
     responses = await together(called(call) for call in _single_calls(request, model))
     return responses[0] if len(responses) == 1 else _merged(responses)
 

@@ -10,6 +10,7 @@ from operator import add
 from typing import TYPE_CHECKING
 
 from shared.errors import InvalidRequest, UpstreamError, UpstreamTimeout
+from shared.gateway.stills import still_uploads
 from shared.gateway.storing import stored as kept
 from shared.media import IMAGE_TYPES
 from shared.providers.base import ImageAdapter
@@ -39,6 +40,7 @@ async def generate(
         context.usage += response.usage
         return response
 
+    request = replace(request, images=await still_uploads(request.images, model))
     responses = await together(called(call) for call in _single_calls(request, model))
     images = list(chain.from_iterable(response.images for response in responses))
     if not images:

@@ -16,12 +16,12 @@ from shared.errors import (
     UpstreamTimeout,
 )
 from shared.framing import Frame
-from shared.schemas.chat import ChatRequest, ChatResponse
-from shared.schemas.events import ChatEvent
 from shared.schemas.model import Model
 
 if TYPE_CHECKING:  # a function loads the schemas of its own requests only
+    from shared.schemas.chat import ChatRequest, ChatResponse
     from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
+    from shared.schemas.events import ChatEvent
     from shared.schemas.generated_content import ContentRequest, ContentResponse
     from shared.schemas.image import ImageRequest, ImageResponse
     from shared.schemas.speech import SpeechRequest
@@ -67,14 +67,14 @@ class Adapter(Protocol):
 class ChatAdapter(Adapter, Protocol):
     """A vendor with chat models."""
 
-    def chat(self, request: ChatRequest, model: Model) -> Call:
+    def chat(self, request: "ChatRequest", model: Model) -> Call:
         """The vendor's request; streamed when `request.stream`.
 
         Raises UnsupportedFeature or InvalidRequest for what the vendor cannot express.
         """
         ...
 
-    def chat_response(self, body: Any) -> ChatResponse:
+    def chat_response(self, body: Any) -> "ChatResponse":
         """The canonical response of a decoded JSON body.
 
         May raise any of KeyError, TypeError, ValueError, IndexError or AttributeError on a body that is not the
@@ -82,7 +82,7 @@ class ChatAdapter(Adapter, Protocol):
         """
         ...
 
-    def chat_events(self, frames: AsyncIterator[Frame]) -> AsyncGenerator[ChatEvent, None]:
+    def chat_events(self, frames: AsyncIterator[Frame]) -> "AsyncGenerator[ChatEvent, None]":
         """The canonical events of a streamed body, each as soon as it is known.
 
         Raises a GatewayError for an error inside the stream, and UpstreamError when the stream ends before the

@@ -5,7 +5,6 @@ Follows https://platform.stability.ai/docs/api-reference, its groups Generate an
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any, TypeAlias
 
 from shared.errors import (
@@ -93,9 +92,9 @@ class StabilityAdapter:
             case ():
                 path, form = _generation(request, model)
             case (image,) if request.mask is not None:
-                path, form = _inpainting(request, _still(image), request.mask)
+                path, form = _inpainting(request, image, request.mask)
             case (image,):
-                path, form = _variation(request, _still(image), model)
+                path, form = _variation(request, image, model)
             case _:
                 raise _unsupported("image", "this provider edits one image at a time")
         form.insert(0, ("prompt", request.prompt))
@@ -170,19 +169,6 @@ def _seed(seed: int) -> int:
     Its 0 is left out, since that stands for a random one.
     """
     return (seed - 1) % _MAX_SEED + 1
-
-
-def _still(image: Upload) -> Upload:
-    """The image, a GIF as its first frame in PNG: the vendor takes JPEG, PNG and WebP."""
-    if image.media_type != "image/gif":
-        return image
-    from shared import gif
-
-    try:
-        png = gif.first_frame_png(image.read(), max_pixels=_MAX_PIXELS)
-    except ValueError as error:
-        raise InvalidRequest.field("image", str(error)) from None
-    return Upload(file=BytesIO(png), filename="image.png", media_type="image/png", size=len(png))
 
 
 def _is_without_alpha(mask: Upload) -> bool:

@@ -1,11 +1,9 @@
 """What is peculiar to Stability AI; what every image provider must do is in test_operation_contract.py."""
 
 import json
-from io import BytesIO
 from typing import Any
 
 import pytest
-from PIL import Image as Picture
 
 from shared.catalog import Catalog
 from shared.errors import ContentFiltered, GatewayError, InvalidRequest, UnsupportedFeature
@@ -195,19 +193,6 @@ def test_a_mask_that_the_vendor_might_read_the_other_way_round_is_refused(mask: 
 def test_inpainting_keeps_the_images_shape() -> None:
     with pytest.raises(InvalidRequest, match="size"):
         call(ULTRA, images=(upload(PHOTO),), mask=upload(JPEG), size=Size(1024, 1024))
-
-
-def test_of_a_gif_the_first_frame_is_sent() -> None:
-    film = drawn("RGB", "GIF", "red", save_all=True, append_images=[Picture.new("RGB", (64, 64), "blue")])
-    sent = field(call(LARGE, images=(upload(film, "film.gif"),)), "image")
-    assert (sent.filename, sent.media_type) == ("image.png", "image/png")
-    assert Picture.open(BytesIO(sent.content)).convert("RGB").getpixel((32, 32)) == (255, 0, 0)
-
-
-def test_a_damaged_gif_is_refused_by_its_field() -> None:
-    with pytest.raises(InvalidRequest) as raised:
-        call(LARGE, images=(upload(b"GIF89a"),))
-    assert raised.value.param == "image"
 
 
 def test_a_blurred_image_is_a_refusal() -> None:

@@ -1,0 +1,110 @@
+"""Which model answers a chat request: what the request needs, and the choice for `Auto`."""
+
+from shared.catalog import AUTO, SANDBOX, Catalog
+from shared.errors import ModelUnavailable
+from shared.schemas.caller import Caller
+from shared.schemas.chat import ChatRequest, JsonSchemaFormat, NamedTool
+from shared.schemas.content import (
+    Audio,
+    File,
+    Image,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+from shared.schemas.model import Capability, Model
+from shared.selection import MAX_FANNED_OUT, allowed, named, names
+
+# A careful estimate: English has about 4 characters a token, code and other scripts fewer.
+_CHARACTERS_PER_TOKEN = 3
+_TOKENS_PER_MEDIUM = 1500
+
+
+def select(request: ChatRequest, catalog: Catalog, caller: Caller) -> Model:
+    """The model that answers a chat request.
+
+    Raises ModelNotFound, ModelAccessDenied, UnsupportedFeature when the model that was named lacks a feature, and
+    ModelUnavailable when `Auto` finds none.
+    """
+    needs = _needs(request)
+    if request.model == AUTO:
+        return _automatic(request, needs, allowed(catalog.models(), caller))
+    return named(request.model, needs, catalog, caller)
+
+
+def _automatic(request: ChatRequest, needs: frozenset[Capability], models: list[Model]) -> Model:
+    """The first that can do what is needed. The sandbox answers only while no real provider is configured."""
+    chat_models = [model for model in models if Capability.CHAT in model.capabilities]
+    if not chat_models:
+        raise ModelUnavailable("No chat model is configured: set a provider's key, for example OPENAI_API_KEY.")
+    real = [model for model in chat_models if model.provider != SANDBOX]
+    able = [model for model in real or chat_models if needs <= model.capabilities and not _refuses(model, request)]
+    if not able:
+        raise ModelUnavailable(f"No configured model supports {names(needs)} in the way that this request asks for it.")
+    tokens = _estimated_tokens(request)
+    for model in able:
+        if model.context_length is None or tokens <= model.context_length:
+            return model
+    raise ModelUnavailable(f"No configured model has a context of about {tokens} tokens, which this request needs.")
+
+
+def _needs(request: ChatRequest) -> frozenset[Capability]:
+    """The capabilities without which the request cannot be answered; knobs such as reasoning effort are none."""
+    needs = {Capability.CHAT}
+    if request.tools:
+        needs.add(Capability.FUNCTION_CALLING)
+    if isinstance(request.response_format, JsonSchemaFormat):
+        needs.add(Capability.JSON_SCHEMA)
+    if request.image_output:
+        needs.add(Capability.IMAGE_OUTPUT)
+    for message in request.messages:
+        for part in message.parts:
+            needs |= _needed_by(part)
+    return frozenset(needs)
+
+
+def _refuses(model: Model, request: ChatRequest) -> bool:
+    """Whether the model, able as it is, would refuse how the request asks."""
+    forced = request.tool_choice == "required" or isinstance(request.tool_choice, NamedTool)
+    return (
+        (forced and "no_forced_tool_choice" in model.rules)
+        or (request.logprobs and not model.rules.isdisjoint(("no_logprobs", "default_temperature_only")))
+        or (request.n > MAX_FANNED_OUT and "single_candidate" in model.rules)
+    )
+
+
+def _needed_by(part: Part) -> set[Capability]:
+    match part:
+        case Image():
+            return {Capability.VISION}
+        case Audio():
+            return {Capability.AUDIO_INPUT}
+        case File():
+            return {Capability.FILE_INPUT}
+        case ToolResult() if any(isinstance(piece, Image) for piece in part.content):
+            return {Capability.VISION}
+        case _:
+            return set()
+
+
+def _estimated_tokens(request: ChatRequest) -> int:
+    """How much context the request needs, its answer included."""
+    size = len(request.system or "") + sum(len(str(tool.parameters)) for tool in request.tools)
+    if isinstance(request.response_format, JsonSchemaFormat):
+        size += len(str(request.response_format.json_schema))
+    media = 0
+    for message in request.messages:
+        for part in message.parts:
+            match part:
+                case Text() | Reasoning() | Refusal():
+                    size += len(part.text)
+                case ToolCall():
+                    size += len(part.arguments)
+                case ToolResult():
+                    size += sum(len(piece.text) for piece in part.content if isinstance(piece, Text))
+                case Image() | Audio() | File():
+                    media += 1
+    return size // _CHARACTERS_PER_TOKEN + media * _TOKENS_PER_MEDIUM + (request.max_tokens or 0)

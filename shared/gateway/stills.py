@@ -1,0 +1,51 @@
+"""GIFs as the PNG of their first frame, for vendors that refuse GIF. Off the event loop, since it may take a second."""
+
+import asyncio
+import base64
+import io
+from collections.abc import Sequence
+
+from shared.errors import InvalidRequest
+from shared.schemas.content import Inline
+from shared.schemas.model import Model
+from shared.schemas.upload import Upload
+
+_GIF = "image/gif"
+
+
+async def still_uploads(images: Sequence[Upload], model: Model) -> tuple[Upload, ...]:
+    """Uploaded images as the model takes them. Raises InvalidRequest for a GIF that cannot be read."""
+    return tuple([await _still_upload(image) if _is_refused(image.media_type, model) else image for image in images])
+
+
+async def still_inlines(images: Sequence[Inline], model: Model) -> tuple[Inline, ...]:
+    """Inline images likewise; the error names the image by its index."""
+    return tuple(
+        [
+            await _still_inline(image, f"images[{at}]") if _is_refused(image.media_type, model) else image
+            for at, image in enumerate(images)
+        ]
+    )
+
+
+def _is_refused(media_type: str, model: Model) -> bool:
+    return media_type == _GIF and "no_gif" in model.rules
+
+
+async def _still_upload(image: Upload) -> Upload:
+    png = await _first_frame(image.read(), "image")
+    return Upload(io.BytesIO(png), f"{image.filename}.png", "image/png", len(png))
+
+
+async def _still_inline(image: Inline, field: str) -> Inline:
+    png = await _first_frame(base64.b64decode(image.data), field)
+    return Inline(media_type="image/png", data=base64.b64encode(png).decode("ascii"))
+
+
+async def _first_frame(data: bytes, field: str) -> bytes:
+    from shared import gif
+
+    try:
+        return await asyncio.to_thread(gif.first_frame_png, data)
+    except ValueError:
+        raise InvalidRequest.field(field, "is not a readable GIF") from None
