@@ -283,8 +283,8 @@ def test_every_voice_of_openai_has_one_of_gemini_to_stand_in(voice: str) -> None
     ("call", "needed"),
     [
         ("chat_response({})", {"chat_answer", "errors", "finish", "usage"}),
-        ("image_response({})", {"images", "finish", "stills", "usage"}),
-        ("content_response({})", {"content", "finish", "stills", "usage"}),
+        ("image_response({})", {"images", "finish", "usage"}),
+        ("content_response({})", {"content", "finish", "usage"}),
         ("embedding_response({})", {"embeddings", "usage"}),
         ("transcription_response(b'{}', None)", {"transcription", "errors", "finish", "thinking", "usage"}),
         ("speech_audio(None, None)", {"speech", "errors", "finish"}),
@@ -298,4 +298,3 @@ def test_an_operation_loads_its_own_modules_only(call: str, needed: set[str]) ->
         f"with contextlib.suppress(Exception): adapter.{call}"
     )
     assert {name.removeprefix(package) for name in loaded if name.startswith(package)} == {"wire", *needed}
-    assert "shared.gif" not in loaded

@@ -82,10 +82,7 @@ class Gemini:
         return images.response(body)
 
     def content(self, request: "ContentRequest", model: "Model") -> Call:
-        """See https://ai.google.dev/api/generate-content#method:-models.generatecontent.
-
-        Raises InvalidRequest naming the image that is a GIF which cannot be read.
-        """
+        """See https://ai.google.dev/api/generate-content#method:-models.generatecontent."""
         from shared.providers.gemini import content
 
         return content.call(request, model)

@@ -4,16 +4,13 @@ Wire format: https://ai.google.dev/api/generate-content.
 """
 
 import re
-from base64 import b64decode, b64encode
 from typing import Any
 
 from shared.media import standard_base64
 from shared.providers.base import Call
 from shared.providers.gemini.finish import no_answer
-from shared.providers.gemini.stills import is_refused, still
 from shared.providers.gemini.usage import usage_of
 from shared.providers.gemini.wire import generate, given, inline, int32
-from shared.schemas.content import Inline
 from shared.schemas.generated_content import ContentRequest, ContentResponse, JsonObject
 from shared.schemas.model import Model
 
@@ -38,7 +35,7 @@ _CAPITAL = re.compile("[A-Z]")
 
 def call(request: ContentRequest, model: Model) -> Call:
     """See `Gemini.content`."""
-    images = [_part(image, model, f"images.{index}") for index, image in enumerate(request.images)]
+    images = [inline(image.media_type, image.data) for image in request.images]
     config = given(
         {
             "temperature": request.temperature,
@@ -62,13 +59,6 @@ def call(request: ContentRequest, model: Model) -> Call:
     if config:
         body["generationConfig"] = config
     return generate(body, model)
-
-
-def _part(image: Inline, model: Model, field: str) -> JsonObject:
-    if not is_refused(image.media_type, model):
-        return inline(image.media_type, image.data)
-    media_type, data = still(image.media_type, b64decode(image.data), model, field=field)
-    return inline(media_type, b64encode(data).decode("ascii"))
 
 
 def response(body: Any) -> ContentResponse:
@@ -97,8 +87,9 @@ def _end_of_blocked(whole: JsonObject) -> str:
 
 def _complete(counts: JsonObject) -> None:
     """The three counts that are always there; Google leaves out what is zero."""
-    given_counts = (counts.setdefault("prompt_token_count", 0), counts.setdefault("candidates_token_count", 0))
-    counts.setdefault("total_token_count", sum(given_counts))
+    prompt = counts.setdefault("prompt_token_count", 0)
+    answer = counts.setdefault("candidates_token_count", 0) + counts.get("thoughts_token_count", 0)
+    counts.setdefault("total_token_count", prompt + answer)
 
 
 def _snake_case(value: Any) -> Any:

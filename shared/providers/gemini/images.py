@@ -8,7 +8,6 @@ from shared.errors import InvalidRequest, UpstreamError, UpstreamRejected
 from shared.media import head_bytes, sniff, standard_base64
 from shared.providers.base import Call, clean
 from shared.providers.gemini.finish import parts, refuse_filtered
-from shared.providers.gemini.stills import still
 from shared.providers.gemini.usage import usage_of
 from shared.providers.gemini.wire import generate, given, inline, int32, unsupported
 from shared.schemas.chat import JsonObject
@@ -57,7 +56,7 @@ def call(request: ImageRequest, model: Model) -> Call:
         raise unsupported("mask", "this model does not take one; say in the prompt what is to be changed.")
     if request.output_format is not None:
         raise unsupported("output_format", "this model chooses the format itself; leave it out.")
-    images = [_part(image, model) for image in request.images]
+    images = [_part(image) for image in request.images]
     config: JsonObject = {
         "responseModalities": ["IMAGE"],
         "candidateCount": request.n if request.n > 1 else None,
@@ -68,9 +67,8 @@ def call(request: ImageRequest, model: Model) -> Call:
     return generate({"contents": contents, "generationConfig": given(config)}, model)
 
 
-def _part(upload: Upload, model: Model) -> JsonObject:
-    media_type, data = still(upload.media_type, upload.read(), model, field="image")
-    return inline(media_type, b64encode(data).decode("ascii"))
+def _part(upload: Upload) -> JsonObject:
+    return inline(upload.media_type, b64encode(upload.read()).decode("ascii"))
 
 
 def _image_config(size: Size, model: Model) -> JsonObject:

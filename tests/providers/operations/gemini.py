@@ -280,7 +280,7 @@ IMAGES = OperationWire(
         "odd_shape": (image(size=Size(1024, 600)), "1376x768"),
         "two_k_of_a_1k_model": (image(LITE, size=Size(2048, 2048)), "size"),
         "extreme_of_pro": (image(PRO, size=Size(2048, 512)), "size"),
-        "broken_gif": (image(images=(upload(b"GIF89a", "image/gif"),)), "image"),
+        "broken_gif": (image(images=(upload(b"GIF89a", "image/gif"),)), "GIF"),
     },
 )
 
@@ -428,7 +428,7 @@ CONTENT = OperationWire(
     },
     validate_request=validate_request,
     validate_answer=validate_answer,
-    refused={"broken_gif": (content(images=(Inline(media_type="image/gif", data=text64(b"GIF89a")),)), "images.0")},
+    refused={"broken_gif": (content(images=(Inline(media_type="image/gif", data=text64(b"GIF89a")),)), "GIF")},
 )
 
 
