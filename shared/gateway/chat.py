@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -11,10 +12,10 @@ from shared.errors import InvalidRequest, UpstreamTimeout
 from shared.framing import sse_frames
 from shared.gateway.chat_model import select
 from shared.gateway.route import Route
-from shared.gateway.storing import as_markdown
+from shared.gateway.storing import Markdown
 from shared.providers.base import ChatAdapter
 from shared.pump import merge, together
-from shared.schemas.chat import ChatRequest, ChatResponse
+from shared.schemas.chat import Candidate, ChatRequest, ChatResponse
 from shared.schemas.content import Image, Inline, Part, Text
 from shared.schemas.context import RequestContext
 from shared.schemas.events import ChatEvent, Finished, ImageDelta, Started, TextDelta
@@ -112,29 +113,40 @@ class Chat:
 
     async def _with_links(self, response: ChatResponse) -> ChatResponse:
         """The response with each image stored, and a link in its place."""
-        candidates = [
-            candidate.model_copy(update={"parts": tuple(await together(map(self._linked, candidate.parts)))})
-            if any(isinstance(part, Image) for part in candidate.parts)
-            else candidate
-            for candidate in response.candidates
-        ]
+        candidates = await together(map(self._linked, response.candidates))
         return response.model_copy(update={"candidates": tuple(candidates)})
 
-    async def _linked(self, part: Part) -> Part:
-        if isinstance(part, Image) and isinstance(part.source, Inline):
-            return Text(text=await as_markdown(part.source, self._gateway.images, self._tenant))
-        return part
+    async def _linked(self, candidate: Candidate) -> Candidate:
+        if not any(isinstance(part, Image) for part in candidate.parts):
+            return candidate
+        markdown = self._markdown()
+        parts: list[Part] = []
+        for part in candidate.parts:
+            match part:
+                case Text():
+                    parts.append(Text(text=markdown.text(part.text)))
+                case Image(source=Inline() as image):
+                    parts.append(Text(text=await markdown.image(image)))
+                case _:
+                    parts.append(part)
+        return candidate.model_copy(update={"parts": tuple(parts)})
 
     async def _with_linked_images(self, events: AsyncGenerator[ChatEvent, None]) -> AsyncGenerator[ChatEvent, None]:
         """The same for a stream."""
+        written: defaultdict[int, Markdown] = defaultdict(self._markdown)
         async with aclosing(events) as source:
             async for event in source:
-                if isinstance(event, ImageDelta):
-                    image = Inline(media_type=event.media_type, data=event.data)
-                    link = await as_markdown(image, self._gateway.images, self._tenant)
-                    yield TextDelta(link, event.index)
-                else:
-                    yield event
+                match event:
+                    case ImageDelta():
+                        image = Inline(media_type=event.media_type, data=event.data)
+                        yield TextDelta(await written[event.index].image(image), event.index)
+                    case TextDelta():
+                        yield TextDelta(written[event.index].text(event.text), event.index)
+                    case _:
+                        yield event
+
+    def _markdown(self) -> Markdown:
+        return Markdown(self._gateway.images, self._tenant)
 
 
 def _is_ours_to_stop(request: ChatRequest, model: Model) -> bool:

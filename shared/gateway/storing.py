@@ -18,6 +18,26 @@ async def stored(data: bytes, images: ImageStore, tenant: str) -> str:
         raise UpstreamError("The image was made, but could not be stored.") from None
 
 
-async def as_markdown(image: Inline, images: ImageStore, tenant: str) -> str:
-    """The image as markdown with a URL of the store. Raises UpstreamError."""
-    return f"![image]({await stored(base64.b64decode(image.data), images, tenant)})"
+class Markdown:
+    """One candidate's text with its images in it as links to the store, each a paragraph of its own."""
+
+    def __init__(self, images: ImageStore, tenant: str) -> None:
+        self._images = images
+        self._tenant = tenant
+        self._ends_line = True
+        self._ends_image = False
+
+    def text(self, text: str) -> str:
+        """More text, as it goes into the answer."""
+        if not text:
+            return text
+        opening = "\n\n" if self._ends_image and not text.startswith("\n") else ""
+        self._ends_line, self._ends_image = text.endswith("\n"), False
+        return opening + text
+
+    async def image(self, image: Inline) -> str:
+        """A link to an image that is now in the store. Raises UpstreamError."""
+        url = await stored(base64.b64decode(image.data), self._images, self._tenant)
+        opening = "" if self._ends_line else "\n\n"
+        self._ends_line, self._ends_image = False, True
+        return f"{opening}![image]({url})"
