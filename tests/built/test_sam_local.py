@@ -6,8 +6,10 @@ import socket
 import subprocess
 import sys
 import time
+import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +121,19 @@ def test_models_are_listed_also_one_whose_id_holds_a_slash(served: Served) -> No
     assert models
     one = httpx.get(f"{served.url}/v1/models/sandbox/chat", headers=headers, timeout=120).json()
     assert one["id"] == "sandbox/chat"
+
+
+def test_bytes_come_through_both_ways(served: Served) -> None:
+    headers = {"authorization": f"Bearer {LOCAL_TOKEN}"}
+    wanted = {"model": "sandbox/speech", "input": "Hello there", "voice": "alloy", "response_format": "wav"}
+    audio = httpx.post(f"{served.url}/v1/audio/speech", json=wanted, headers=headers, timeout=120)
+    assert audio.status_code == 200
+    assert audio.headers["content-type"] == "audio/wav"
+    with wave.open(BytesIO(audio.content)) as sound:
+        assert sound.getnframes() > 1000
+    form = {"model": "sandbox/transcription"}
+    upload = {"file": ("hello.wav", audio.content, "audio/wav")}
+    url = f"{served.url}/v1/audio/transcriptions"
+    written = httpx.post(url, data=form, files=upload, headers=headers, timeout=120)
+    assert written.status_code == 200, written.text
+    assert written.json()["text"]
