@@ -21,7 +21,7 @@ from tests.providers.operation_wire import FormFile, OperationWire
 
 pytestmark = pytest.mark.anyio
 
-NAMES = ["openai", "gemini", "stability"]
+NAMES = ["openai", "gemini", "stability", "sandbox"]
 WIRES: dict[str, OperationWire] = {
     f"{name}-{wire.operation}": wire
     for name in NAMES
@@ -103,8 +103,6 @@ def form_of(request: httpx.Request, body: bytes) -> list[tuple[str, str | FormFi
 @of_each_wire
 async def test_the_test_data_has_every_scenario(wire: OperationWire) -> None:
     required = REQUIRED_FAILURES | ({"moderated"} if wire.operation == "images" else set())
-    if wire.adapter == "sandbox":
-        required -= {"html"}
     assert wire.failures.keys() >= required
     assert wire.sent
     assert wire.answers
@@ -199,7 +197,7 @@ async def test_a_vendor_that_is_slow_is_a_time_out(wire: OperationWire, open_gat
 async def test_a_body_that_is_not_the_vendors_format_is_a_bad_gateway(
     wire: OperationWire, body: bytes, open_gateway: Open
 ) -> None:
-    if wire.operation == "speech" and wire.adapter in ("openai", "sandbox"):
+    if wire.operation == "speech" and wire.adapter == "openai":
         pytest.skip("any bytes may be audio")
     gateway = open_gateway(wire, lambda request: httpx.Response(200, content=body))
     with pytest.raises(UpstreamError):
