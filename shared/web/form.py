@@ -1,7 +1,7 @@
 """Reads a multipart request body: fields as text, files spooled to disk when they are large."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import PurePosixPath
 
@@ -35,9 +35,9 @@ async def form_body(request: Request, limit: int, way_around: str) -> AsyncItera
     too_large = PayloadTooLarge(f"The request body is larger than {size_text(limit)}. {way_around}")
     if declared_length(request) > limit:
         raise too_large
-    parser = MultiPartParser(
+    parser = _Parser(
         request.headers,
-        _bounded(request, limit, too_large),
+        _whole(_bounded(request, limit, too_large), lambda: parser.ended),
         max_files=_MAX_FILES,
         max_fields=_MAX_FIELDS,
         max_part_size=_MAX_FIELD_BYTES,
@@ -59,6 +59,24 @@ async def form_body(request: Request, limit: int, way_around: str) -> AsyncItera
         yield form
     finally:
         await parsed.close()
+
+
+class _Parser(MultiPartParser):
+    """Starlette's, which does not say by itself whether a form came to its end."""
+
+    ended = False
+
+    def on_end(self) -> None:
+        self.ended = True
+
+
+async def _whole(chunks: AsyncGenerator[bytes, None], ended: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
+    """The chunks of a form that is complete: what was cut off may have been the mask, or half of a file."""
+    async for chunk in chunks:
+        yield chunk
+    if not ended():
+        # Raised while it is still being parsed, so that the parser closes its files.
+        raise MalformedRequest("The multipart body is cut off: its last boundary is missing.")
 
 
 async def _bounded(request: Request, limit: int, too_large: PayloadTooLarge) -> AsyncGenerator[bytes, None]:
