@@ -29,6 +29,8 @@ WIRES: dict[str, OperationWire] = {
 }
 REQUIRED_FAILURES = {"bad_request", "bad_key", "rate_limited", "server_error", "html"}
 
+# Any bytes may be audio, where a vendor answers with nothing else.
+WITH_A_FORMAT = {key: wire for key, wire in WIRES.items() if key != "openai-speech"}
 of_each_wire = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
 
 
@@ -193,12 +195,10 @@ async def test_a_vendor_that_is_slow_is_a_time_out(wire: OperationWire, open_gat
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{}", b'{"data":"x"}', b"<html>", b'{"candidates":[1]}'])
-@of_each_wire
+@pytest.mark.parametrize("wire", WITH_A_FORMAT.values(), ids=WITH_A_FORMAT)
 async def test_a_body_that_is_not_the_vendors_format_is_a_bad_gateway(
     wire: OperationWire, body: bytes, open_gateway: Open
 ) -> None:
-    if wire.operation == "speech" and wire.adapter == "openai":
-        pytest.skip("any bytes may be audio")
     gateway = open_gateway(wire, lambda request: httpx.Response(200, content=body))
     with pytest.raises(UpstreamError):
         await ask(gateway, wire, any_request(wire))
