@@ -35,7 +35,9 @@ def shell(command: str, home: Path) -> Answer:
     """Runs a command line that calls curl once, not a letter of it changed: what it does not print is dumped."""
     dump = home / "headers"
     (home / ".curlrc").write_text(f'silent\nshow-error\ndump-header = "{dump}"\n', "utf-8")
-    result = subprocess.run(["sh", "-c", command], env=environment(home), capture_output=True, timeout=15, check=False)
+    result = subprocess.run(
+        ["sh", "-c", command], cwd=home, env=environment(home), capture_output=True, timeout=15, check=False
+    )
     assert result.returncode == 0, result.stderr.decode()
     assert result.stderr == b""
     status_line, *lines = dump.read_text("latin-1").strip().rpartition("\n\n")[2].splitlines()

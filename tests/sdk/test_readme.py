@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
+from tests.providers.operations import gemini
 from tests.sdk.curl import needs_curl, shell
+from tests.sdk.vendor import Vendor
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 ADDRESS = "http://127.0.0.1:8080"
@@ -23,17 +23,44 @@ def curl_lines() -> list[str]:
     return [command for command in found if command.startswith("curl") and ADDRESS in command]
 
 
+# In the place of Gemini, whose own response this route gives.
+GEMINI = next(wire for wire in gemini.wires if wire.operation == "content")
+
+
+def path_of(command: str) -> str:
+    return re.findall(r"8080(\S+)", command)[0]
+
+
 @needs_curl
-@pytest.mark.parametrize("command", curl_lines(), ids=lambda command: re.findall(r"8080(\S+)", command)[0])
-def test_a_curl_line_of_the_readme_is_answered(command: str, sandbox_url: str, tmp_path: Path) -> None:
-    answer = shell(command.replace(ADDRESS, sandbox_url), tmp_path)
-    assert answer.status == 200
-    assert b"Hello" in answer.body
+def test_every_curl_line_of_the_readme_is_answered(
+    sandbox_url: str, vendor_url: str, vendor: Vendor, tmp_path: Path
+) -> None:
+    """In their order: one makes the recording that the next writes down."""
+    vendor.say(next(iter(GEMINI.answers.values())).body)
+    for command in curl_lines():
+        url = vendor_url if path_of(command) == "/v1/image/generation/stable" else sandbox_url
+        answer = shell(command.replace(ADDRESS, url), tmp_path)
+        assert answer.status == 200, command
+        assert SHOWN[path_of(command)] in answer.body, command
+    assert (tmp_path / "hello.wav").read_bytes().startswith(b"RIFF")
 
 
-def test_the_readme_has_a_curl_line_for_each_dialect() -> None:
-    paths = ("/v1/chat/completions", "/v1/chat/completions/stable", "/ai/chat", "/v1/inference/chat")
-    assert {path for path in paths if any(f"8080{path} " in command for command in curl_lines())} == set(paths)
+SHOWN = {
+    "/v1/chat/completions": b"Hello",
+    "/v1/chat/completions/stable": b"Hello",
+    "/ai/chat": b"Hello",
+    "/v1/inference/chat": b"Hello",
+    "/v1/images/generations": b'"url":"http',
+    "/v1/inference/images/generate": b'"b64_json":"iVBORw0KGgo',
+    "/v1/image/generation/stable": b'"inline_data"',
+    "/v1/audio/speech": b"",
+    "/v1/audio/transcriptions": b"-->",
+    "/v1/embeddings": b'"index":1',
+}
+
+
+def test_the_readme_has_a_curl_line_for_each_route_that_it_promises() -> None:
+    assert {path_of(command) for command in curl_lines()} == set(SHOWN)
 
 
 def test_the_python_of_the_readme_runs_as_it_stands(sandbox_url: str) -> None:
