@@ -6,6 +6,7 @@ https://developers.openai.com/api/reference/resources/embeddings
 import base64
 import sys
 from array import array
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -67,6 +68,9 @@ class OpenAIEmbeddings(EmbeddingFields):
 
     encoding_format: Literal["float", "base64"] = "float"
     user: str | None = None
+
+    def canonical(self) -> EmbeddingRequest:
+        return replace(super().canonical(), user=self.user)
 
 
 def embedding(body: JsonObject) -> "EmbeddingsOperation":
