@@ -3,6 +3,7 @@
 SubRip: https://www.matroska.org/technical/subtitles.html#srt-subtitles. WebVTT: https://www.w3.org/TR/webvtt1/.
 """
 
+import re
 from collections.abc import Iterator
 
 from shared.schemas.transcription import Segment, Transcript
@@ -48,7 +49,7 @@ def _time(seconds: float, point: str) -> str:
 
 def _one_line(text: str) -> str:
     """A blank line would end the cue, and an arrow would make a line its timing."""
-    return " ".join(text.split()).replace("-->", "->")
+    return re.sub("-{2,}>", "->", " ".join(text.split()))
 
 
 def _escaped(text: str) -> str:
