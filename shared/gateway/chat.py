@@ -1,6 +1,7 @@
 """Chat: splits requests into the calls that their provider takes, and makes one answer of what comes back."""
 
 import asyncio
+import base64
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -12,7 +13,7 @@ from shared.errors import InvalidRequest, UpstreamTimeout
 from shared.framing import sse_frames
 from shared.gateway.chat_model import select
 from shared.gateway.route import Route
-from shared.gateway.storing import Markdown
+from shared.gateway.storing import Markdown, stored
 from shared.providers.base import ChatAdapter
 from shared.pump import merge, together
 from shared.schemas.chat import Candidate, ChatRequest, ChatResponse
@@ -117,36 +118,43 @@ class Chat:
         return response.model_copy(update={"candidates": tuple(candidates)})
 
     async def _linked(self, candidate: Candidate) -> Candidate:
-        if not any(isinstance(part, Image) for part in candidate.parts):
+        images = [part.source for part in candidate.parts if isinstance(part, Image)]
+        if not images:
             return candidate
-        markdown = self._markdown()
+        urls = iter(await together(self._stored(image.data) for image in images if isinstance(image, Inline)))
+        markdown = Markdown()
         parts: list[Part] = []
         for part in candidate.parts:
             match part:
                 case Text():
                     parts.append(Text(text=markdown.text(part.text)))
-                case Image(source=Inline() as image):
-                    parts.append(Text(text=await markdown.image(image)))
+                case Image(source=Inline()):
+                    parts.append(Text(text=markdown.image(next(urls))))
                 case _:
                     parts.append(part)
         return candidate.model_copy(update={"parts": tuple(parts)})
 
     async def _with_linked_images(self, events: AsyncGenerator[ChatEvent, None]) -> AsyncGenerator[ChatEvent, None]:
         """The same for a stream."""
-        written: defaultdict[int, Markdown] = defaultdict(self._markdown)
+        written: defaultdict[int, Markdown] = defaultdict(Markdown)
         async with aclosing(events) as source:
             async for event in source:
                 match event:
                     case ImageDelta():
-                        image = Inline(media_type=event.media_type, data=event.data)
-                        yield TextDelta(await written[event.index].image(image), event.index)
+                        url = await self._stored(event.data)
+                        yield TextDelta(written[event.index].image(url), event.index)
                     case TextDelta():
                         yield TextDelta(written[event.index].text(event.text), event.index)
                     case _:
                         yield event
 
-    def _markdown(self) -> Markdown:
-        return Markdown(self._gateway.images, self._tenant)
+    async def _stored(self, data: str) -> str:
+        """The URL of an image in base64 that is now in the store. Raises UpstreamError and UpstreamTimeout."""
+        try:
+            async with asyncio.timeout_at(self._route.deadline):
+                return await stored(base64.b64decode(data), self._gateway.images, self._tenant)
+        except TimeoutError:
+            raise UpstreamTimeout("The image was made, but could not be stored in time.") from None
 
 
 def _is_ours_to_stop(request: ChatRequest, model: Model) -> bool:

@@ -1,9 +1,6 @@
 """Puts what a provider has made into the image store, all of an answer or none of it."""
 
-import base64
-
 from shared.errors import UpstreamError
-from shared.schemas.content import Inline
 from shared.stores.aws import AwsError
 from shared.stores.images import ImageStore
 
@@ -19,11 +16,9 @@ async def stored(data: bytes, images: ImageStore, tenant: str) -> str:
 
 
 class Markdown:
-    """One candidate's text with its images in it as links to the store, each a paragraph of its own."""
+    """One candidate's text with links to its images in it, each a paragraph of its own."""
 
-    def __init__(self, images: ImageStore, tenant: str) -> None:
-        self._images = images
-        self._tenant = tenant
+    def __init__(self) -> None:
         self._ends_line = True
         self._ends_image = False
 
@@ -35,9 +30,8 @@ class Markdown:
         self._ends_line, self._ends_image = text.endswith("\n"), False
         return opening + text
 
-    async def image(self, image: Inline) -> str:
-        """A link to an image that is now in the store. Raises UpstreamError."""
-        url = await stored(base64.b64decode(image.data), self._images, self._tenant)
+    def image(self, url: str) -> str:
+        """A link to the image at a URL."""
         opening = "" if self._ends_line else "\n\n"
         self._ends_line, self._ends_image = False, True
         return f"{opening}![image]({url})"
