@@ -7,7 +7,8 @@ import asyncio
 import base64
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from shared.errors import InvalidRequest, UpstreamError
 from shared.media import IMAGE_TYPES
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
 
 MAX_CHANGED_IMAGES = 20
 MAX_FETCHED_BYTES = 50 * 2**20
+_MAX_LINKS = 1000
 _AT_ONCE = 4
 _FIELD = "image_url"
 _PartT = TypeVar("_PartT")
 
 
-# An image in markdown, as the gateway writes it.
-_MARKDOWN = re.compile(r"!\[[^\]\n]{0,200}\]\((https?://[^)\s]{1,8000})\)")
+# An image in markdown, as the gateway writes it. Neither part may hold what begins another, and none gives back what it
+# has matched: a search takes time in proportion to the text, whatever somebody puts into it.
+_MARKDOWN = re.compile(r"!\[[^\[\]\n]{0,200}+\]\((https?://[^()\s]{1,8000}+)\)")
 
 
 class Inputs:
@@ -71,33 +74,20 @@ class Inputs:
         return isinstance(source, Remote) and self._images().owns(tenant, source.url)
 
     def _with_stored_images(self, request: ChatRequest, tenant: str) -> ChatRequest:
-        """The request with images of the store in the place of the markdown that earlier answers had for them."""
-        if not any(_has_markdown(message) for message in request.messages):
+        """The request with images of the store in the place of the markdown that earlier answers had for them.
+
+        A conversation may have more of them than a request: the newest are shown, the others stay links.
+        """
+        texts = [part.text for message in request.messages for part in message.parts if _has_markdown(part, message)]
+        linked = [url for text in texts for url in _MARKDOWN.findall(text)][: -_MAX_LINKS - 1 : -1]
+        room = max(0, MAX_CHANGED_IMAGES - len(set(_image_sources(request))))
+        shown = frozenset(islice((url for url in linked if self._images().owns(tenant, url)), room))
+        if not shown:
             return request
         messages = tuple(
-            message.model_copy(update={"parts": tuple(self._unfolded(message, tenant))})
-            if _has_markdown(message)
-            else message
-            for message in request.messages
+            message.model_copy(update={"parts": tuple(_unfolded(message, shown))}) for message in request.messages
         )
         return request.model_copy(update={"messages": messages})
-
-    def _unfolded(self, message: Message, tenant: str) -> Iterator[Part]:
-        for part in message.parts:
-            if not isinstance(part, Text):
-                yield part
-                continue
-            end = 0
-            for found in _MARKDOWN.finditer(part.text):
-                if self._images().owns(tenant, found[1]):
-                    if before := part.text[end : found.start()].strip():
-                        yield Text(text=before)
-                    yield Image(source=Remote(url=found[1]))
-                    end = found.end()
-            if not end:
-                yield part
-            elif after := part.text[end:].strip():
-                yield Text(text=after)
 
     async def _content(self, source: Remote, tenant: str | None) -> tuple[str, bytes] | None:
         """The media type and bytes behind a URL: of the tenant's own image in the store, or of anybody's elsewhere.
@@ -141,8 +131,27 @@ class _Budget:
             raise InvalidRequest.field(_FIELD, f"the images are larger than {MAX_FETCHED_BYTES // 2**20} MB together")
 
 
-def _has_markdown(message: Message) -> bool:
-    return message.role == "assistant" and any(isinstance(part, Text) and "![" in part.text for part in message.parts)
+def _has_markdown(part: Part, message: Message) -> TypeGuard[Text]:
+    return message.role == "assistant" and isinstance(part, Text) and "![" in part.text
+
+
+def _unfolded(message: Message, shown: frozenset[str]) -> Iterator[Part]:
+    """The message's parts, with images in the place of the links to those that are `shown`."""
+    for part in message.parts:
+        if not _has_markdown(part, message):
+            yield part
+            continue
+        end = 0
+        for found in _MARKDOWN.finditer(part.text):
+            if found[1] in shown:
+                if before := part.text[end : found.start()].strip():
+                    yield Text(text=before)
+                yield Image(source=Remote(url=found[1]))
+                end = found.end()
+        if not end:
+            yield part
+        elif after := part.text[end:].strip():
+            yield Text(text=after)
 
 
 def _image_sources(request: ChatRequest) -> list[Inline | Remote]:
