@@ -21,7 +21,8 @@ class Seen:
 
     path: str
     headers: Mapping[str, str]
-    json: Any
+    json: Any  # None for a form, which is in `body`
+    body: bytes = field(default=b"", repr=False)
 
 
 def _at_once(connection: socket.socket) -> None:
@@ -45,7 +46,8 @@ class Vendor:
 
     def environment(self) -> dict[str, str]:
         """The settings that make a gateway call this vendor in place of all that have a key."""
-        urls = {"OPENAI": f"{self.url}/v1", "DEEPINFRA": f"{self.url}/v1", "ANTHROPIC": self.url, "GEMINI": self.url}
+        urls = {"OPENAI": f"{self.url}/v1", "DEEPINFRA": f"{self.url}/v1"}
+        urls |= dict.fromkeys(("ANTHROPIC", "GEMINI", "STABILITY"), self.url)
         return {f"{name}_BASE_URL": url for name, url in urls.items()} | {f"{name}_API_KEY": KEY for name in urls}
 
     def say(
@@ -104,16 +106,28 @@ class _Handler(BaseHTTPRequestHandler):
     vendor: Vendor
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.vendor.seen.append(Seen(self.path, dict(self.headers.items()), body))
+        body = self._body()
+        is_form = self.headers["content-type"].startswith("multipart/")
+        asked = None if is_form else json.loads(body)
+        self.vendor.seen.append(Seen(self.path, dict(self.headers.items()), asked, body))
         self.send_response(200)
-        if body.get("stream") or ":streamGenerateContent" in self.path:
+        if (asked or {}).get("stream") or ":streamGenerateContent" in self.path:
             self._stream()
         else:
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(self.vendor.body)))
             self.end_headers()
             self.wfile.write(self.vendor.body)
+
+    def _body(self) -> bytes:
+        if "content-length" in self.headers:
+            return self.rfile.read(int(self.headers["content-length"]))
+        chunks = []
+        while size := int(self.rfile.readline(), 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
 
     def _stream(self) -> None:
         self.send_header("content-type", "text/event-stream")
