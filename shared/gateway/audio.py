@@ -1,17 +1,26 @@
 """Audio: speech written down, whole or as it is understood, and text spoken, as it is made."""
 
+import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamError
 from shared.framing import sse_frames
+from shared.gateway.metering import used
 from shared.gateway.route import Route
 from shared.providers.base import SpeechAdapter, TranscriptionAdapter
 from shared.schemas.context import RequestContext
 from shared.schemas.model import Capability
 from shared.schemas.speech import SpeechRequest
-from shared.schemas.transcription import Transcript, TranscriptDone, TranscriptEvent, TranscriptionRequest
+from shared.schemas.transcription import (
+    Segment,
+    Transcript,
+    TranscriptDone,
+    TranscriptEvent,
+    TranscriptionRequest,
+    Word,
+)
 from shared.schemas.usage import Usage
 from shared.selection import select_for
 
@@ -25,8 +34,18 @@ async def transcribe(gateway: "Gateway", request: TranscriptionRequest, context:
     body = await route.body(route.adapter.transcription(request, route.model))
     with route.reading():
         transcript = route.adapter.transcription_response(bytes(body), request)
-    context.usage += transcript.usage
+        _check_times(transcript)
+    used(context, transcript.usage)
     return transcript
+
+
+def _check_times(transcript: Transcript) -> None:
+    """Raises ValueError for times that are no numbers: of NaN and Infinity, which JSON lacks, Python makes floats."""
+    cues: tuple[Segment | Word, ...] = (*transcript.segments, *transcript.words)
+    spans = [(0.0, transcript.duration or 0.0), (0.0, transcript.usage.audio_seconds)]
+    spans += [(cue.start, cue.end) for cue in cues]
+    if not all(math.isfinite(start) and math.isfinite(end) for start, end in spans):
+        raise ValueError("a time that is no number")
 
 
 def transcript_events(
@@ -56,7 +75,7 @@ async def _events(
             ):
                 async for event in events:
                     if isinstance(event, TranscriptDone):
-                        context.usage += event.transcript.usage
+                        used(context, event.transcript.usage)
                     yield event
         await answer.drain()
 
@@ -80,7 +99,7 @@ async def _audio(
                     if silent and chunk:
                         silent = False
                         # What vendors charge for; they do not report it.
-                        context.usage += Usage(characters=len(request.input))
+                        used(context, Usage(characters=len(request.input)))
                     yield chunk
     if silent:
         raise UpstreamError("The provider answered without audio.")

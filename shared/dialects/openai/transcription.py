@@ -149,13 +149,13 @@ def json_body(transcript: Transcript, request: TranscriptionRequest) -> JsonObje
             ]
         if "word" in request.granularities:
             body["words"] = [{"word": word.word, "start": word.start, "end": word.end} for word in transcript.words]
-    usage = _usage_body(transcript.usage)
+    usage = _usage_body(transcript.usage, by_time=request.format == "verbose_json")
     return {**body, "usage": usage} if usage else body
 
 
-def _usage_body(usage: Usage) -> JsonObject | None:
-    """By tokens or, where the vendor counts none, by seconds."""
-    if usage.total_tokens:
+def _usage_body(usage: Usage, *, by_time: bool = False) -> JsonObject | None:
+    """By tokens or, where the vendor counts none, by seconds; `by_time`, as with verbose_json, only by these."""
+    if usage.total_tokens and not by_time:
         return {
             "type": "tokens",
             "input_tokens": usage.input_tokens,
