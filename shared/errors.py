@@ -12,10 +12,13 @@
     ├── PermissionDenied          403
     │   └── ModelAccessDenied     403
     ├── NotFound                  404
-    │   └── ModelNotFound         404
+    │   ├── ModelNotFound         404
+    │   └── BatchNotFound         404
     ├── MethodNotAllowed          405
+    ├── Conflict                  409   what is asked for no longer fits the state of its object
     ├── PayloadTooLarge           413
     ├── RateLimited               429
+    │   ├── BudgetExceeded        429   money or a quota is used up until its day or month ends
     │   └── UpstreamRateLimited   429
     ├── InternalError             500
     ├── UpstreamError             502
@@ -124,6 +127,10 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class BatchNotFound(NotFound):
+    code = "batch_not_found"
+
+
 class MethodNotAllowed(GatewayError):
     status = 405
     code = "method_not_allowed"
@@ -131,6 +138,11 @@ class MethodNotAllowed(GatewayError):
     def __init__(self, message: str, *, allow: str) -> None:
         super().__init__(message)
         self.allow = allow
+
+
+class Conflict(GatewayError):
+    status = 409
+    code = "conflict"
 
 
 class PayloadTooLarge(GatewayError):
@@ -147,6 +159,10 @@ class RateLimited(GatewayError):
 
     def __init__(self, message: str, *, retry_after: int) -> None:
         super().__init__(message, retry_after=retry_after)
+
+
+class BudgetExceeded(RateLimited):
+    code = "budget_exceeded"
 
 
 class UpstreamRateLimited(RateLimited):

@@ -42,6 +42,7 @@ def log_request(context: RequestContext, *, method: str, path: str, status: int)
         "backend": context.backend,
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
+        "cost_micro_dollars": context.cost,
     }
     logger().info("request", extra={name: value for name, value in told.items() if value is not None})
     if os.environ.get("POWERTOOLS_METRICS_NAMESPACE"):

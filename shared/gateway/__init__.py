@@ -6,6 +6,7 @@ of request is in a module of its own, which is loaded with the first such reques
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
@@ -28,16 +29,20 @@ if TYPE_CHECKING:
 
     from shared.fetch import RemoteFetcher
     from shared.inputs import Inputs
+    from shared.prices import PriceTable
     from shared.schemas.chat import ChatRequest, ChatResponse
     from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
     from shared.schemas.events import ChatEvent
     from shared.schemas.generated_content import ContentRequest, ContentResponse
     from shared.schemas.image import ImageRequest, ImageResponse
+    from shared.schemas.price import Price
     from shared.schemas.speech import SpeechRequest
     from shared.schemas.transcription import Transcript, TranscriptEvent, TranscriptionRequest
+    from shared.stores.batches import BatchStore
     from shared.stores.files import FileStore
     from shared.stores.images import ImageStore
     from shared.stores.objects import ObjectStore
+    from shared.stores.queue import Queue
     from shared.upstream import Upstream
 
 
@@ -111,6 +116,26 @@ class Gateway:
         return FileStore(self.objects)
 
     @cached_property
+    def batches(self) -> "BatchStore":
+        """Keeps what is known of batches."""
+        from shared.stores.batches import BatchStore
+
+        return BatchStore(self._aws, self.settings.batches_table)
+
+    @cached_property
+    def batch_queue(self) -> "Queue":
+        """Brings the batches' work to the workers."""
+        from shared.stores.queue import Queue
+
+        return Queue(self._aws, self.settings.batch_queue)
+
+    @cached_property
+    def _prices(self) -> "PriceTable":
+        from shared.prices import PriceTable
+
+        return PriceTable.load()
+
+    @cached_property
     def inputs(self) -> "Inputs":
         """Prepares the media in requests for the models that get them."""
         from shared.inputs import Inputs
@@ -140,6 +165,10 @@ class Gateway:
         if not may_use(caller, model):
             raise ModelNotFound(f"The model '{model_id[:200]}' does not exist.")
         return model
+
+    def price(self, model: Model) -> "Price | None":
+        """What the model's vendor charges now, None where nobody knows. An operator's row goes before the table."""
+        return self.catalog.price(model) or self._prices.find(model.provider, model.upstream, datetime.now(UTC))
 
     async def chat(self, requests: "Sequence[ChatRequest]", context: RequestContext) -> "ChatResponse":
         """Answers requests for one model, their candidates numbered through. Raises any GatewayError."""
@@ -208,6 +237,7 @@ class Gateway:
         `adapter` is the protocol that the request needs; a row's capabilities promise that its adapter has it.
         """
         context.model = model
+        context.price = self.price(model)
         context.answered_as = model.id if named == AUTO else named
         provider = self.catalog.provider(model.provider)
         return Route(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from shared.errors import InvalidRequest, UpstreamTimeout
 from shared.framing import sse_frames
 from shared.gateway.chat_model import select
+from shared.gateway.metering import used
 from shared.gateway.route import Route
 from shared.gateway.storing import Markdown, stored
 from shared.providers.base import ChatAdapter
@@ -78,7 +79,7 @@ class Chat:
     async def _complete(self, request: ChatRequest) -> ChatResponse:
         route = self._route
         response = await route.answer(route.adapter.chat(request, route.model), route.adapter.chat_response)
-        self._context.usage += response.usage
+        used(self._context, response.usage)
         if not request.image_output:
             response = await self._with_links(response)
         return cut(response, request.stop) if _is_ours_to_stop(request, route.model) else response
@@ -105,11 +106,12 @@ class Chat:
                             if isinstance(event, Started):
                                 begun = event.usage
                             elif isinstance(event, Finished):
-                                context.usage += event.usage
+                                used(context, event.usage)
                                 begun = Usage()
                             yield event
             finally:
-                context.usage += begun
+                if begun.total_tokens:
+                    used(context, begun)
             await answer.drain()
 
     async def _with_links(self, response: ChatResponse) -> ChatResponse:

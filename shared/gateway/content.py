@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shared.errors import InvalidRequest
+from shared.gateway.metering import used
 from shared.gateway.stills import still_inlines
 from shared.providers.base import ContentAdapter
 from shared.pump import together
@@ -28,7 +29,7 @@ async def generate(gateway: "Gateway", request: ContentRequest, context: Request
 
     async def called(call: ContentRequest) -> ContentResponse:
         response = await route.answer(route.adapter.content(call, model), route.adapter.content_response)
-        context.usage += response.usage
+        used(context, response.usage)
         return response
 
     request = replace(request, images=await still_inlines(request.images, model))

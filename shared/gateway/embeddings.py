@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamError
+from shared.gateway.metering import used
 from shared.providers.base import EmbeddingAdapter
 from shared.pump import together
 from shared.schemas.context import RequestContext
@@ -31,7 +32,7 @@ async def embed(gateway: "Gateway", request: EmbeddingRequest, context: RequestC
         async with turn:
             call = route.adapter.embedding(replace(request, inputs=tuple(inputs)), model)
             response = await route.answer(call, route.adapter.embedding_response)
-        context.usage += response.usage
+        used(context, response.usage)
         if len(response.vectors) != len(inputs):
             raise UpstreamError("The provider answered with another number of vectors than it was asked for.")
         return response

@@ -10,7 +10,8 @@ from operator import add
 from typing import TYPE_CHECKING
 
 from shared.errors import InvalidRequest, UpstreamError, UpstreamTimeout
-from shared.gateway.stills import still_uploads
+from shared.gateway.metering import used
+from shared.gateway.stills import readable_mask, still_uploads
 from shared.gateway.storing import stored as kept
 from shared.media import IMAGE_TYPES
 from shared.providers.base import ImageAdapter
@@ -37,10 +38,11 @@ async def generate(
 
     async def called(call: ImageRequest) -> ImageResponse:
         response = await route.answer(route.adapter.image(call, model), route.adapter.image_response)
-        context.usage += response.usage
+        used(context, response.usage)
         return response
 
-    request = replace(request, images=await still_uploads(request.images, model))
+    mask = await readable_mask(request.mask, model) if request.mask else None
+    request = replace(request, images=await still_uploads(request.images, model), mask=mask)
     responses = await together(called(call) for call in _single_calls(request, model))
     images = list(chain.from_iterable(response.images for response in responses))
     if not images:

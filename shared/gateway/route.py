@@ -50,7 +50,7 @@ class Route(Generic[AdapterT]):
             deadline=self.deadline,
         )
 
-    async def body(self, call: Call) -> bytearray:
+    async def body(self, call: Call) -> bytes:
         """The body of a successful answer. Raises the error that any other answer means."""
         async with self.open(call) as answer:
             await self.check(answer)
@@ -61,14 +61,13 @@ class Route(Generic[AdapterT]):
         body = await self.body(call)
         with self.reading():
             decoded = from_json(body)
-            # A large body must not be held beside what is made of it.
-            body.clear()
+            del body  # a large one must not be held beside what is made of it
             return read(decoded)
 
     async def check(self, answer: "Answer") -> None:
         """Raises the error that an answer means, if it is no success."""
         if answer.status >= 400:
-            raise self._error(answer.status, answer.headers, bytes(await answer.read()))
+            raise self._error(answer.status, answer.headers, await answer.read())
 
     @contextmanager
     def reading(self) -> Iterator[None]:

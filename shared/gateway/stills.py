@@ -1,9 +1,13 @@
-"""GIFs as the PNG of their first frame, for vendors that refuse GIF. Off the event loop, since it may take a second."""
+"""Images as their vendor takes them: the first frame of a GIF as PNG, a mask's transparency as brightness.
+
+All of it off the event loop, since it may take a second.
+"""
 
 import asyncio
 import base64
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 from shared.errors import InvalidRequest
 from shared.schemas.content import Inline
@@ -26,6 +30,25 @@ async def still_inlines(images: Sequence[Inline], model: Model) -> tuple[Inline,
             for at, image in enumerate(images)
         ]
     )
+
+
+async def readable_mask(mask: Upload, model: Model) -> Upload:
+    """A mask as the model reads it. Raises InvalidRequest for a PNG with transparency that cannot be converted.
+
+    Other types are left to the adapter to judge.
+    """
+    if mask.media_type != "image/png" or "brightness_mask" not in model.rules:
+        return mask
+    from shared import png_mask
+
+    data = mask.read()
+    try:
+        if not png_mask.has_alpha(data):
+            return mask
+        png = await asyncio.to_thread(png_mask.brightness_mask, data)
+    except ValueError as error:
+        raise InvalidRequest.field("mask", str(error)) from None
+    return replace(mask, file=io.BytesIO(png), size=len(png))
 
 
 def _is_refused(media_type: str, model: Model) -> bool:

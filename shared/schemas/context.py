@@ -1,11 +1,16 @@
 """What is known of one request on its way through the gateway."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from shared.schemas.caller import Caller
 from shared.schemas.model import Model
 from shared.schemas.usage import Usage
+
+if TYPE_CHECKING:
+    from shared.schemas.price import Price
 
 
 @dataclass(slots=True)
@@ -14,7 +19,9 @@ class RequestContext:
 
     `deadline` is on the event loop's clock, `began` on `time.perf_counter`, both in seconds; `first_token` is how many
     seconds after `began` a stream's first event came. `function_request_id` is Lambda's, where it runs there.
-    `answered_as` is the model's name in the answer's body: what the caller sent, or the choice for `Auto`.
+    `answered_as` is the model's name in the answer's body: what the caller sent, or the choice for `Auto`. `price` is
+    what the model's vendor charges, where it is known, and `cost` what the request has cost so far, in micro-dollars.
+    `rate_limits` are the headers that tell the caller how much is left.
     """
 
     request_id: str
@@ -26,6 +33,9 @@ class RequestContext:
     answered_as: str = ""
     first_token: float | None = None
     usage: Usage = field(default_factory=Usage)
+    price: "Price | None" = None
+    cost: int | None = None
+    rate_limits: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def backend(self) -> str | None:
