@@ -17,6 +17,7 @@ from shared.errors import (
     UpstreamRateLimited,
 )
 from shared.media import IMAGE_TYPES, head_bytes, sniff, standard_base64
+from shared.png_mask import has_alpha
 from shared.providers.base import Call, clean, error_body, error_for_status, retry_after_seconds
 from shared.schemas.content import Inline
 from shared.schemas.image import GeneratedImage, ImageRequest, ImageResponse, Size
@@ -43,7 +44,6 @@ _STRENGTH = "0.7"
 _STRENGTHS = {"sd3.5-flash": "0.95"}
 
 _MAX_SEED = 4294967294
-_MAX_PIXELS = 9_437_184
 
 # Names of errors by which the vendor refuses what a prompt or an image shows.
 _FILTERED = frozenset({"content_moderation", "public_figure"})
@@ -51,13 +51,12 @@ _FILTERED = frozenset({"content_moderation", "public_figure"})
 # For so long everything is refused after its rate limit; it sends no Retry-After.
 _RATE_LIMIT_SECONDS = 60
 
-# PNG's colour types without an alpha channel: grey, RGB and palette.
-_OPAQUE_PNG = frozenset({b"\0", b"\2", b"\3"})
-
 
 @dataclass(frozen=True, slots=True)
 class StabilityAdapter:
-    """See ImageAdapter. The vendor makes one image a call, so its models have the rule `single_candidate`."""
+    """See ImageAdapter. The vendor makes one image a call, so its models have the rule `single_candidate`; for it to
+    read masks as OpenAI's clients write them, they have the rule `brightness_mask`.
+    """
 
     name: str = "stability"
 
@@ -140,8 +139,8 @@ def _inpainting(request: ImageRequest, image: Upload, mask: Upload) -> tuple[str
     if not _is_without_alpha(mask):
         raise _unsupported(
             "mask",
-            "this provider reads brightness, not transparency: send a PNG or JPEG without an alpha channel, white "
-            "where the image is to be edited and black elsewhere",
+            "this provider takes a PNG, transparent where the image is to be edited, or brightness instead: a PNG or "
+            "JPEG without an alpha channel, white where it is to be edited and black elsewhere",
         )
     _refuse_size(request.size)
     return _INPAINT, [("image", image), ("mask", mask)]
@@ -174,14 +173,17 @@ def _seed(seed: int) -> int:
 def _is_without_alpha(mask: Upload) -> bool:
     """Whether a mask can only mean what the vendor reads into it: white is edited, black is kept.
 
-    OpenAI's masks say it by an alpha channel instead, transparent is edited; nothing reads their colours.
+    OpenAI's masks say it by an alpha channel instead, transparent is edited; nothing reads their colours. The gateway
+    has turned those of PNGs into brightness.
     """
     if mask.media_type == "image/jpeg":
         return True
     if mask.media_type != "image/png":
         return False
-    data = mask.read()
-    return data[25:26] in _OPAQUE_PNG and data.find(b"tRNS", 0, data.find(b"IDAT")) < 0
+    try:
+        return not has_alpha(mask.read())
+    except ValueError:
+        return False
 
 
 def _named(body: Any) -> tuple[str | None, str | None]:

@@ -316,8 +316,12 @@ images = OperationWire(
             "size",
         ),
         "several_images": (ImageRequest(model=LARGE, prompt="cat", images=(upload(PHOTO), upload(PHOTO))), "image"),
-        "transparent_mask": (
-            ImageRequest(model=LARGE, prompt="cat", images=(upload(PHOTO),), mask=upload(OPENAI_MASK)),
+        "transparent_webp_mask": (
+            ImageRequest(model=LARGE, prompt="cat", images=(upload(PHOTO),), mask=upload(drawn("RGBA", "WEBP"))),
+            "mask",
+        ),
+        "damaged_mask": (
+            ImageRequest(model=LARGE, prompt="cat", images=(upload(PHOTO),), mask=upload(OPENAI_MASK[:-20])),
             "mask",
         ),
     },
