@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from io import BytesIO
 from typing import Any, BinaryIO, Protocol
 
 import httpx
@@ -124,14 +125,14 @@ class Answer:
             raise StopAsyncIteration
         return chunk
 
-    async def read(self) -> bytearray:
+    async def read(self) -> bytes:
         """The whole body. Raises UpstreamError past MAX_ANSWER_BYTES, and what iterating raises."""
-        body = bytearray()
+        body = BytesIO()
         async for chunk in self:
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
+            body.write(chunk)
+            if body.tell() > MAX_ANSWER_BYTES:
                 raise UpstreamError("The provider's answer is too large.")
-        return body
+        return body.getvalue()  # no copy, which that of a bytearray would be
 
     async def drain(self) -> None:
         """Reads what little may follow the last event of a stream, so that the connection can be used again."""

@@ -1,5 +1,7 @@
 """Reads a request's JSON body, bounded."""
 
+from io import BytesIO
+
 from fastapi import Request
 
 from shared.dialects.base import JsonObject, read_json
@@ -13,12 +15,12 @@ async def json_body(request: Request, limit: int) -> JsonObject:
         raise MalformedRequest("Send the request body without a Content-Encoding.")
     if declared_length(request) > limit:
         raise _too_large(limit)
-    body = bytearray()
+    body = BytesIO()
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
+        body.write(chunk)
+        if body.tell() > limit:
             raise _too_large(limit)
-    return read_json(body)
+    return read_json(body.getvalue())  # no copy, which that of a bytearray would be
 
 
 def _check_content_type(value: str) -> None:
