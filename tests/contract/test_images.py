@@ -45,7 +45,7 @@ from tests.contract.painters import (
     stability_image,
     studio_of,
 )
-from tests.contract.vendor import Handler
+from tests.contract.vendor import HOST, KEY, Handler
 from tests.contract.wire import assert_error
 from tests.door import BUCKET, TOKEN, front_door
 
@@ -1161,3 +1161,73 @@ async def test_an_image_that_cannot_be_fetched_from_the_vendor_is_a_bad_gateway(
             message = assert_error(response, "upstream")
             assert "vendor.example" not in message
             assert "169.254" not in message
+
+
+# --- who may ask, and of whom
+
+
+@on_each_route
+async def test_a_key_for_other_models_is_refused(studio: Studio, path: str) -> None:
+    headers = {"authorization": "Bearer sk-one-model"}
+    assert_error(await studio.client.post(path, json=asking(path, GEMINI), headers=headers), "model_access")
+    assert studio.requests == []
+
+
+@on_both
+async def test_auto_chooses_a_model_that_makes_images_and_not_the_sandbox(studio: Studio, path: str) -> None:
+    response = await studio.client.post(path, json=asking(path, "Auto"))
+    assert response.status_code == 200, response.text
+    assert not response.headers["x-gateway-backend"].startswith("sandbox/")
+
+
+async def test_a_model_that_an_operator_points_to_a_provider_without_raw_content_is_a_clear_refusal(
+    keys: KeyStore, tmp_path: Path
+) -> None:
+    catalog = tmp_path / "catalog.toml"
+    row = f'[[models]]\nid = "{GEMINI}"\nprovider = "stability"\nupstream = "core"\nrules = []\n'
+    catalog.write_text(row + 'capabilities = ["image_generation"]\n')
+    async with studio_of(keys, {"GATEWAY_CATALOG": str(catalog)}) as studio:
+        response = await studio.client.post(STABLE, json={"prompt": CAT})
+        assert_error(response, "validation", field="model")
+        assert studio.requests == []
+        # The other routes have a use for it.
+        assert (await studio.client.post(GENERATIONS, json=asking(GENERATIONS, GEMINI))).status_code == 200
+
+
+SANDBOX_FAILURES = [
+    ("fail-400", "rejected", None),
+    ("fail-401", "upstream", None),
+    ("fail-429", "rate_limited", 7),
+    ("fail-500", "upstream", None),
+    ("fail-garbage", "upstream", None),
+    ("fail-truncated", "upstream", None),
+    ("fail-midstream", "upstream", None),
+    ("fail-timeout", "timeout", None),
+]
+
+
+@on_both
+@pytest.mark.parametrize(("upstream", "kind", "retry_after"), SANDBOX_FAILURES)
+async def test_the_sandbox_fails_on_purpose_in_the_routes_dialect(
+    keys: KeyStore, path: str, upstream: str, kind: str, retry_after: int | None
+) -> None:
+    async with studio_of(keys, {"GATEWAY_UPSTREAM_TIMEOUT": "0.3"}) as studio:
+        response = await studio.client.post(path, json=asking(path, f"sandbox/{upstream}", size=SMALL))
+    assert_error(response, kind, retry_after=retry_after)
+
+
+@on_each_route
+async def test_neither_our_key_nor_the_vendors_host_is_told_to_a_caller(studio: Studio, path: str) -> None:
+    told = {"error": {"message": f"Key {KEY} is not good at {HOST} (10.0.0.7)", "code": 400, "status": "x"}}
+    studio.answer = lambda request: httpx.Response(400, json=told)
+    response = await studio.client.post(path, json=asking(path, GEMINI))
+    assert response.status_code in (400, 502)
+    for secret in (KEY, HOST, "10.0.0.7"):
+        assert secret not in response.text
+
+
+@on_each_route
+async def test_a_callers_token_does_not_reach_the_vendor(studio: Studio, path: str) -> None:
+    await studio.client.post(path, json=asking(path, GEMINI))
+    assert TOKEN not in f"{studio.request.url}{studio.request.headers.raw!r}{studio.request.content!r}"
+    assert KEY not in str(studio.request.url)
