@@ -13,12 +13,13 @@ from fastapi import FastAPI
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
-from functions.embedded_aws import LOCAL_TOKEN, embedded_aws, seed
+from functions.embedded_aws import LOCAL_TOKEN, embedded_aws, seed, seed_batches
+from functions.local_worker import work
 from shared.gateway import Gateway
 from shared.web.app import create_app
 from shared.web.process import process_gateway
 
-ENDPOINTS = ("chat", "completions", "images", "embeddings", "transcriptions", "speech", "files", "models")
+ENDPOINTS = ("chat", "completions", "images", "embeddings", "transcriptions", "speech", "files", "batches", "models")
 
 
 class AllFunctions:
@@ -71,6 +72,7 @@ def _listen(port: int) -> socket.socket:
 async def _serve(gateway: Gateway, listening: socket.socket, aws_url: str) -> None:
     if "AWS_ENDPOINT_URL" not in os.environ:
         await seed(gateway.keys, gateway.objects)
+        await seed_batches(gateway.batches, gateway.batch_queue)
     url = "http://{}:{}".format(*listening.getsockname())
     providers = ", ".join(sorted(gateway.catalog.configured)) or "none: set a provider's key"
     print(
@@ -84,7 +86,10 @@ async def _serve(gateway: Gateway, listening: socket.socket, aws_url: str) -> No
     config = uvicorn.Config(
         AllFunctions(), log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1
     )
+    worker = asyncio.create_task(work(gateway))
     await uvicorn.Server(config).serve(sockets=[listening])
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
     await gateway.aclose()
 
 

@@ -7,9 +7,12 @@ from contextlib import contextmanager
 
 from moto.server import ThreadedMotoServer
 
+from functions.local_worker import HIDDEN_SECONDS
 from shared.schemas.caller import Key, Permission
+from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
+from shared.stores.queue import Queue
 
 LOCAL_TOKEN = "sk-local"  # noqa: S105 - a key that opens nothing but this machine's own server
 
@@ -46,3 +49,9 @@ async def seed(keys: KeyStore, objects: ObjectStore) -> None:
     await objects.create_bucket()
     key = Key(key_id="local", tenant="local", permissions=frozenset(Permission))
     await keys.put(LOCAL_TOKEN, key)
+
+
+async def seed_batches(batches: BatchStore, queue: Queue) -> None:
+    """Makes the table and the queue of batches, in an AWS that lacks them."""
+    await batches.create_table()
+    await queue.create_queue(hidden_seconds=HIDDEN_SECONDS)

@@ -25,6 +25,7 @@ from shared.errors import InvalidRequest
 from shared.media import MAX_MEDIA_BYTES, SNIFF_BYTES, sniff
 
 USER_AGENT = "inference-gateway"
+ANY_TYPE = "application/octet-stream"
 MAX_REDIRECTS = 3
 
 # An async function from host and port to the host's addresses as text, one or more.
@@ -138,8 +139,9 @@ class RemoteFetcher:
     async def get(self, url: str, *, field: str, accept: frozenset[str]) -> tuple[str, bytes]:
         """The media type, told by the bytes and one of `accept`, and the body behind `url`.
 
-        Ports are the scheme's own or any from 1024 up. Raises InvalidRequest naming `field` in every other case;
-        its message tells nothing of the network: refused, unreachable, slow and broken all read the same.
+        Where `accept` holds ANY_TYPE, a body that shows no type is of that one, and for the caller to look into. Ports
+        are the scheme's own or any from 1024 up. Raises InvalidRequest naming `field` in every other case; its message
+        tells nothing of the network: refused, unreachable, slow and broken all read the same.
         """
         try:
             target = self._parse(url)
@@ -321,7 +323,7 @@ def _request_headers(target: httpcore.URL, accept: frozenset[str]) -> dict[bytes
 
 
 def _media_type(body: bytes, accept: frozenset[str]) -> str:
-    media_type = sniff(body[:SNIFF_BYTES])
-    if media_type is None or media_type not in accept:
+    media_type = sniff(body[:SNIFF_BYTES]) or ANY_TYPE
+    if media_type not in accept:
         raise _Refused(f"is not of a supported type ({', '.join(sorted(accept))})")
     return media_type

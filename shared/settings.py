@@ -46,6 +46,18 @@ class Settings:
     """How long the URL of a generated image opens; at most 7 days, and no longer than the credentials that sign it."""
     max_stored_audio: int = 100 * 1024 * 1024
     """The largest stored file that is transcribed. Vendors have limits of their own, 25 MB and more."""
+    batches_table: str = "gateway-batches"
+    """The DynamoDB table of batches."""
+    batch_queue: str = "gateway-batches"
+    """The SQS queue of the batches' work: its URL, or its name."""
+    batch_concurrency: int = 8
+    """How many lines of one chunk of a batch are answered at once. Interactive requests share the providers' limits."""
+    batch_max_lines: int = 100_000
+    """The most lines that one batch may have."""
+    batch_max_bytes: int = 512 * 1024 * 1024
+    """The largest input of a batch."""
+    batch_url_lifetime: int = 3600
+    """How long the URLs of a batch's results open; each look at the batch gives new ones."""
     fetch_http: bool = False
     """Whether images may be fetched by plain http."""
 

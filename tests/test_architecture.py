@@ -14,8 +14,20 @@ FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app
 # Leaves: small tools that know no other part; everything may use them.
 LEAVES = {"errors", "framing", "media", "gif", "png_mask", "pump"}
 MAY_IMPORT = {
-    "functions": {"functions", "authorizer", "web", "dialects", "gateway", "observability", "stores", "schemas"},
-    "web": {"web", "gateway", "authentication", "authorizer", "dialects", "schemas", "observability"},
+    "functions": {
+        "functions",
+        "authorizer",
+        "web",
+        "batches",
+        "dialects",
+        "gateway",
+        "observability",
+        "stores",
+        "schemas",
+    },
+    "web": {"web", "batches", "gateway", "authentication", "authorizer", "dialects", "schemas", "observability"},
+    # A line of a batch goes the way that a request goes through web, without HTTP.
+    "batches": {"batches", "gateway", "dialects", "stores", "schemas", "settings", "fetch", "observability"},
     # These four are where the parts meet; the rest is taken apart so that each file has one reason to exist.
     "gateway": {
         "gateway",
@@ -62,9 +74,9 @@ ONLY_IN = {
     "mangum": {"runtime", "functions"},
     "httpcore": {"fetch"},
     "idna": {"fetch"},
-    "aws_lambda_powertools": {"observability"},
+    "aws_lambda_powertools": {"observability", "batches"},
     "pydantic": {"schemas", "dialects", "providers", "catalog", "web"},
-    "pydantic_core": {"dialects", "providers", "gateway", "web"},
+    "pydantic_core": {"batches", "dialects", "providers", "gateway", "web"},
 }
 
 

@@ -41,13 +41,13 @@ class FileStore:
 
     async def put(self, tenant: str, purpose: FilePurpose, filename: str, content: bytes) -> StoredFile:
         """Stores a file."""
-        key = self._new_key(tenant, purpose, filename)
+        key = self.new_key(tenant, purpose, filename)
         await self._objects.put(key, content, sniff(content[:SNIFF_BYTES]) or _UNKNOWN)
         return _described(key, len(content), int(self._clock()))
 
     async def begin(self, tenant: str, purpose: FilePurpose, filename: str, size: int) -> tuple[StoredFile, str, int]:
         """A file to be, the URL to which its `size` bytes are to be PUT, and until when, in Unix seconds."""
-        key = self._new_key(tenant, purpose, filename)
+        key = self.new_key(tenant, purpose, filename)
         url = await self._objects.presigned("PUT", key, _UPLOAD_SECONDS, size=size)
         now = int(self._clock())
         return _described(key, size, now), url, now + _UPLOAD_SECONDS
@@ -120,9 +120,15 @@ class FileStore:
         except NotFound:
             raise InvalidRequest.field("file_id", "there is no such file") from None
 
-    def _new_key(self, tenant: str, purpose: FilePurpose, filename: str) -> str:
+    def new_key(self, tenant: str, purpose: FilePurpose, filename: str) -> str:
+        """The place of a file that is still to be put together there; the place names the file's id."""
         left = _FAR_DAY - int(self._clock() * 1000)
         return f"{_folder(tenant)}file-{left:011x}{secrets.token_hex(8)}/{purpose}/{filename}"
+
+
+def file_id_of(key: str) -> str:
+    """The id of the file at a place."""
+    return key.split("/", 3)[2]
 
 
 def _folder(tenant: str) -> str:

@@ -35,9 +35,10 @@ class KeyStore:
 
     async def find(self, token: str) -> Key | None:
         """The key of a token, or None. Whether it is still usable is for the caller to ask. Raises AwsError."""
-        if len(token) > MAX_TOKEN_LENGTH:
-            return None
-        token_hash = hash_token(token)
+        return None if len(token) > MAX_TOKEN_LENGTH else await self.find_hashed(hash_token(token))
+
+    async def find_hashed(self, token_hash: str) -> Key | None:
+        """The same for a token of which only the hash was kept."""
         expires, key = self._cache.get(token_hash, (0.0, None))
         if key is not None and self._clock() < expires:
             return key

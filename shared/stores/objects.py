@@ -28,8 +28,19 @@ _LISTED_AT_ONCE = 1000
 _MAX_URL = 16 * 1024
 _MAX_ERROR_BYTES = 16 * 1024
 _META = "x-amz-meta-"
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+_NEW = {"if-none-match": "*"}
 # What S3 asks to be tried again; all but the first two may also stand in the body of a 200.
-_RETRIED = frozenset({"RequestTimeout", "RequestTimeoutException", "InternalError", "ServiceUnavailable", "SlowDown"})
+_RETRIED = frozenset(
+    {
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "InternalError",
+        "ServiceUnavailable",
+        "SlowDown",
+        "ConditionalRequestConflict",
+    }
+)
 _CONNECT_SECONDS = 2.0
 # Between two chunks, not for the whole body.
 _SILENCE_SECONDS = 20.0
@@ -54,6 +65,10 @@ _VIRTUAL_HOST = r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
 
 class ObjectNotFound(AwsError):
     """The bucket holds no object of that key."""
+
+
+class ObjectExists(AwsError):
+    """The bucket already holds an object of a key that was to be new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +136,15 @@ class ObjectStore:
         *,
         sha256: str | None = None,
         metadata: Mapping[str, str] = {},
+        new: bool = False,
     ) -> None:
-        """Stores an object, in place of one that was there.
+        """Stores an object, in place of one that was there, or where it has to be `new`, raises ObjectExists.
 
-        `sha256` is the content's hash in hexadecimal, where it is known; S3 refuses content of another hash. Names of
-        `metadata` are lower-case ASCII, values any text; together they may take 2 KB, percent-encoded.
+        Then it may be that an earlier try stored it, and its answer was lost. `sha256` is the content's hash in
+        hexadecimal, where it is known; S3 refuses content of another hash. Names of `metadata` are lower-case ASCII,
+        values any text; together they may take 2 KB, percent-encoded.
         """
-        headers = _description(media_type, metadata)
+        headers = _description(media_type, metadata) | (_NEW if new else {})
         await self._call("PutObject", "PUT", key, headers=headers, content=content, sha256=sha256)
 
     async def get(self, key: str, *, first: int | None = None, last: int | None = None) -> StoredObject:
@@ -283,8 +300,8 @@ class ObjectStore:
         )
         return Part(number, _found(_ETAG, body, "UploadPartCopy"))
 
-    async def complete_upload(self, key: str, upload_id: str, parts: Sequence[Part]) -> None:
-        """Makes the object of its parts, in the order of their numbers.
+    async def complete_upload(self, key: str, upload_id: str, parts: Sequence[Part], *, new: bool = False) -> None:
+        """Makes the object of its parts, in the order of their numbers; one that has to be `new` as `put` does.
 
         AwsError of code NoSuchUpload may mean that an earlier try did it and its answer was lost: ask `head`.
         """
@@ -299,7 +316,7 @@ class ObjectStore:
             "POST",
             key,
             query={"uploadId": upload_id},
-            headers={"content-type": "application/xml"},
+            headers={"content-type": "application/xml"} | (_NEW if new else {}),
             content=content,
             silence_seconds=_COPY_SECONDS,
         )
@@ -393,8 +410,8 @@ class ObjectStore:
             if response.status_code < 500 and code not in _RETRIED:
                 break
         # The answer to a HEAD has no body that would name the error.
-        missing = code in ("NoSuchKey", "404")
-        raise (ObjectNotFound if missing else AwsError)("s3", action, code)
+        errors = {"NoSuchKey": ObjectNotFound, "404": ObjectNotFound, "PreconditionFailed": ObjectExists}
+        raise errors.get(code, AwsError)("s3", action, code)
 
 
 def _refusal(response: "httpx.Response", body: bytes) -> str | None:

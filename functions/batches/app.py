@@ -1,0 +1,12 @@
+"""Batches in two dialects: short answers, which AWS's own runtime delivers. The work is batch_worker's."""
+
+from mangum import Mangum
+
+from shared.web.app import create_app
+from shared.web.batches import envelope_batch_routes, openai_batch_routes
+
+app = create_app(
+    envelope_batch_routes,
+    openai_batch_routes,
+)
+handler = Mangum(app, lifespan="off")

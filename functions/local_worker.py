@@ -1,0 +1,47 @@
+"""The batches' worker of the local server: does what batch_worker does in a stack, on the same queue."""
+
+import asyncio
+import time
+from contextlib import suppress
+
+from shared.batches.delivery import deliver
+from shared.gateway import Gateway
+from shared.stores.aws import AwsError
+from shared.stores.queue import Received
+
+HIDDEN_SECONDS = 600
+"""How long a message that is being worked on stays hidden; should the server be killed, it is seen again then."""
+_STEP_SECONDS = 300.0
+_AT_ONCE = 4
+_IDLE_SECONDS = 1
+
+
+async def work(gateway: Gateway) -> None:
+    """Runs until it is cancelled."""
+    running: set[asyncio.Task[None]] = set()
+    try:
+        while True:
+            for message in await _received(gateway, _AT_ONCE - len(running)):
+                running.add(asyncio.create_task(_process(gateway, message)))
+            if len(running) == _AT_ONCE:
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            running = {task for task in running if not task.done()}
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _received(gateway: Gateway, limit: int) -> list[Received]:
+    try:
+        return await gateway.batch_queue.receive(limit, wait=_IDLE_SECONDS)
+    except AwsError:
+        await asyncio.sleep(_IDLE_SECONDS)
+        return []
+
+
+async def _process(gateway: Gateway, message: Received) -> None:
+    end = time.monotonic() + _STEP_SECONDS
+    with suppress(Exception):  # it is logged, and its message comes again
+        await deliver(message, gateway, remaining=lambda: end - time.monotonic())
+        await gateway.batch_queue.delete(message.receipt)

@@ -1,0 +1,192 @@
+"""Answers the lines of one chunk: several at once, as long as there is time, each until it has ended for good."""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from shared.batches.endpoints import URLS, answer, error_answer
+from shared.batches.lines import BadLine, Line, duplicate, is_blank, read_line
+from shared.batches.places import input_key
+from shared.batches.results import Results
+from shared.errors import BudgetExceeded, GatewayError, InternalError, PermissionDenied, RateLimited, Unauthorized
+from shared.gateway import Gateway
+from shared.observability import log_crash, log_request
+from shared.pump import together
+from shared.schemas.batch import Batch, BatchStatus, ChunkMessage
+from shared.schemas.caller import Caller, Permission
+from shared.schemas.context import RequestContext
+from shared.stores.aws import AwsError
+
+LONGEST_WAIT = 300
+"""The most seconds for which a chunk is put off at once: a cancelled batch ends no later than that."""
+_FIRST_WAIT = 2
+# A line that is begun has this share of the function's time left at least, but for what storing the results takes.
+_RESERVED = 0.35
+_STORING_SECONDS = 10.0
+# How often a chunk looks whether its batch was cancelled.
+_LOOK_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why lines that have not been begun end."""
+
+    code: str
+    message: str
+
+
+CANCELLED = Ending("cancelled", "The batch was cancelled before this request was begun.")
+EXPIRED = Ending("expired", "The batch's window ended before this request was answered.")
+GIVEN_UP = Ending("internal_error", "The gateway failed again and again on this part of the batch.")
+
+
+class ChunkRun:
+    """One try at a chunk. `remaining` gives the seconds that are left for it, `clock` is Unix time."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        batch: Batch,
+        message: ChunkMessage,
+        results: Results,
+        *,
+        remaining: Callable[[], float],
+        clock: Callable[[], float] = time.time,
+        give_up: bool = False,
+    ) -> None:
+        self._gateway = gateway
+        self._batch = batch
+        self._message = message
+        self._results = results
+        self._remaining = remaining
+        self._reserved = _RESERVED * remaining()
+        self._clock = clock
+        self._ending: Ending | None = GIVEN_UP if give_up else None
+        self._looked = clock()
+        self._lines: deque[Line] = deque()
+        self._waiting: list[Line] = []
+        self._resumes: list[float] = []
+        self._resting: dict[str, float] = {}
+
+    async def run(self) -> ChunkMessage | None:
+        """Answers what lines it can: None when all have their results, or the message for the rest. Raises AwsError."""
+        begun = self._results.tally
+        await self._read()
+        caller = await self._caller()
+        await together(self._work(caller) for _ in range(max(1, self._gateway.settings.batch_concurrency)))
+        if not self._waiting and not self._lines:
+            return None
+        rounds = 0 if self._results.tally != begun else self._message.round + 1
+        resume = 0.0 if self._lines else min(*self._resumes, self._batch.submission.expires_at)
+        return self._message.model_copy(update={"round": rounds, "not_before": resume})
+
+    async def _read(self) -> None:
+        """Takes the lines that have no results yet from the input."""
+        message, submission = self._message, self._batch.submission
+        stored = await self._gateway.objects.get(input_key(submission), first=message.first, last=message.last)
+        for number, text in enumerate(stored.content.split(b"\n"), message.line):
+            if is_blank(text) or self._results.has(number):
+                continue
+            try:
+                line = read_line(number, text, URLS, submission.endpoint)
+                if number in message.duplicates:
+                    raise duplicate(line.custom_id, message.duplicates[number])
+            except BadLine as bad:
+                self._results.refuse(number, bad)
+            else:
+                self._lines.append(line)
+
+    async def _caller(self) -> Caller | GatewayError:
+        """Who submitted the batch, as their key is now, or why they may no longer do so."""
+        key = await self._gateway.keys.find_hashed(self._batch.submission.token_hash)
+        if key is None or not key.usable(datetime.fromtimestamp(self._clock(), UTC)):
+            return Unauthorized("The API key is no longer valid.")
+        for permission in (Permission.MODELS_USE, Permission.BATCH_USE):
+            if permission not in key.permissions:
+                return PermissionDenied(f"This key lacks the permission {permission}.")
+        return key
+
+    async def _work(self, caller: Caller | GatewayError) -> None:
+        """One of those who take lines, until there are none or no time is left."""
+        while self._lines and (self._remaining() > self._reserved or self._ending):
+            ending = await self._look()
+            if not self._lines:
+                return
+            line = self._lines.popleft()
+            if ending is not None:
+                self._results.fail(line, ending.code, ending.message, expired=ending is EXPIRED)
+            elif (resume := self._resting.get(_model(line), 0.0)) > self._clock():
+                self._put_off(line, resume)
+            else:
+                await self._answer(line, caller)
+
+    async def _look(self) -> Ending | None:
+        """Why no more lines are to be begun, if so."""
+        now = self._clock()
+        if self._ending is None and now >= self._batch.submission.expires_at:
+            self._ending = EXPIRED
+        if self._ending is None and self._batch.status is BatchStatus.CANCELLING:
+            self._ending = CANCELLED
+        if self._ending is None and now >= self._looked + _LOOK_SECONDS:
+            self._looked = now
+            with suppress(AwsError):  # what is being answered is worth more than the look
+                self._batch = await self._gateway.batches.find(self._batch.tenant, self._batch.id) or self._batch
+            return await self._look()
+        return self._ending
+
+    async def _answer(self, line: Line, caller: Caller | GatewayError) -> None:
+        """Answers one line, or puts it off where that may help."""
+        request_id = f"{self._batch.id}.{line.number}"
+        deadline = asyncio.get_running_loop().time() + max(0.0, self._remaining() - _STORING_SECONDS)
+        context = RequestContext(request_id=request_id, deadline=deadline)
+        status = 200
+        try:
+            if isinstance(caller, GatewayError):
+                raise caller
+            context.caller = caller
+            body = await answer(line.url, line.body, self._gateway, context)
+        except AwsError:
+            status = 503
+            self._put_off(line, self._clock() + self._pause())
+        except GatewayError as error:
+            status = self._failed(line, error, context)
+        except Exception:  # noqa: BLE001 - one line's crash is not the others'
+            log_crash(context)
+            status = self._failed(line, InternalError("The gateway failed."), context)
+        else:
+            self._results.succeed(line, request_id, body)
+        finally:
+            log_request(context, method="POST", path=line.url, status=status)
+
+    def _failed(self, line: Line, error: GatewayError, context: RequestContext) -> int:
+        """What an error means for its line. Gives its status."""
+        status, body = error_answer(line.url, error, context)
+        if error.retryable and not isinstance(error, BudgetExceeded):
+            resume = self._clock() + max(error.retry_after or 0, self._pause())
+            if isinstance(error, RateLimited):  # the next line for the same model would only hear the same
+                self._resting[_model(line)] = max(resume, self._resting.get(_model(line), 0.0))
+            self._put_off(line, resume)
+        else:
+            response = {"status_code": status, "request_id": context.request_id, "body": body}
+            code = body["error"].get("code") or body["error"].get("type") or error.code
+            self._results.fail(line, code, error.message, response)
+        return status
+
+    def _put_off(self, line: Line, resume: float) -> None:
+        self._waiting.append(line)
+        self._resumes.append(resume)
+
+    def _pause(self) -> float:
+        """Seconds that grow with the rounds in which nothing was done, a little different for each line."""
+        longest = min(float(LONGEST_WAIT), _FIRST_WAIT * 2.0 ** min(self._message.round, 10))
+        return longest * random.uniform(0.75, 1.0)  # noqa: S311 - jitter needs no secrecy
+
+
+def _model(line: Line) -> str:
+    model = line.body.get("model")
+    return model if isinstance(model, str) else ""

@@ -1,0 +1,156 @@
+"""What callers do with batches: submit, look, list, cancel. The rest happens in the workers."""
+
+import re
+import time
+from collections.abc import Callable
+
+from shared.batches.places import input_key
+from shared.errors import BatchNotFound, Conflict, InvalidRequest, NotFound
+from shared.gateway import Gateway
+from shared.schemas.batch import (
+    WINDOW_SECONDS,
+    Batch,
+    BatchOrder,
+    BatchStatus,
+    FileInput,
+    InlineInput,
+    SplitMessage,
+    Submission,
+    UrlInput,
+    WatchMessage,
+    new_batch_id,
+)
+from shared.schemas.caller import Caller
+from shared.schemas.stored_file import StoredFile
+from shared.stores.keys import hash_token
+from shared.stores.objects import ObjectNotFound
+from shared.stores.queue import MAX_DELAY_SECONDS, Outgoing
+
+_MEDIA_TYPE = "application/jsonl"
+_FILE_ID = re.compile(r"files/[^/]+/([^/]+)/")
+# The row is written after the message, so that no batch is ever left without one; a worker must not be too quick.
+_HEAD_START = 1
+
+
+class Intake:
+    """The batches of one process; `clock` is Unix time. Every method raises AwsError."""
+
+    def __init__(self, gateway: Gateway, *, clock: Callable[[], float] = time.time) -> None:
+        self._gateway = gateway
+        self._clock = clock
+
+    async def submit(self, order: BatchOrder, caller: Caller, token: str) -> Batch:
+        """Takes a batch on. Raises InvalidRequest for an input that cannot be had.
+
+        The key that `token` opens is looked up again whenever lines are answered.
+        """
+        now = self._clock()
+        submission = Submission(
+            id=new_batch_id(now),
+            caller=Caller(**{name: getattr(caller, name) for name in Caller.model_fields}),
+            token_hash=hash_token(token),
+            window=order.window,
+            metadata=order.metadata,
+            endpoint=order.endpoint,
+            input_file_id=order.input.file_id if isinstance(order.input, FileInput) else None,
+            created_at=int(now),
+            expires_at=int(now) + WINDOW_SECONDS[order.window],
+        )
+        await self._bring(order, submission)
+        begin = SplitMessage(tenant=caller.tenant, batch=submission.id)
+        watch = WatchMessage(tenant=caller.tenant, batch=submission.id)
+        await self._gateway.batch_queue.send(
+            [
+                Outgoing(begin.model_dump_json(), _HEAD_START),
+                Outgoing(watch.model_dump_json(), MAX_DELAY_SECONDS),
+            ]
+        )
+        await self._gateway.batches.add(submission)
+        return Batch(submission, BatchStatus.VALIDATING)
+
+    async def find(self, caller: Caller, batch_id: str) -> Batch:
+        """Raises BatchNotFound, also for another tenant's."""
+        batch = await self._gateway.batches.find(caller.tenant, batch_id)
+        if batch is None:
+            raise BatchNotFound(f"There is no batch '{batch_id[:100]}'.")
+        return batch
+
+    async def list(
+        self, caller: Caller, *, status: BatchStatus | None = None, after: str | None, limit: int
+    ) -> tuple[list[Batch], bool]:
+        """The newest batches first, after the one of the id `after`, and whether there are more."""
+        found = await self._gateway.batches.list(caller.tenant, status=status, after=after, limit=limit + 1)
+        return found[:limit], len(found) > limit
+
+    async def cancel(self, caller: Caller, batch_id: str) -> Batch:
+        """Begins no more of the batch's lines. Raises BatchNotFound, and Conflict for a batch that has ended."""
+        batch = await self.find(caller, batch_id)
+        if not batch.status.ended:
+            batch = await self._gateway.batches.cancel(batch) or batch
+        if batch.status.ended:
+            raise Conflict(f"The batch is {batch.status} and can no longer be cancelled.")
+        return batch
+
+    async def result_urls(self, batch: Batch) -> tuple[str | None, str | None]:
+        """URLs that open the output file and the error file of a batch that has ended, where there are such files."""
+        return (
+            await self._url(batch.output_key if batch.output_file_id else None),
+            await self._url(batch.error_key if batch.error_file_id else None),
+        )
+
+    async def _url(self, key: str | None) -> str | None:
+        if key is None:
+            return None
+        seconds = self._gateway.settings.batch_url_lifetime
+        name = key.rpartition("/")[2]
+        return await self._gateway.objects.presigned("GET", key, seconds, media_type=_MEDIA_TYPE, download_name=name)
+
+    async def _bring(self, order: BatchOrder, submission: Submission) -> None:
+        """Puts the input where nobody changes it any more."""
+        key = input_key(submission)
+        match order.input:
+            case InlineInput(content):
+                await self._gateway.objects.put(key, content, _MEDIA_TYPE)
+            case FileInput(file_id):
+                await self._copy(await self._file(submission.caller, file_id), key, "input_file_id")
+            case UrlInput(url, field) if url.startswith("s3://"):
+                await self._copy(await self._referenced(submission.caller, url, field), key, field)
+            case UrlInput(url, field):
+                from shared.fetch import ANY_TYPE
+
+                _, content = await self._gateway.fetcher.get(url, field=field, accept=frozenset({ANY_TYPE}))
+                await self._gateway.objects.put(key, content, _MEDIA_TYPE)
+
+    async def _file(self, caller: Caller, file_id: str) -> StoredFile:
+        try:
+            file = await self._gateway.files.find(caller.tenant, file_id)
+        except NotFound:
+            raise InvalidRequest.field("input_file_id", "there is no such file") from None
+        if file.purpose != "batch":
+            raise InvalidRequest.field("input_file_id", "is a file whose purpose is not batch")
+        return file
+
+    async def _referenced(self, caller: Caller, url: str, field: str) -> StoredFile:
+        """The caller's own file that an `s3://` reference leads to; all others are one refusal."""
+        bucket, _, key = url.removeprefix("s3://").partition("/")
+        named = _FILE_ID.match(key)
+        try:
+            file = await self._gateway.files.find(caller.tenant, named[1] if named else "")
+        except NotFound:
+            file = None
+        if file is None or (bucket, key) != (self._gateway.objects.bucket, file.key):
+            raise InvalidRequest.field(field, "is no reference to a file of yours")
+        return file
+
+    async def _copy(self, file: StoredFile, key: str, field: str) -> None:
+        limit = self._gateway.settings.batch_max_bytes
+        if file.size > limit:
+            raise InvalidRequest.field(field, f"is larger than {limit // 2**20} MB")
+        objects = self._gateway.objects
+        upload = await objects.begin_upload(key, _MEDIA_TYPE)
+        try:
+            part = await objects.copy_part(key, upload, 1, file.key)
+            await objects.complete_upload(key, upload, [part])
+        except ObjectNotFound:
+            await objects.abort_upload(key, upload)
+            raise InvalidRequest.field(field, "there is no such file") from None

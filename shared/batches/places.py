@@ -1,0 +1,29 @@
+"""Where a batch's objects lie in the bucket. All but the result files, which are files of the caller's."""
+
+import hashlib
+
+from shared.schemas.batch import Batch, Submission
+
+
+def input_key(submission: Submission) -> str:
+    return f"{_folder(submission)}input.jsonl"
+
+
+def plan_key(batch: Batch) -> str:
+    """The chunks, once the input has been split."""
+    return f"{_folder(batch.submission)}chunks.json"
+
+
+def result_key(batch: Batch, chunk: int) -> str:
+    """The results of all lines of a chunk."""
+    return f"{_folder(batch.submission)}results/{chunk:05d}.jsonl"
+
+
+def partial_key(batch: Batch, chunk: int) -> str:
+    """The results of a chunk that has to wait for the rest."""
+    return f"{_folder(batch.submission)}partial/{chunk:05d}.jsonl"
+
+
+def _folder(submission: Submission) -> str:
+    tenant = hashlib.sha256(submission.caller.tenant.encode()).hexdigest()[:20]
+    return f"batches/{tenant}/{submission.id}/"

@@ -1,0 +1,47 @@
+"""The Lambda function behind the batches' queue: several messages at once, of which only those that failed come back.
+
+https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.utilities.batch import AsyncBatchProcessor, EventType, async_process_partial_response
+
+from shared.batches.delivery import deliver
+from shared.gateway import Gateway
+from shared.stores.queue import Received
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+def handler(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
+    """Does the steps of the event's messages, and names those that are to be delivered again."""
+    if os.environ.get("LAMBDA_TASK_ROOT"):
+        _keep_event_loop()
+    processor = AsyncBatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+    return async_process_partial_response(dict(event), _process, processor, context)
+
+
+@cache
+def _keep_event_loop() -> None:
+    """One event loop for the life of the sandbox, which Powertools finds, so that connections can be used again."""
+    asyncio.set_event_loop(asyncio.new_event_loop())
+
+
+@cache
+def _gateway() -> Gateway:
+    return Gateway.from_environment(dict(os.environ))
+
+
+async def _process(record: "SQSRecord", lambda_context: "LambdaContext") -> None:
+    """Does the step of one message; whatever it raises has the message delivered again."""
+    receives = int(record.attributes.approximate_receive_count)
+    received = Received(record.message_id, record.body, record.receipt_handle, receives)
+    await deliver(received, _gateway(), remaining=lambda: lambda_context.get_remaining_time_in_millis() / 1000)
