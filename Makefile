@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke key build validate size sam-local sam-invoke bench-init test-built deploy format prices lock clean
+.PHONY: run test check smoke key build validate size sam-local sam-invoke bench-init bench-images test-built deploy format prices lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -47,6 +47,9 @@ sam-invoke: .venv/local ## Answer every sample event with `sam local invoke`; ne
 bench-init: .venv/dev .venv/lambda-runtime ## Measure cold starts under AWS's Runtime Interface Emulator
 	@$(MAKE) --no-print-directory build ARCH=$(HERE)
 	@$(BIN)/python -m scripts.bench_init
+
+bench-images: .venv/local ## Measure what a large image takes of memory at its peak
+	@$(BIN)/python -m scripts.bench_images
 
 test-built: .venv/dev .venv/lambda-runtime ## Test the built functions under AWS's Runtime Interface Emulator
 	@$(MAKE) --no-print-directory build ARCH=$(HERE)

@@ -16,6 +16,8 @@ from shared.errors import (
     UpstreamTimeout,
 )
 from shared.framing import Frame
+from shared.media import IMAGE_TYPES, head_bytes, sniff, standard_base64
+from shared.schemas.content import Inline
 from shared.schemas.model import Model
 
 if TYPE_CHECKING:  # a function loads the schemas of its own requests only
@@ -194,6 +196,18 @@ class InProcess(Protocol):
     def answer(self, path: str, body: bytes) -> LocalAnswer:
         """The answer to one request, deterministic in its arguments."""
         ...
+
+
+def drawn_image(encoded: str) -> Inline:
+    """An image that a vendor has made: in standard base64, of the type that its bytes show, whatever the vendor says.
+
+    Raises ValueError for what is no image.
+    """
+    data = standard_base64(encoded)
+    media_type = sniff(head_bytes(data))
+    if media_type not in IMAGE_TYPES:
+        raise ValueError("not an image")
+    return Inline(media_type=media_type, data=data)
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> int | None:

@@ -16,10 +16,8 @@ from shared.errors import (
     UnsupportedFeature,
     UpstreamRateLimited,
 )
-from shared.media import IMAGE_TYPES, head_bytes, sniff, standard_base64
 from shared.png_mask import has_alpha
-from shared.providers.base import Call, clean, error_body, error_for_status, retry_after_seconds
-from shared.schemas.content import Inline
+from shared.providers.base import Call, clean, drawn_image, error_body, error_for_status, retry_after_seconds
 from shared.schemas.image import GeneratedImage, ImageRequest, ImageResponse, Size
 from shared.schemas.model import Model
 from shared.schemas.upload import Upload
@@ -107,11 +105,7 @@ class StabilityAdapter:
         """`body` is `{"image": base64, "seed", "finish_reason"}`. No tokens are counted."""
         if body["finish_reason"] == "CONTENT_FILTERED":
             raise ContentFiltered("The provider's content filter refused the generated image.")
-        data = standard_base64(body["image"])
-        media_type = sniff(head_bytes(data))
-        if media_type not in IMAGE_TYPES:
-            raise ValueError("not an image")
-        image = GeneratedImage(Inline(media_type=media_type, data=data))
+        image = GeneratedImage(drawn_image(body["image"]))
         return ImageResponse((image,), Usage(images=1))
 
 

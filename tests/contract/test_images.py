@@ -905,7 +905,7 @@ async def test_I15_the_calls_of_one_request_run_at_once(studio: Studio) -> None:
         ("1792x1024", {"aspectRatio": "16:9"}),
         ("2048x2048", {"aspectRatio": "1:1", "imageSize": "2K"}),
         ("auto", None),
-        (None, None),
+        (None, {"aspectRatio": "1:1"}),
     ],
 )
 async def test_I15_a_size_becomes_geminis_aspect_ratio_and_resolution(

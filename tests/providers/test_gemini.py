@@ -324,10 +324,11 @@ DRAWN_COUNTS = {
     "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1120}],
     "thoughtsTokenCount": 200,
 }
+PNG_HEAD = "iVBORw0KGgoA"  # a PNG's first nine bytes
 DRAFT = {"inlineData": {"mimeType": "image/jpeg", "data": "ZHJhZnQ="}, "thought": True}
 
 
-@pytest.mark.parametrize("sent_as", ["+/+/AA==", "-_-_AA==", "-_-_AA", "+/+/AA"])
+@pytest.mark.parametrize("sent_as", [f"{PNG_HEAD}{tail}" for tail in ("+/+/AA==", "-_-_AA==", "-_-_AA", "+/+/AA")])
 def test_image_comes_in_standard_base64_and_drafts_do_not_come(sent_as: str) -> None:
     story = {"text": "A red dot:", "thoughtSignature": SIGNATURE}
     whole = response([DRAFT, story, drawn(sent_as)], DRAWN_COUNTS, "STOP")
@@ -336,12 +337,12 @@ def test_image_comes_in_standard_base64_and_drafts_do_not_come(sent_as: str) -> 
     assert answer.candidates[0].parts == (
         Text(text="A red dot:"),
         Reasoning(signature=SIGNATURE, issuer="gemini"),
-        Image(source=Inline(media_type="image/png", data="+/+/AA==")),
+        Image(source=Inline(media_type="image/png", data=f"{PNG_HEAD}+/+/AA==")),
         Reasoning(signature=SIGNATURE, issuer="gemini"),
     )
     assert answer.usage == Usage(input_tokens=3, output_tokens=1324, reasoning_tokens=200, output_image_tokens=1120)
     assert folded(stream(*chunks)) == answer
-    assert parts_sent(*answer.candidates[0].parts) == [story, drawn("+/+/AA==")]
+    assert parts_sent(*answer.candidates[0].parts) == [story, drawn(f"{PNG_HEAD}+/+/AA==")]
     validate_answer(whole)
 
 
@@ -604,3 +605,17 @@ def test_schema_given_is_not_changed() -> None:
     before = json.dumps(schema)
     schema_sent(schema)
     assert json.dumps(schema) == before
+
+
+def test_an_image_is_named_by_its_bytes_and_not_by_the_vendor() -> None:
+    jpeg = "/9j/4AAQSkZJRg=="
+    whole = response([{"inlineData": {"mimeType": "image/png", "data": jpeg}}], DRAWN_COUNTS, "STOP")
+    assert adapter.chat_response(whole).candidates[0].parts == (
+        Image(source=Inline(media_type="image/jpeg", data=jpeg)),
+    )
+
+
+def test_an_image_that_is_none_is_not_passed_on() -> None:
+    html = response([{"inlineData": {"mimeType": "image/png", "data": "PGh0bWw+"}}], DRAWN_COUNTS, "STOP")
+    with pytest.raises(ValueError, match="not an image"):
+        adapter.chat_response(html)

@@ -103,7 +103,7 @@ def test_several_images_are_asked_for_at_once_where_the_model_can() -> None:
 
 
 def test_image_that_is_standard_base64_already_is_not_copied() -> None:
-    data = "".join(["AAAA"] * 100) + PNG
+    data = PNG.rstrip("=")[: len(PNG) // 4 * 4 - 4] + "".join(["AAAA"] * 100)
     response = adapter.image_response(answer(candidate(blob(data))))
     assert response.images[0].source.data is data  # type: ignore[union-attr]
 
@@ -142,7 +142,7 @@ def test_content_changes_the_names_that_are_googles_and_no_others() -> None:
 
 
 def test_content_keeps_thoughts_and_does_not_copy_images() -> None:
-    data = "".join(["AAAA"] * 100) + PNG
+    data = PNG.rstrip("=")[: len(PNG) // 4 * 4 - 4] + "".join(["AAAA"] * 100)
     response = adapter.content_response(answer(candidate({"text": "Hm", "thought": True}, blob(data))))
     parts = response.body["candidates"][0]["content"]["parts"]
     assert parts[0] == {"text": "Hm", "thought": True}

@@ -32,7 +32,7 @@ class ImageFields(Wire):
     model: Annotated[str, Field(min_length=1)]
     prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT)]
     n: Annotated[int, Field(ge=1, le=10)] = 1
-    size: str = "auto"
+    size: str = "1024x1024"
     quality: Quality | None = None
     style: Literal["vivid", "natural"] | None = None
     response_format: Literal["url", "b64_json"] = "url"
@@ -85,6 +85,7 @@ class OpenAIImageEdit(OpenAIImages, FormWire):
     """The fields of /v1/images/edits."""
 
     prompt: Annotated[str, Field(min_length=1, max_length=MAX_EDIT_PROMPT)]
+    size: str = "auto"
     input_fidelity: Literal["high", "low"] | None = None
 
     def canonical(self) -> ImageRequest:

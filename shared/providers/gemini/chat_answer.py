@@ -8,8 +8,7 @@ from typing import Any
 
 from shared.errors import UpstreamError
 from shared.framing import Frame
-from shared.media import standard_base64
-from shared.providers.base import truncated
+from shared.providers.base import drawn_image, truncated
 from shared.providers.gemini.errors import error_object, error_of
 from shared.providers.gemini.finish import FAILURES, FINISH_REASONS, no_answer
 from shared.providers.gemini.usage import usage_of
@@ -137,7 +136,8 @@ class _Reader:
             yield TextDelta(text, index)
         media = part.get("inlineData", {})
         if drawn := media.get("mimeType", "").startswith("image/"):
-            yield ImageDelta(media["mimeType"], standard_base64(media["data"]), index)
+            image = drawn_image(media["data"])
+            yield ImageDelta(image.media_type, image.data, index)
         candidate.said_something |= bool(text) or drawn
         if signature:
             yield ReasoningDelta(signature=signature, issuer=NAME, index=index)

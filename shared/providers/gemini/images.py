@@ -5,13 +5,11 @@ from base64 import b64encode
 from typing import Any, NamedTuple
 
 from shared.errors import InvalidRequest, UpstreamError, UpstreamRejected
-from shared.media import head_bytes, sniff, standard_base64
-from shared.providers.base import Call, clean
+from shared.providers.base import Call, clean, drawn_image
 from shared.providers.gemini.finish import parts, refuse_filtered
 from shared.providers.gemini.usage import usage_of
 from shared.providers.gemini.wire import generate, given, inline, int32, unsupported
 from shared.schemas.chat import JsonObject
-from shared.schemas.content import Inline
 from shared.schemas.image import GeneratedImage, ImageRequest, ImageResponse, Size
 from shared.schemas.model import Model
 from shared.schemas.upload import Upload
@@ -113,6 +111,4 @@ def response(body: Any) -> ImageResponse:
 
 
 def _image(blob: JsonObject) -> GeneratedImage:
-    data = standard_base64(blob["data"])
-    media_type: str = sniff(head_bytes(data)) or blob["mimeType"]
-    return GeneratedImage(source=Inline(media_type=media_type, data=data))
+    return GeneratedImage(source=drawn_image(blob["data"]))

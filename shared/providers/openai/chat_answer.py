@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.errors import UpstreamError
 from shared.framing import Frame
-from shared.providers.base import truncated
+from shared.providers.base import drawn_image, truncated
 from shared.providers.openai import NAME
 from shared.providers.openai.errors import raise_error
 from shared.providers.openai.messages import DETAIL_TEXT
@@ -213,7 +213,8 @@ class _Candidate:
         head, _, data = url.partition(",")
         if not (head.startswith("data:") and head.endswith(";base64")):
             raise ValueError("an image that is not inline")
-        return ImageDelta(head.removeprefix("data:").partition(";")[0], data, self.index)
+        drawn = drawn_image(data)
+        return ImageDelta(drawn.media_type, drawn.data, self.index)
 
     def _tool_call(self, fragment: JsonObject) -> Iterator[ChatEvent]:
         function = fragment.get("function") or {}

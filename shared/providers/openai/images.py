@@ -4,10 +4,9 @@ from base64 import b64encode
 from typing import Any, TypeAlias
 
 from shared.errors import ContentFiltered, InvalidRequest, UnsupportedFeature
-from shared.media import IMAGE_TYPES, head_bytes, sniff, standard_base64
-from shared.providers.base import Call
+from shared.providers.base import Call, drawn_image
 from shared.providers.openai.errors import raise_error
-from shared.schemas.content import Inline, Remote
+from shared.schemas.content import Remote
 from shared.schemas.image import GeneratedImage, ImageRequest, ImageResponse, Quality, Size
 from shared.schemas.model import Model
 from shared.schemas.upload import Upload
@@ -202,17 +201,8 @@ def _was_given(item: JsonObject) -> bool:
 
 def _image(item: JsonObject) -> GeneratedImage:
     encoded = item.get("b64_json")
-    source = _inline(encoded) if encoded else Remote(url=item["url"])
+    source = drawn_image(encoded) if encoded else Remote(url=item["url"])
     return GeneratedImage(source, item.get("revised_prompt") or None)
-
-
-def _inline(encoded: str) -> Inline:
-    """Raises ValueError for what is no image."""
-    data = standard_base64(encoded)
-    media_type = sniff(head_bytes(data))
-    if media_type not in IMAGE_TYPES:
-        raise ValueError("not an image")
-    return Inline(media_type=media_type, data=data)
 
 
 def _usage(usage: JsonObject, images: int) -> Usage:
