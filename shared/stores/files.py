@@ -18,7 +18,7 @@ from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.media import SNIFF_BYTES, sniff
 from shared.schemas.stored_file import FilePurpose, StoredFile
 from shared.schemas.upload import Upload
-from shared.stores.objects import ListedObject, ObjectNotFound, ObjectStore
+from shared.stores.objects import ObjectNotFound, ObjectStore
 
 KEPT_DAYS = 30
 """How long the bucket's lifecycle rule for `files/` lets a file live."""
@@ -28,6 +28,7 @@ _UPLOAD_SECONDS = 3600
 _PREFIX = "files/"
 _FAR_DAY = 2**43  # in Unix milliseconds, the year 2248
 _ID = re.compile(r"file-[0-9a-f]{11}[0-9a-f]{16}")
+_MOST_SORTED = 100_000
 _SPOOLED_BYTES = 1024 * 1024
 _UNKNOWN = "application/octet-stream"
 
@@ -43,37 +44,49 @@ class FileStore:
         """Stores a file."""
         key = self.new_key(tenant, purpose, filename)
         await self._objects.put(key, content, sniff(content[:SNIFF_BYTES]) or _UNKNOWN)
-        return _described(key, len(content), int(self._clock()))
+        return _described(key, len(content))
 
     async def begin(self, tenant: str, purpose: FilePurpose, filename: str, size: int) -> tuple[StoredFile, str, int]:
         """A file to be, the URL to which its `size` bytes are to be PUT, and until when, in Unix seconds."""
         key = self.new_key(tenant, purpose, filename)
         url = await self._objects.presigned("PUT", key, _UPLOAD_SECONDS, size=size)
-        now = int(self._clock())
-        return _described(key, size, now), url, now + _UPLOAD_SECONDS
+        return _described(key, size), url, int(self._clock()) + _UPLOAD_SECONDS
 
     async def find(self, tenant: str, file_id: str) -> StoredFile:
         """Raises NotFound, also for another tenant's file and for one that has not been uploaded yet."""
         if _ID.fullmatch(file_id):
             for listed in await self._objects.list(f"{_folder(tenant)}{file_id}/", after=None, limit=1):
-                return _found(listed)
+                return _described(listed.key, listed.size)
         raise NotFound(f"There is no file '{file_id[:100]}'.")
 
     async def list(
-        self, tenant: str, *, purpose: str | None = None, after: str | None = None, limit: int
+        self,
+        tenant: str,
+        *,
+        purpose: str | None = None,
+        after: str | None = None,
+        limit: int,
+        oldest_first: bool = False,
     ) -> tuple[StoredFile, ...]:
-        """The newest files first, those of one purpose if given, after the one of the id `after`."""
+        """The newest files first, or the oldest; those of one purpose if given, after the one of the id `after`.
+
+        That one may have been deleted. Raises InvalidRequest for an `after` that is no id.
+        """
+        if after is not None and not _ID.fullmatch(after):
+            raise InvalidRequest.field("after", "must be the id of a file")
         folder = _folder(tenant)
         found: list[StoredFile] = []
-        # The slash's successor: after everything in the folder of that file.
-        start = f"{folder}{after}0" if after and _ID.fullmatch(after) else None
-        while len(found) < limit:
+        # The slash's successor: after everything in the folder of that file. For the oldest all must be read.
+        start = f"{folder}{after}0" if after and not oldest_first else None
+        while len(found) < (_MOST_SORTED if oldest_first else limit):
             page = await self._objects.list(folder, after=start, limit=1000)
-            files = [_found(listed) for listed in page]
+            files = [_described(listed.key, listed.size) for listed in page]
             found += [file for file in files if purpose in (None, file.purpose)]
             if len(page) < 1000:
                 break
             start = page[-1].key
+        if oldest_first:
+            found = [file for file in reversed(found) if after is None or file.id < after]
         return tuple(found[:limit])
 
     async def delete(self, tenant: str, file_id: str) -> None:
@@ -90,40 +103,42 @@ class FileStore:
         Who gets it has to close its `file`. Raises InvalidRequest for a reference that leads to none of the tenant's
         files, and PayloadTooLarge past `limit` bytes.
         """
-        key = await self._key_of(tenant, reference)
-        filename = key.rpartition("/")[2]
+        file = await self._referred(tenant, reference)
+        if file.size > limit:
+            raise PayloadTooLarge(f"The file is larger than {limit // 2**20} MB.")
         spooled = SpooledTemporaryFile(_SPOOLED_BYTES)  # noqa: SIM115 - the request's end closes it
-        size = 0
         try:
-            async with self._objects.stream(key) as chunks:
+            async with self._objects.stream(file.key) as chunks:
                 async for chunk in chunks:
-                    size += len(chunk)
-                    if size > limit:
-                        raise PayloadTooLarge(f"The file is larger than {limit // 2**20} MB.")
                     spooled.write(chunk)
+            size = spooled.tell()
             spooled.seek(0)
             media_type = sniff(spooled.read(SNIFF_BYTES)) or _UNKNOWN
         except ObjectNotFound:
             spooled.close()
-            raise InvalidRequest.field("file_id", "there is no such file") from None
+            raise _no_such_file() from None
         except BaseException:
             spooled.close()
             raise
-        return Upload(cast(BinaryIO, spooled), filename, media_type, size)
+        return Upload(cast(BinaryIO, spooled), file.filename, media_type, size)
 
-    async def _key_of(self, tenant: str, reference: str) -> str:
-        prefix = f"s3://{self._objects.bucket}/"
-        if reference.startswith(prefix + _folder(tenant)):
-            return reference.removeprefix(prefix)
+    async def _referred(self, tenant: str, reference: str) -> StoredFile:
+        """The file of a reference. What a caller makes up never becomes a key."""
+        bucket = f"s3://{self._objects.bucket}/"
+        file_id = reference.removeprefix(bucket + _folder(tenant)).partition("/")[0]
         try:
-            return (await self.find(tenant, reference)).key
+            file = await self.find(tenant, file_id)
         except NotFound:
-            raise InvalidRequest.field("file_id", "there is no such file") from None
+            raise _no_such_file() from None
+        if reference not in (file.id, bucket + file.key):
+            raise _no_such_file()
+        return file
 
     def new_key(self, tenant: str, purpose: FilePurpose, filename: str) -> str:
         """The place of a file that is still to be put together there; the place names the file's id."""
         left = _FAR_DAY - int(self._clock() * 1000)
-        return f"{_folder(tenant)}file-{left:011x}{secrets.token_hex(8)}/{purpose}/{filename}"
+        name = filename if filename.strip(".") else "upload"  # no key may lead through . or ..
+        return f"{_folder(tenant)}file-{left:011x}{secrets.token_hex(8)}/{purpose}/{name}"
 
 
 def file_id_of(key: str) -> str:
@@ -135,10 +150,12 @@ def _folder(tenant: str) -> str:
     return f"{_PREFIX}{hashlib.sha256(tenant.encode()).hexdigest()[:20]}/"
 
 
-def _found(listed: ListedObject) -> StoredFile:
-    return _described(listed.key, listed.size, int(listed.modified.timestamp()))
-
-
-def _described(key: str, size: int, created: int) -> StoredFile:
+def _described(key: str, size: int) -> StoredFile:
     _, _, file_id, purpose, filename = key.split("/", 4)
+    left = int(file_id.removeprefix("file-")[:11], 16)
+    created = (_FAR_DAY - left) // 1000
     return StoredFile(file_id, filename, purpose, size, created, created + KEPT_DAYS * 24 * 3600, key)
+
+
+def _no_such_file() -> InvalidRequest:
+    return InvalidRequest.field("file_id", "there is no such file")

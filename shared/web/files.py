@@ -33,7 +33,7 @@ def file_routes(app: FastAPI) -> None:
 async def _upload(request: Request, gateway: ProcessGateway) -> Response:
     caller = context_of(request).caller
     assert caller is not None, "post() authenticates"
-    if request.headers.get("content-type", "").startswith("application/json"):
+    if request.headers.get("content-type", "").lower().startswith("application/json"):
         return json_response(await _announced(request, gateway, caller.tenant))
     async with form_body(request, gateway.settings.max_body, _WAY_AROUND) as form:
         purpose, upload = wire.upload(form)
@@ -49,14 +49,13 @@ async def _announced(request: Request, gateway: Gateway, tenant: str) -> JsonObj
 
 async def _list(request: Request, caller: InferenceCaller, gateway: ProcessGateway) -> Response:
     query = wire.query(request.query_params)
-    # One more than asked for shows whether there are more. Oldest first needs them all.
-    limit = query.limit + 1 if query.order == "desc" else 100_000
-    after = query.after if query.order == "desc" else None
-    found = await gateway.files.list(caller.tenant, purpose=query.purpose, after=after, limit=limit)
-    if query.order == "asc":
-        ids = [file.id for file in found]
-        older = len(found) if query.after not in ids else ids.index(query.after)
-        found = found[:older][::-1]
+    found = await gateway.files.list(
+        caller.tenant,
+        purpose=query.purpose,
+        after=query.after,
+        limit=query.limit + 1,  # one more than asked for shows whether there are more
+        oldest_first=query.order == "asc",
+    )
     return json_response(wire.list_body(found[: query.limit], has_more=len(found) > query.limit))
 
 
