@@ -446,8 +446,10 @@ async def test_a_client_that_leaves_before_the_first_byte_closes_the_call_as_wel
 
 async def test_a_vendor_that_speaks_faster_than_its_listener_is_held_up(keys: KeyStore) -> None:
     made: list[int] = []
+    begun = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
+        begun.set()
         for number in range(10_000):
             made.append(number)
             yield bytes(1000)
@@ -455,8 +457,7 @@ async def test_a_vendor_that_speaks_faster_than_its_listener_is_held_up(keys: Ke
     listener = Listener(keys, lambda request: httpx.Response(200, content=body()))
     listener.messages = asyncio.Queue(1)
     async with listener:
-        while not made:
-            await asyncio.sleep(0)
+        await asyncio.wait_for(begun.wait(), 5)
         for _ in range(20_000):  # turns of the event loop
             await asyncio.sleep(0)
         assert len(made) < 200
