@@ -6,6 +6,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from shared.schemas.base import Frozen
+from shared.schemas.limits import Limits
 
 
 class Permission(StrEnum):
@@ -17,18 +18,26 @@ class Permission(StrEnum):
 class Caller(Frozen):
     """The holder of a key. `models` is an allow-list of public model ids; None allows all.
 
-    `key_id` names the key in logs and reports and tells nothing of its token.
+    `key_id` names the key in logs and reports and tells nothing of its token. `tenant_limits` are those of the tenant
+    above all its keys; each of them holds a copy, so that they are known without another look-up.
     """
 
     key_id: str
     tenant: str
     permissions: frozenset[Permission]
     models: frozenset[str] | None = None
+    limits: Limits = Field(default_factory=Limits)
+    tenant_limits: Limits = Field(default_factory=Limits)
 
 
 class Key(Caller):
-    """A stored key: a caller, until when it is one, and the API Gateway key under whose usage plan it calls."""
+    """A stored key: a caller, until when it is one, and the API Gateway key under whose usage plan it calls.
 
+    `name` is for people. A key that is rotated is stored twice for a while: two tokens, one `key_id`.
+    """
+
+    name: str = ""
+    created_at: datetime | None = None
     expires_at: datetime | None = None
     usage_key: str | None = Field(default=None, repr=False)
     revoked: bool = False

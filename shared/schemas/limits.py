@@ -1,0 +1,152 @@
+"""What a key or a tenant may use, what one request asks of that, and how much is left. Money is in micro-dollars."""
+
+from dataclasses import dataclass, field
+
+from pydantic import Field
+
+from shared.errors import BudgetExceeded, RateLimited
+from shared.schemas.base import Frozen
+from shared.schemas.usage import Usage
+
+MINUTE = 60_000_000
+"""Microseconds. A bucket holds one minute's worth of its limit."""
+UNLIMITED = 1_000_000_000
+"""What the headers call limit and remainder where there is no limit: clients read whole numbers there."""
+_SHARD_REQUESTS = 24_000
+"""Requests a minute that one shard takes: at 400 a second and two writes each, a partition's 1,000 are near."""
+
+
+class Limits(Frozen):
+    """The limits of one key, or of one tenant above all its keys. None is no limit.
+
+    Budgets are whole micro-dollars a UTC day and a UTC month. `concurrency` counts requests in flight. `shards` is over
+    how many items the limits are spread, each with its part; None derives it from `requests_per_minute`. Change it, and
+    for that day and month money may be refused too early or too late, since what was spent stays where it was.
+    """
+
+    requests_per_minute: int | None = Field(default=None, ge=1, le=MINUTE)
+    tokens_per_minute: int | None = Field(default=None, ge=1, le=10**12)
+    concurrency: int | None = Field(default=None, ge=1, le=10**9)
+    budget_day: int | None = Field(default=None, ge=0, le=10**15)
+    budget_month: int | None = Field(default=None, ge=0, le=10**15)
+    shards: int | None = Field(default=None, ge=1, le=100)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to be checked."""
+        rates = (self.requests_per_minute, self.tokens_per_minute, self.concurrency)
+        return self.budgeted or any(limit is not None for limit in rates)
+
+    @property
+    def budgeted(self) -> bool:
+        return self.budget_day is not None or self.budget_month is not None
+
+    @property
+    def shard_count(self) -> int:
+        """Over how many items the limits are spread: never more than there is to share."""
+        wanted = self.shards or -(-(self.requests_per_minute or 0) // _SHARD_REQUESTS) or 1
+        rates = (self.requests_per_minute, self.tokens_per_minute, self.concurrency)
+        return min([wanted, *(limit for limit in rates if limit is not None)])
+
+    def share(self, shard: int, shards: int) -> "Limits":
+        """One shard's part. All parts together are exactly the whole."""
+
+        def part(whole: int | None) -> int | None:
+            return None if whole is None else whole // shards + (shard < whole % shards)
+
+        if shards == 1:
+            return self
+        return Limits(
+            requests_per_minute=part(self.requests_per_minute),
+            tokens_per_minute=part(self.tokens_per_minute),
+            concurrency=part(self.concurrency),
+            budget_day=part(self.budget_day),
+            budget_month=part(self.budget_month),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a request may use at most: tokens in and out, and micro-dollars.
+
+    A budget holds exactly as long as no request costs more than was estimated.
+    """
+
+    tokens: int = 0
+    cost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """The state of one bucket: `reset` is the microseconds until it is full again, `reset_at` when, in Unix seconds."""
+
+    limit: int = UNLIMITED
+    remaining: int = UNLIMITED
+    reset: int = 0
+    reset_at: int = 0
+
+    def headers(self, kind: str) -> dict[str, str]:
+        """The three headers of OpenAI: https://developers.openai.com/api/docs/guides/rate-limits."""
+        return {
+            f"x-ratelimit-limit-{kind}": str(self.limit),
+            f"x-ratelimit-remaining-{kind}": str(self.remaining),
+            f"x-ratelimit-reset-{kind}": duration(self.reset),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How much is left, of the key's limits or of its tenant's, whichever has less. A guess where there are shards."""
+
+    requests: Rate = field(default_factory=Rate)
+    tokens: Rate = field(default_factory=Rate)
+
+    def headers(self) -> dict[str, str]:
+        return self.requests.headers("requests") | self.tokens.headers("tokens")
+
+
+def duration(microseconds: int) -> str:
+    """A time as OpenAI's headers write it: `0s`, `12ms`, `1.2s`, `6m0s`. Rounded up to a millisecond."""
+    milliseconds = -(-microseconds // 1000)
+    if 0 < milliseconds < 1000:
+        return f"{milliseconds}ms"
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    fraction = f".{milliseconds:03}".rstrip("0") if milliseconds else ""
+    return f"{minutes}m{seconds}{fraction}s" if minutes else f"{seconds}{fraction}s"
+
+
+class Refused(RateLimited):
+    """A limit of the key or of its tenant is used up; `rates` is what the headers of the answer say."""
+
+    def __init__(self, message: str, *, retry_after: int, rates: Rates) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.rates = rates
+
+
+class OverBudget(BudgetExceeded, Refused):
+    """The money of a day or a month is spent, or reserved by requests in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a key or a tenant has in flight, and its micro-dollars: reserved, and spent in this UTC day and month."""
+
+    in_flight: int
+    reserved: int
+    spent_day: int
+    spent_month: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What one key used of one model on one UTC day (`YYYY-MM-DD`): requests that were answered, those that failed,
+    tokens by kind, and micro-dollars."""
+
+    key_id: str
+    day: str
+    model: str
+    requests: int = 0
+    failures: int = 0
+    usage: Usage = field(default_factory=Usage)
+    cost: int = 0
