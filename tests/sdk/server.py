@@ -55,6 +55,10 @@ class LocalServer:
         """Where it is, without a slash at the end."""
         return next(line.split()[1] for line in self.banner.splitlines() if line.startswith("Gateway "))
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def _complete_banner(self) -> str | None:
         assert self._process.poll() is None, f"the server ended:\n{self.stdout()}{self.stderr()}"
         before, end, _ = self.stdout().partition(_BANNER_END)

@@ -18,7 +18,8 @@ def test_the_previous_sdk_meets_the_same_gateway(sandbox_url: str, tmp_path: Pat
         "TEST_OPENAI_VERSION": "2.",
         GIVEN_URL: sandbox_url,
     }
-    options = ["-p", "no:xdist", "-p", "no:cacheprovider", "tests/sdk/test_openai.py", "tests/sdk/test_images.py"]
+    files = [f"tests/sdk/test_{name}.py" for name in ("openai", "images", "embeddings", "audio", "files")]
+    options = ["-p", "no:xdist", "-p", "no:cacheprovider", *files]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", *options],
         cwd=ROOT,
