@@ -21,6 +21,14 @@ class Settings:
     """A TOML file of providers and models that are added to the default catalog or replace its rows."""
     keys_table: str = "gateway-keys"
     """The DynamoDB table of keys."""
+    limits_table: str | None = None
+    """The DynamoDB table of limits and of today's usage. Without one nothing is limited, and no usage is kept."""
+    usage_table: str = "gateway-usage"
+    """The DynamoDB table of past days' usage."""
+    limits_fail_open: bool = False
+    """Whether keys without a budget are let through while DynamoDB cannot be reached."""
+    allow_unpriced: bool = False
+    """Whether keys with a budget may use models of which nobody knows the price. Those then cost them nothing."""
     provider_secret: str | None = None
     """The Secrets Manager secret that holds providers' keys, by the names that the environment would have."""
     trust_authorizer: bool = False
@@ -52,6 +60,8 @@ class Settings:
     """The SQS queue of the batches' work: its URL, or its name."""
     batch_concurrency: int = 8
     """How many lines of one chunk of a batch are answered at once. Interactive requests share the providers' limits."""
+    batch_chunk_lines: int = 100
+    """How many lines a batch's chunk has. What of it was not stored when a worker was killed is asked, and paid, again."""
     batch_max_lines: int = 100_000
     """The most lines that one batch may have."""
     batch_max_bytes: int = 512 * 1024 * 1024

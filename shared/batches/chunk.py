@@ -83,7 +83,7 @@ class ChunkRun:
             return None
         rounds = 0 if self._results.tally != begun else self._message.round + 1
         resume = 0.0 if self._lines else min(*self._resumes, self._batch.submission.expires_at)
-        return self._message.model_copy(update={"round": rounds, "not_before": resume})
+        return self._message.model_copy(update={"round": rounds, "not_before": resume, "failures": 0})
 
     async def _read(self) -> None:
         """Takes the lines that have no results yet from the input."""

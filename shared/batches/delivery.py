@@ -1,34 +1,64 @@
-"""Delivers a message to its step, and has it delivered again soon where that fails."""
+"""Delivers a message to its step, and has it delivered again where that fails."""
 
+import time
 from collections.abc import Callable
 
 from shared.batches.steps import NotReady, Steps
 from shared.gateway import Gateway
 from shared.observability import logger
+from shared.schemas.batch import read_message
 from shared.stores.aws import AwsError
-from shared.stores.queue import Received
-
-_FIRST_RETRY_SECONDS = 1
-_LAST_RETRY_SECONDS = 900
+from shared.stores.queue import MAX_DELAY_SECONDS, Outgoing, Received
 
 
-async def deliver(message: Received, gateway: Gateway, *, remaining: Callable[[], float]) -> None:
-    """Does a message's step. Raises what it raises, after the message was put back to be seen again before long."""
+async def deliver(
+    message: Received,
+    gateway: Gateway,
+    *,
+    remaining: Callable[[], float],
+    clock: Callable[[], float] = time.time,
+) -> None:
+    """Does a message's step, or where AWS fails in it, sends the message anew to be tried later.
+
+    So the times that a message itself was received count the workers that it has killed, and no outage makes it a dead
+    letter. Raises what else the step raises, and what of AWS keeps the message from being sent anew; then it comes back
+    before long.
+    """
+    told = {"message_id": message.id, "receives": message.receives}
     try:
-        await Steps(gateway).process(message.body, receives=message.receives, remaining=remaining)
-    except Exception as error:
-        told = {"message": message.id, "receives": message.receives}
-        if isinstance(error, NotReady):
-            logger().info("batch step too early", extra=told)
-        else:
-            logger().exception("batch step failed", extra=told)
-        await _put_back(message, gateway)
+        await Steps(gateway, clock=clock).process(message.body, receives=message.receives, remaining=remaining)
+    except AwsError as error:
+        logger().warning("batch step put off", extra={**told, "error": str(error)})
+        await _send_anew(message, gateway)
+    except NotReady:
+        logger().info("batch step too early", extra=told)
+        await _bring_back(message, gateway)
+        raise
+    except Exception:
+        logger().exception("batch step failed", extra=told)
+        await _bring_back(message, gateway)
         raise
 
 
-async def _put_back(message: Received, gateway: Gateway) -> None:
-    seconds = min(_LAST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2 ** min(message.receives, 10))
+async def _send_anew(message: Received, gateway: Gateway) -> None:
+    content = read_message(message.body)
+    failures = content.failures + 1
+    body = content.model_copy(update={"failures": failures}).model_dump_json()
     try:
-        await gateway.batch_queue.hide(message.receipt, seconds)
+        await gateway.batch_queue.send([Outgoing(body, _pause(failures))])
     except AwsError:
-        logger().warning("a message could not be put back; it comes back when its visibility ends")
+        await _bring_back(message, gateway)
+        raise
+
+
+async def _bring_back(message: Received, gateway: Gateway) -> None:
+    """Has a message seen again sooner than it would be of its own."""
+    try:
+        await gateway.batch_queue.hide(message.receipt, _pause(message.receives))
+    except AwsError:
+        logger().warning("a message comes back only when its visibility ends", extra={"message_id": message.id})
+
+
+def _pause(failures: int) -> int:
+    """Seconds that double with each failure."""
+    return min(MAX_DELAY_SECONDS, 2 ** min(failures, 10))

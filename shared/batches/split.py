@@ -9,15 +9,14 @@ from shared.schemas.batch import Batch, ChunkMessage
 from shared.settings import Settings
 from shared.stores.objects import ObjectNotFound, ObjectStore
 
-CHUNK_LINES = 100
 CHUNK_BYTES = 4 * 1024 * 1024
-"""A chunk ends with the line that takes it past one of these. It is held whole while its lines are answered."""
+"""A chunk ends with the line that takes it past this, if not before. It is held whole while its lines are answered."""
 _LINES_AT_ONCE = 500
 
 
 async def split(batch: Batch, objects: ObjectStore, settings: Settings) -> tuple[tuple[ChunkMessage, ...], int]:
     """The chunks of a batch's input, and how many lines they have. Raises InputRejected, and AwsError."""
-    splitter = _Splitter(batch)
+    splitter = _Splitter(batch, max(1, settings.batch_chunk_lines))
     try:
         async with objects.stream(input_key(batch.submission)) as content:
             async for raw in raw_lines(content):
@@ -34,8 +33,9 @@ async def split(batch: Batch, objects: ObjectStore, settings: Settings) -> tuple
 
 
 class _Splitter:
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, chunk_lines: int) -> None:
         self._batch = batch
+        self._chunk_lines = chunk_lines
         self._ids = CustomIds()
         self._chunks: list[ChunkMessage] = []
         self._raw: list[tuple[int, int, int]] = []
@@ -50,7 +50,7 @@ class _Splitter:
         self._check(raw)
         self._raw.append((raw.number, raw.first, raw.size))
         first = self._raw[0][1]
-        if len(self._raw) == CHUNK_LINES or raw.first + raw.size - first >= CHUNK_BYTES:
+        if len(self._raw) == self._chunk_lines or raw.first + raw.size - first >= CHUNK_BYTES:
             self._cut()
 
     def _check(self, raw: RawLine) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from math import ceil
 from typing import assert_never
 
 from shared.batches.chunk import LONGEST_WAIT, ChunkRun
@@ -30,8 +31,7 @@ from shared.stores.objects import ObjectExists
 from shared.stores.queue import MAX_DELAY_SECONDS, Outgoing
 
 MAX_RECEIVES = 8
-"""How often a message is tried; once more, and what it stands for is given up. The queue's `maxReceiveCount` is higher.
-"""
+"""How many workers a message may kill; the next gives up what it stands for. `maxReceiveCount` is higher."""
 _GRACE_SECONDS = 60
 
 
@@ -51,7 +51,8 @@ class Steps:
     async def process(self, text: str, *, receives: int, remaining: Callable[[], float]) -> None:
         """Does the step of a message that was received `receives` times; `remaining` gives the seconds left for it.
 
-        Whatever it raises, the message is to be delivered again.
+        Whatever it raises, the message is to be delivered again: NotReady, AwsError, and ValueError for what is no
+        message.
         """
         message = read_message(text)
         batch = await self._store.find(message.tenant, message.batch)
@@ -170,7 +171,7 @@ class Steps:
         if isinstance(message, WatchMessage):
             return MAX_DELAY_SECONDS
         if isinstance(message, ChunkMessage):
-            return min(LONGEST_WAIT, max(0, round(message.not_before - self._clock())))
+            return min(LONGEST_WAIT, max(0, ceil(message.not_before - self._clock())))
         return 0
 
 

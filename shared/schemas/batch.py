@@ -148,8 +148,11 @@ class Batch:
 
 
 class _Message(Frozen):
+    """`failures` counts how often AWS has failed in the message's step."""
+
     tenant: str
     batch: str
+    failures: int = 0
 
 
 class SplitMessage(_Message):
