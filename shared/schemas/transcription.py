@@ -1,5 +1,10 @@
-"""The canonical transcription request, the transcript, and the events of a streamed one."""
+"""The canonical transcription request, the transcript, and the events of a streamed one.
 
+Transcripts come from vendors: texts that are none and times that are no numbers raise TypeError or ValueError when one
+is made.
+"""
+
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -39,6 +44,9 @@ class Segment:
     text: str
     details: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        _check(self.text, self.start, self.end)
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -47,6 +55,9 @@ class Word:
     word: str
     start: float
     end: float
+
+    def __post_init__(self) -> None:
+        _check(self.word, self.start, self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +73,19 @@ class Transcript:
     words: tuple[Word, ...] = ()
     usage: Usage = field(default_factory=Usage)
 
+    def __post_init__(self) -> None:
+        _check(self.text, self.duration or 0.0, self.usage.audio_seconds)
+        _check(self.language or "")
+
 
 @dataclass(frozen=True, slots=True)
 class TranscriptDelta:
     """The next words of a streamed transcript."""
 
     text: str
+
+    def __post_init__(self) -> None:
+        _check(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +96,12 @@ class TranscriptDone:
 
 
 TranscriptEvent: TypeAlias = TranscriptDelta | TranscriptDone
+
+
+def _check(text: str, *seconds: float) -> None:
+    if not isinstance(text, str):
+        raise TypeError("a text that is none")
+    text.encode()  # half of a surrogate pair, which JSON can express, is a ValueError
+    # JSON has neither NaN nor Infinity, but Python reads them.
+    if not all(map(math.isfinite, seconds)):
+        raise ValueError("a time that is no number")

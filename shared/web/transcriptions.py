@@ -42,12 +42,13 @@ def transcription_route(path: str, name: str) -> Callable[[FastAPI], None]:
 
 async def _fetch_stored(form: Form, gateway: Gateway, context: RequestContext, files: AsyncExitStack) -> None:
     """Puts the file that `file_id`, or an `s3://` reference in `file`, stands for into the form."""
-    references = [*form.fields.get("file_id", ()), *form.fields.get("file", ())]
+    ids, texts = ([text for text in form.fields.get(name, ()) if text] for name in ("file_id", "file"))
+    references = [*ids, *texts]
     if not references:
         return
     if len(references) > 1 or "file" in form.files:
         raise InvalidRequest.field("file_id", "must be the only file")
-    if "file" in form.fields and not references[0].startswith("s3://"):
+    if texts and not texts[0].startswith("s3://"):
         return
     assert context.caller is not None, "routes authenticate before they read forms"
     upload = await gateway.files.fetch(context.caller.tenant, references[0], gateway.settings.max_stored_audio)

@@ -401,7 +401,7 @@ async def test_a_header_cannot_be_smuggled_into_the_vendors_form(listener: Vendo
         ("file", [part("file[]", WAV, "a.wav")]),
         ("file_id", [part("file", WAV, "a.wav"), part("file_id", "file-1")]),
         ("file_id", [part("file_id", "file-1"), part("file_id", "file-2")]),
-        ("file_id", [part("file_id", "")]),
+        ("file", [part("file_id", "")]),
         ("other", [part("file", WAV, "a.wav"), part("other", b"", "b.wav")]),
     ],
     ids=[
@@ -543,7 +543,7 @@ async def test_the_order_of_fields_makes_no_difference_and_unknown_ones_are_igno
 
 @on_both
 async def test_an_empty_field_is_one_that_was_left_out(listener: Vendor, path: str) -> None:
-    await answered(listener.client, path, language="", prompt="", temperature="", response_format="")
+    await answered(listener.client, path, language="", prompt="", temperature="", response_format="", file_id="")
     assert sent_form(listener).keys() == {"file", "model", "response_format"}
 
 
@@ -736,6 +736,35 @@ async def test_times_that_are_no_numbers_are_no_crash(listener: Vendor, path: st
         listener.answer = answering(200, f'{{"text": "x", {told}}}'.encode())
         for response_format in ("srt", "verbose_json"):
             assert_error(await send(listener.client, path, response_format=response_format), "upstream")
+
+
+@on_both
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"text": null}',
+        b'{"text": 5}',
+        rb'{"text": "\ud83d"}',
+        b'{"text": "x", "language": 5}',
+        b'{"text": "x", "segments": [{"start": 0, "end": 1, "text": null}]}',
+        b'{"text": "x", "words": [{"start": 0, "end": 1, "word": 5}]}',
+        b'{"text": "x", "usage": {"input_tokens": "many"}}',
+        b'"x"',
+        b"[]",
+    ],
+)
+async def test_text_that_is_none_is_the_vendors_failure(listener: Vendor, path: str, answer: bytes) -> None:
+    listener.answer = answering(200, answer)
+    for response_format in FORMATS:
+        assert_error(await send(listener.client, path, response_format=response_format), "upstream")
+
+
+@pytest.mark.parametrize("delta", [b"null", b"5", rb'"\ud83d"'])
+async def test_a_streamed_text_that_is_none_is_the_vendors_failure(listener: Vendor, delta: bytes) -> None:
+    bad = b'data: {"type": "transcript.text.delta", "delta": %b}\n\n' % delta
+    listener.answer = answering(200, STREAM[0] + bad + STREAM[2])
+    response = await answered(listener.client, OPENAI, model=STREAMING, stream="true")
+    assert_broken_stream(response, "upstream")
 
 
 @on_both
