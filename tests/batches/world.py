@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -71,12 +71,14 @@ class World(httpx.AsyncBaseTransport):
 
     inner: httpx.AsyncHTTPTransport
     answer: Answer = hello
+    before_answer: Callable[[], Awaitable[object]] | None = None
     fault: Callable[[int], str | None] = no_fault
     now: float = field(default_factory=time.time)
     points: int = 0
     request: httpx.Request | None = None
     queue: list[Message] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)
+    asked_at: list[float] = field(default_factory=list)
     dead: list[Message] = field(default_factory=list)
     _numbers: Any = field(default_factory=itertools.count)
 
@@ -122,8 +124,11 @@ class World(httpx.AsyncBaseTransport):
         if fault == "killed before":
             raise Killed
         await asyncio.sleep(0)
+        if self.before_answer is not None:
+            await self.before_answer()
         body = json.loads(request.content)
         self.asked[body["messages"][-1]["content"]] += 1
+        self.asked_at.append(self.now)
         if fault == "killed after":
             raise Killed
         if fault in ("refused", "answer lost"):
@@ -231,10 +236,11 @@ async def submit(
     caller: Caller = CALLER,
     window: Window = "24h",
     endpoint: str | None = None,
+    token: str = TOKEN,
 ) -> Batch:
     given = InlineInput(lines) if isinstance(lines, bytes) else lines
     order = BatchOrder(given, window, None, endpoint)
-    return await Intake(gateway, clock=world.clock).submit(order, caller, TOKEN)
+    return await Intake(gateway, clock=world.clock).submit(order, caller, token)
 
 
 async def found(gateway: Gateway, batch: Batch) -> Batch:

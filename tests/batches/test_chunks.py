@@ -1,0 +1,315 @@
+"""How the lines of a batch are answered: tried again as long as it may help, put off, cancelled, expired, refused."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.batches.intake import Intake
+from shared.errors import Conflict
+from shared.gateway import Gateway
+from shared.schemas.batch import BatchStatus
+from shared.schemas.caller import Key, Permission
+from shared.stores.keys import KeyStore
+from tests.batches.world import (
+    CALLER,
+    STEP_SECONDS,
+    World,
+    assert_whole,
+    chat,
+    found,
+    hello,
+    jsonl,
+    make_gateway,
+    results,
+    submit,
+    text_of,
+)
+
+pytestmark = pytest.mark.anyio
+
+IDS = ["a", "b", "c", "d", "e"]
+LINES = jsonl(map(chat, IDS))
+
+
+WAITS = [2, 4, 8, 16, 32, 64, 128, 256]
+
+
+def asked_of(body: Any) -> str:
+    text: str = body["messages"][-1]["content"]
+    return text
+
+
+def failing(times: int, status: int, headers: dict[str, str] | None = None, *, only: str = "b") -> Any:
+    """A vendor that fails so often on one line before it answers that."""
+    left = [times]
+
+    def answer(body: Any) -> httpx.Response:
+        if asked_of(body) == only and left[0]:
+            left[0] -= 1
+            return httpx.Response(status, json={"error": {"message": "not now"}}, headers=headers)
+        return hello(body)
+
+    return answer
+
+
+async def test_each_line_has_the_answer_to_its_own_request(gateway: Gateway, world: World) -> None:
+    batch = await submit(gateway, world, LINES)
+    await world.work(gateway)
+    outputs, _ = await results(gateway, await assert_whole(gateway, batch, IDS))
+    assert {line["custom_id"]: text_of(line) for line in outputs} == {name: f"You said {name}" for name in IDS}
+
+
+async def test_results_stand_in_the_order_of_the_chunks(gateway: Gateway, world: World) -> None:
+    batch = await submit(gateway, world, LINES)
+    await world.work(gateway)
+    outputs, _ = await results(gateway, await found(gateway, batch))
+    chunks = {"a": 1, "b": 1, "c": 2, "d": 2, "e": 3}
+    order = [chunks[line["custom_id"]] for line in outputs]
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 529, 429])
+async def test_a_failing_provider_is_asked_again_and_only_for_the_lines_that_failed(
+    gateway: Gateway, world: World, status: int
+) -> None:
+    world.answer = failing(3, status)
+    batch = await submit(gateway, world, LINES)
+    await world.work(gateway)
+    ended = await assert_whole(gateway, batch, IDS)
+    assert ended.tally.completed == 5
+    assert world.asked == {**dict.fromkeys(IDS, 1), "b": 4}
+    assert world.asked_at[-1] - world.asked_at[0] >= 0.75 * (2 + 2 + 4)
+
+
+@pytest.mark.parametrize("seconds", [5, 1000])
+async def test_retry_after_is_honoured(gateway: Gateway, world: World, seconds: int) -> None:
+    world.answer = failing(1, 429, {"retry-after": str(seconds)})
+    batch = await submit(gateway, world, LINES)
+    await world.work(gateway)
+    await assert_whole(gateway, batch, IDS)
+    assert seconds <= world.asked_at[-1] - world.asked_at[0] <= seconds + 1
+
+
+async def test_a_rate_limit_is_heard_once_by_the_lines_of_its_model(
+    keys: KeyStore, aws_environment: dict[str, str], world: World
+) -> None:
+    gateway = make_gateway(keys, aws_environment, world, GATEWAY_BATCH_CHUNK_LINES="5", GATEWAY_BATCH_CONCURRENCY="1")
+    world.answer = failing(1, 429, {"retry-after": "60"})
+    batch = await submit(gateway, world, LINES)
+    await world.work(gateway)
+    await assert_whole(gateway, batch, IDS)
+    assert world.asked == {**dict.fromkeys(IDS, 1), "b": 2}
+    await gateway.aclose()
+
+
+async def test_the_waits_grow_while_nothing_is_answered(gateway: Gateway, world: World) -> None:
+    world.answer = failing(8, 500, only="a")
+    batch = await submit(gateway, world, jsonl([chat("a")]))
+    await world.work(gateway)
+    await assert_whole(gateway, batch, ["a"])
+    waits = [later - earlier for earlier, later in pairwise(world.asked_at)]
+    assert all(most * 0.75 <= wait <= most + 1 for wait, most in zip(waits, WAITS, strict=True))
+
+
+async def test_lines_that_never_succeed_expire_with_the_window(gateway: Gateway, world: World) -> None:
+    world.answer = failing(10**6, 500)
+    batch = await submit(gateway, world, LINES, window="1h")
+    began = world.now
+    await world.work(gateway)
+    ended = await assert_whole(gateway, batch, IDS)
+    assert ended.status is BatchStatus.EXPIRED
+    assert ended.expired_at is not None
+    assert ended.tally.completed == 4
+    _, errors = await results(gateway, ended)
+    assert [(line["custom_id"], line["error"]["code"]) for line in errors] == [("b", "expired")]
+    assert began + 3600 <= world.now < began + 3600 + 1000
+    assert world.asked["b"] < 40
+
+
+async def test_a_batch_that_is_begun_after_its_window_asks_nobody(gateway: Gateway, world: World) -> None:
+    batch = await submit(gateway, world, LINES, window="4h")
+    world.now += 4 * 3600
+    await world.work(gateway)
+    ended = await assert_whole(gateway, batch, IDS)
+    assert (ended.status, ended.tally.failed) == (BatchStatus.EXPIRED, 5)
+    assert not world.asked
+
+
+@pytest.mark.parametrize(("window", "hours"), [("24h", 24), ("4h", 4), ("1h", 1)])
+async def test_a_window_has_its_length(gateway: Gateway, world: World, window: Any, hours: int) -> None:
+    submission = (await submit(gateway, world, LINES, window=window)).submission
+    assert submission.expires_at - submission.created_at == hours * 3600
+
+
+async def test_a_request_that_is_wrong_fails_alone_with_the_answer_of_its_route(gateway: Gateway, world: World) -> None:
+    openai = {**chat("o", temperature=5), "url": "/v1/chat/completions"}
+    lines = [chat("a"), chat("e", temperature=5), openai, chat("s", stream=True)]
+    batch = await submit(gateway, world, jsonl(lines))
+    await world.work(gateway)
+    ended = await assert_whole(gateway, batch, ["a", "e", "o", "s"])
+    _, errors = await results(gateway, ended)
+    told = {line["custom_id"]: line for line in errors}
+    assert told["e"]["response"]["status_code"] == 422
+    assert told["e"]["response"]["body"]["error"]["details"][0]["field"] == "temperature"
+    assert told["e"]["response"]["body"]["meta"]["request_id"] == told["e"]["response"]["request_id"]
+    assert told["e"]["error"]["code"] == "VALIDATION_ERROR"
+    assert told["o"]["response"]["status_code"] == 400
+    assert told["o"]["response"]["body"]["error"]["param"] == "temperature"
+    assert told["o"]["error"]["code"] == "invalid_request_error"
+    assert "stream" in told["s"]["error"]["message"]
+    assert world.asked == {"a": 1}
+
+
+async def test_what_a_provider_refuses_is_not_asked_again(gateway: Gateway, world: World) -> None:
+    world.answer = failing(1, 400)
+    batch = await submit(gateway, world, LINES)
+    await world.work(gateway)
+    ended = await assert_whole(gateway, batch, IDS)
+    assert ended.tally.failed == 1
+    assert world.asked == dict.fromkeys(IDS, 1)
+
+
+async def test_a_chunk_that_runs_out_of_time_goes_on_where_it_was(
+    keys: KeyStore, aws_environment: dict[str, str], world: World
+) -> None:
+    """Each answer takes half of what a step has."""
+    gateway = make_gateway(keys, aws_environment, world, GATEWAY_BATCH_CHUNK_LINES="5", GATEWAY_BATCH_CONCURRENCY="1")
+
+    def slow(body: Any) -> httpx.Response:
+        world.now += STEP_SECONDS / 2
+        return hello(body)
+
+    world.answer = slow
+    batch = await submit(gateway, world, LINES)
+    await world.work(gateway)
+    await assert_whole(gateway, batch, IDS)
+    assert world.asked == dict.fromkeys(IDS, 1)
+    await gateway.aclose()
+
+
+# --- cancelling
+
+
+async def test_what_is_done_when_a_batch_is_cancelled_is_kept_and_the_rest_not_begun(
+    gateway: Gateway, world: World
+) -> None:
+    batch = await submit(gateway, world, LINES)
+    await world.step(gateway)  # split
+    await world.step(gateway)  # the first chunk
+    cancelled = await Intake(gateway).cancel(CALLER, batch.id)
+    assert (cancelled.status, cancelled.tally.completed) == (BatchStatus.CANCELLING, 2)
+    await world.work(gateway)
+    ended = await assert_whole(gateway, batch, IDS)
+    assert ended.status is BatchStatus.CANCELLED
+    assert ended.cancelled_at is not None
+    assert ended.cancelling_at is not None
+    outputs, errors = await results(gateway, ended)
+    assert {line["custom_id"] for line in outputs} == {"a", "b"}
+    assert {(line["error"]["code"], line["response"] is None) for line in errors} == {("cancelled", True)}
+    assert world.asked == {"a": 1, "b": 1}
+
+
+async def test_a_batch_cancelled_before_it_was_split_tells_of_every_line(gateway: Gateway, world: World) -> None:
+    batch = await submit(gateway, world, LINES)
+    await Intake(gateway).cancel(CALLER, batch.id)
+    await world.work(gateway)
+    ended = await assert_whole(gateway, batch, IDS)
+    assert (ended.status, ended.tally.failed) == (BatchStatus.CANCELLED, 5)
+    assert not world.asked
+
+
+async def test_a_chunk_under_way_begins_no_more_lines_once_its_batch_is_cancelled(
+    keys: KeyStore, aws_environment: dict[str, str], world: World
+) -> None:
+    gateway = make_gateway(keys, aws_environment, world, GATEWAY_BATCH_CHUNK_LINES="5", GATEWAY_BATCH_CONCURRENCY="1")
+
+    def slow(body: Any) -> httpx.Response:
+        world.now += 10
+        return hello(body)
+
+    world.answer = slow
+    batch = await submit(gateway, world, LINES)
+    await world.step(gateway)
+
+    async def cancel_with_the_second() -> None:
+        if world.asked.total() == 1:
+            await Intake(gateway).cancel(CALLER, batch.id)
+
+    world.before_answer = cancel_with_the_second
+    await world.work(gateway)
+    ended = await assert_whole(gateway, batch, IDS)
+    assert ended.status is BatchStatus.CANCELLED
+    assert ended.tally.completed == 2
+    await gateway.aclose()
+
+
+async def test_cancelling_twice_is_once_and_a_batch_that_ended_stays_as_it_is(gateway: Gateway, world: World) -> None:
+    intake = Intake(gateway)
+    batch = await submit(gateway, world, LINES)
+    assert (await intake.cancel(CALLER, batch.id)).status is BatchStatus.CANCELLING
+    assert (await intake.cancel(CALLER, batch.id)).status is BatchStatus.CANCELLING
+    await world.work(gateway)
+    ended = await found(gateway, batch)
+    with pytest.raises(Conflict):
+        await intake.cancel(CALLER, batch.id)
+    assert await found(gateway, batch) == ended
+
+
+async def test_a_batch_cancelled_while_its_files_are_put_together_is_cancelled_with_all_its_results(
+    gateway: Gateway, world: World
+) -> None:
+    batch = await submit(gateway, world, LINES)
+    while not (await found(gateway, batch)).all_done:
+        await world.step(gateway)
+    now = await gateway.batches.finalize(await found(gateway, batch))
+    assert now is not None
+    assert now.status is BatchStatus.FINALIZING
+    await Intake(gateway).cancel(CALLER, batch.id)
+    await world.work(gateway)
+    ended = await assert_whole(gateway, batch, IDS)
+    assert (ended.status, ended.tally.completed) == (BatchStatus.CANCELLED, 5)
+
+
+# --- who may
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"revoked": True}, 401),
+        ({"permissions": frozenset({Permission.BATCH_USE})}, 403),
+        ({"permissions": frozenset({Permission.MODELS_USE})}, 403),
+        ({"models": frozenset({"another-model"})}, 403),
+    ],
+)
+async def test_lines_are_answered_with_the_rights_that_the_key_has_by_then(
+    keys: KeyStore, aws_environment: dict[str, str], world: World, change: dict[str, Any], status: int
+) -> None:
+    fresh = KeyStore(keys.aws, "keys")
+    gateway = make_gateway(fresh, aws_environment, world)
+    key = Key(key_id="changing", tenant="t", permissions=frozenset(Permission))
+    token = f"sk-{world.now}-{status}"
+    await fresh.put(token, key)
+    batch = await submit(gateway, world, LINES, caller=key, token=token)
+    await fresh.put(token, key.model_copy(update=change))
+    await world.work(gateway)
+    ended = await assert_whole(gateway, batch, IDS)
+    _, errors = await results(gateway, ended)
+    assert {line["response"]["status_code"] for line in errors} == {status}
+    assert ended.tally.failed == 5
+    assert not world.asked
+    await gateway.aclose()
+
+
+async def test_a_line_that_crashes_the_gateway_fails_alone(gateway: Gateway, world: World) -> None:
+    world.answer = lambda body: replace(None) if asked_of(body) == "b" else hello(body)  # type: ignore[type-var]
+    batch = await submit(gateway, world, LINES)
+    await world.work(gateway)
+    ended = await assert_whole(gateway, batch, IDS)
+    _, errors = await results(gateway, ended)
+    assert [(line["custom_id"], line["error"]["code"]) for line in errors] == [("b", "INTERNAL_ERROR")]
+    assert Counter(world.asked) == dict.fromkeys(IDS, 1)
