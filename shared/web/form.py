@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from pathlib import PurePosixPath
 
 from fastapi import Request
-from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -20,7 +19,9 @@ _MAX_FILES = 20
 _MAX_FIELDS = 100
 _MAX_FIELD_BYTES = 256 * 1024
 _NOT_IN_NAMES = re.compile(r"[^\w.() -]")
-_BOUNDARY = re.compile(r'[^"\\\x00-\x1f\x7f-\xff]{1,256}')
+_BOUNDARY = re.compile(
+    r';[ \t]*boundary=(?:"([ !#-\[\]-~]{1,200})"|([!#-+\--:<-\[\]-~]{1,200}))[ \t]*(?:;|$)', re.IGNORECASE
+)
 _UNKNOWN = "application/octet-stream"
 
 
@@ -69,10 +70,10 @@ def _boundary_alone(content_type: str) -> Headers:
     A charset would be the codec of every field, and some of Python's take hours for a body full of text. Fields are
     UTF-8: https://datatracker.ietf.org/doc/html/rfc7578#section-4.6.
     """
-    boundary = parse_options_header(content_type)[1].get(b"boundary", b"").decode("latin-1")
-    if not _BOUNDARY.fullmatch(boundary):
+    found = _BOUNDARY.search(content_type)
+    if found is None:
         raise MalformedRequest("The request's Content-Type has no valid boundary.")
-    return Headers({"content-type": f'multipart/form-data; boundary="{boundary}"'})
+    return Headers({"content-type": f'multipart/form-data; boundary="{found[1] or found[2]}"'})
 
 
 class _Parser(MultiPartParser):

@@ -459,6 +459,8 @@ _CUT = body(GOOD)
         ("multipart/form-data", _CUT),
         ("multipart/form-data; boundary=", _CUT),
         ("multipart/form-data; boundary=" + "b" * 5000, _CUT),
+        ("multipart/form-data; boundary*=utf-8''%E4%BD%A0", _CUT),
+        (b"multipart/form-data; boundary=\xff", _CUT),
         ("multipart/mixed; boundary=a1b2", _CUT),
         ("application/x-www-form-urlencoded", b"model=whisper-1"),
         ("application/json", b'{"model": "whisper-1"}'),
@@ -479,6 +481,8 @@ _CUT = body(GOOD)
         "no-boundary",
         "empty-boundary",
         "long-boundary",
+        "encoded-boundary",
+        "binary-boundary",
         "mixed",
         "urlencoded",
         "json",
@@ -492,8 +496,11 @@ _CUT = body(GOOD)
         "binary-header",
     ],
 )
-async def test_what_is_no_form_is_refused(listener: Vendor, path: str, content_type: str, content: bytes) -> None:
-    response = await listener.client.post(path, content=content, headers={"content-type": content_type})
+async def test_what_is_no_form_is_refused(
+    listener: Vendor, path: str, content_type: str | bytes, content: bytes
+) -> None:
+    encoded = content_type.encode() if isinstance(content_type, str) else content_type
+    response = await listener.client.post(path, content=content, headers=[(b"content-type", encoded)])
     assert_error(response, "malformed")
     assert listener.requests == []
 
@@ -505,6 +512,30 @@ async def test_no_charset_makes_a_crash_of_a_form(listener: Vendor, path: str, c
     form = [part("model", WHISPER), part("file", WAV, "a.wav"), part(name, rb"\ud800+2AA-")]
     response = await listener.client.post(path, **multipart(*form, more=f"; charset={charset}"))
     assert response.status_code in (200, 400, 404, 422), response.text
+
+
+@on_both
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "boundary=a1b2",
+        'boundary="a1b2"',
+        "BOUNDARY=a1b2",
+        "charset=utf-8; boundary=a1b2",
+        'boundary="a1b2" ; charset=x',
+    ],
+)
+async def test_a_boundary_is_read_in_every_spelling(listener: Vendor, path: str, parameters: str) -> None:
+    headers = {"content-type": f"Multipart/Form-Data; {parameters}"}
+    assert (await listener.client.post(path, content=_CUT, headers=headers)).status_code == 200
+
+
+@on_both
+@pytest.mark.parametrize("boundary", ["=_x'()+,./:?-", "----WebKitFormBoundary7MA4YWxkTrZu0gW", "a;b c"])
+async def test_a_boundary_may_have_what_a_quoted_string_may(listener: Vendor, path: str, boundary: str) -> None:
+    content = _CUT.replace(BOUNDARY.encode(), boundary.encode())
+    headers = {"content-type": f'multipart/form-data; boundary="{boundary}"'}
+    assert (await listener.client.post(path, content=content, headers=headers)).status_code == 200
 
 
 @on_both
