@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
-from functions.embedded_aws import LOCAL_TOKEN, embedded_aws, seed, seed_batches
+from functions.embedded_aws import LOCAL_TOKEN, announced, embedded_aws, seed, seed_batches
 from functions.local_worker import work
 from shared.gateway import Gateway
 from shared.web.app import create_app
@@ -47,6 +47,7 @@ def main() -> None:
     if not port.isascii() or not port.isdigit() or int(port) > 65535:
         sys.exit("PORT must be a number from 0 to 65535")
     os.environ.setdefault("GATEWAY_SANDBOX", "on")
+    os.environ.setdefault("GATEWAY_LIMITS_TABLE", "gateway-limits")
     try:
         gateway = process_gateway()
         listening = _listen(int(port))
@@ -55,7 +56,7 @@ def main() -> None:
         sys.exit(f"Port {port} is taken; choose another: make run PORT=8081" if taken else f"Port {port}: {error}")
     except ValueError as error:
         sys.exit(str(error))
-    with listening, embedded_aws() as aws_url, suppress(KeyboardInterrupt):
+    with listening, embedded_aws() as aws_url, announced(listening), suppress(KeyboardInterrupt):
         asyncio.run(_serve(gateway, listening, aws_url))
 
 
@@ -71,7 +72,8 @@ def _listen(port: int) -> socket.socket:
 
 async def _serve(gateway: Gateway, listening: socket.socket, aws_url: str) -> None:
     if "AWS_ENDPOINT_URL" not in os.environ:
-        await seed(gateway.keys, gateway.objects)
+        assert gateway.limits is not None, "main() names its table"
+        await seed(gateway.keys, gateway.objects, gateway.limits)
         await seed_batches(gateway.batches, gateway.batch_queue)
     url = "http://{}:{}".format(*listening.getsockname())
     providers = ", ".join(sorted(gateway.catalog.configured)) or "none: set a provider's key"

@@ -1,16 +1,20 @@
 """AWS in a box for local runs: moto's server, with what the stack's template would make in it."""
 
+import json
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from moto.server import ThreadedMotoServer
 
 from functions.local_worker import HIDDEN_SECONDS
+from shared.cli.place import RUNNING
 from shared.schemas.caller import Key, Permission
 from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore
+from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
 
@@ -43,9 +47,29 @@ def embedded_aws() -> Iterator[str]:
         server.stop()
 
 
-async def seed(keys: KeyStore, objects: ObjectStore) -> None:
+@contextmanager
+def announced(listening: socket.socket) -> Iterator[None]:
+    """Leaves the address of the embedded AWS where the command line finds it, for as long as the gateway listens."""
+    file = RUNNING / f"{listening.getsockname()[1]}.json"
+    found = {name: value for name, value in os.environ.items() if name.startswith("AWS_ENDPOINT_URL_")}
+    if "AWS_ENDPOINT_URL" in os.environ or not found:
+        yield
+        return
+    names = ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    found |= {name: os.environ[name] for name in names if name in os.environ}
+    RUNNING.mkdir(exist_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(json.dumps({"pid": os.getpid(), "environment": found}), "utf-8")
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+async def seed(keys: KeyStore, objects: ObjectStore, limits: LimitStore) -> None:
     """Makes the tables, the bucket and the local key, in an AWS that lacks them."""
     await keys.create_table()
+    await limits.create_tables()
     await objects.create_bucket()
     key = Key(key_id="local", tenant="local", permissions=frozenset(Permission))
     await keys.put(LOCAL_TOKEN, key)

@@ -34,7 +34,12 @@ EVENTS = {
     "speech": "speech",
     "transcriptions": "transcription",
 }
-SETTINGS = {"GATEWAY_SANDBOX": "on", "GATEWAY_TRUST_AUTHORIZER": "on", "POWERTOOLS_METRICS_NAMESPACE": "bench"}
+SETTINGS = {
+    "GATEWAY_SANDBOX": "on",
+    "GATEWAY_TRUST_AUTHORIZER": "on",
+    "GATEWAY_LIMITS_TABLE": "gateway-limits",
+    "POWERTOOLS_METRICS_NAMESPACE": "bench",
+}
 
 BARE_SOURCE = """
 def handler(event, context):
@@ -76,8 +81,11 @@ class Run:
 
 def main() -> None:
     """Prints the table. Exits with one line when something has to be built first."""
+    os.environ |= SETTINGS
     with tempfile.TemporaryDirectory() as folder, embedded_aws():
-        asyncio.run(seed(process_gateway().keys, process_gateway().objects))
+        gateway = process_gateway()
+        assert gateway.limits is not None, "SETTINGS names its table"
+        asyncio.run(seed(gateway.keys, gateway.objects, gateway.limits))
         try:
             candidates = _candidates(Path(folder))
             runs = _measure(candidates)

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,11 +25,17 @@ from typing import Any
 import yaml
 from moto.server import ThreadedMotoServer
 
-from functions.embedded_aws import LOCAL_TOKEN, seed
+from functions.embedded_aws import LOCAL_TOKEN, seed, seed_batches
+from shared.batches.places import input_key
 from shared.dialects.openai.speech import MEDIA_TYPES
+from shared.schemas.batch import WINDOW_SECONDS, Submission
+from shared.schemas.caller import Caller
 from shared.stores.aws import Aws
-from shared.stores.keys import KeyStore
+from shared.stores.batches import BatchStore
+from shared.stores.keys import KeyStore, hash_token
+from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
+from shared.stores.queue import Queue
 
 ROOT = Path(__file__).parents[1]
 BUILT = ROOT / ".aws-sam" / "build" / "template.yaml"
@@ -37,9 +44,16 @@ SAM = ROOT / ".venv" / "sam" / "bin" / "sam"
 ARCHITECTURE = {"x86_64": "x86_64", "amd64": "x86_64"}.get(platform.machine().lower(), "arm64")
 IMAGE = f"public.ecr.aws/lambda/python:3.13-{ARCHITECTURE}"
 TABLE = "keys"
+LIMITS = "limits"
+USAGE = "usage"
 BUCKET = "media"
 SECRET = "providers"  # noqa: S105 - a name
+BATCHES = "batches"
 SAMPLE_FILE = b"The lighthouse is lit at dusk.\n"
+SAMPLE_LINE = (
+    b'{"custom_id":"request-1","method":"POST","url":"/v1/chat/completions",'
+    b'"body":{"model":"Auto","messages":[{"role":"user","content":"Hello"}]}}\n'
+)
 
 
 def main() -> None:
@@ -88,8 +102,11 @@ async def _fill(environment: dict[str, str]) -> None:
     local = {name: url.replace("host.docker.internal", "127.0.0.1") for name, url in environment.items()}
     aws = Aws({**local, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"})
     objects = ObjectStore(aws, BUCKET)
-    await seed(KeyStore(aws, TABLE), objects)
+    await seed(KeyStore(aws, TABLE), objects, LimitStore(aws, LIMITS, USAGE))
     await store_sample_files(objects)
+    batches = BatchStore(aws, BATCHES)
+    await seed_batches(batches, Queue(aws, BATCHES))
+    await store_sample_batches(objects, batches)
     given = {name: os.environ[name] for name in _provider_variables() if os.environ.get(name)}
     await aws.call("secretsmanager", "CreateSecret", {"Name": SECRET, "SecretString": json.dumps(given)})
     await aws.aclose()
@@ -103,6 +120,33 @@ async def store_sample_files(objects: ObjectStore) -> None:
             tenant = json.loads(event["requestContext"]["authorizer"]["caller"])["tenant"]
             folder = hashlib.sha256(tenant.encode()).hexdigest()[:20]
             await objects.put(f"files/{folder}/{file_id}/user_data/notes.txt", SAMPLE_FILE, "text/plain")
+
+
+async def store_sample_batches(objects: ObjectStore, batches: BatchStore) -> None:
+    """Stores each batch, and each batch's input file, that a sample event names."""
+    for path in (ROOT / "events").glob("*.json"):
+        event = json.loads(path.read_text("utf-8"))
+        if "requestContext" not in event:
+            continue
+        caller = Caller.model_validate_json(event["requestContext"]["authorizer"]["caller"])
+        if batch_id := (event.get("pathParameters") or {}).get("batch_id"):
+            now = int(time.time())
+            submission = Submission(
+                id=batch_id,
+                caller=caller,
+                token_hash=hash_token(LOCAL_TOKEN),
+                window="24h",
+                metadata=None,
+                endpoint=None,
+                input_file_id=None,
+                created_at=now,
+                expires_at=now + WINDOW_SECONDS["24h"],
+            )
+            await objects.put(input_key(submission), SAMPLE_LINE, "application/jsonl")
+            await batches.add(submission)
+        if file_id := json.loads(event.get("body") or "{}").get("input_file_id"):
+            folder = hashlib.sha256(caller.tenant.encode()).hexdigest()[:20]
+            await objects.put(f"files/{folder}/{file_id}/batch/lines.jsonl", SAMPLE_LINE, "application/jsonl")
 
 
 def _provider_variables() -> set[str]:
@@ -120,7 +164,11 @@ def _wired(template: dict[str, Any], environment: dict[str, str]) -> dict[str, A
             variables = resource["Properties"].setdefault("Environment", {}).setdefault("Variables", {})
             variables |= environment | {
                 "GATEWAY_KEYS_TABLE": TABLE,
+                "GATEWAY_LIMITS_TABLE": LIMITS,
+                "GATEWAY_USAGE_TABLE": USAGE,
                 "GATEWAY_MEDIA_BUCKET": BUCKET,
+                "GATEWAY_BATCHES_TABLE": BATCHES,
+                "GATEWAY_BATCH_QUEUE": BATCHES,
                 "GATEWAY_PROVIDER_SECRET": SECRET,
             }
     return template
@@ -151,6 +199,8 @@ def _answer(template: dict[str, Any], events: list[Path]) -> int:
         function = functions.get((event.get("httpMethod", "").lower(), event.get("resource")), "")
         if event.get("type") == "REQUEST":
             function = "AuthorizerFunction"
+        if "Records" in event:
+            function = "BatchWorkerFunction"
         command, environment = _sam("invoke", function, "--event", str(path))
         result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
         line = result.stdout.strip().rpartition("\n")[2]
@@ -162,7 +212,7 @@ def _answer(template: dict[str, Any], events: list[Path]) -> int:
 
 
 def _verdict(answer: dict[str, Any]) -> str:
-    if answer.get("statusCode") == 200 or "policyDocument" in answer:
+    if answer.get("statusCode") == 200 or "policyDocument" in answer or answer == {"batchItemFailures": []}:
         return "ok"
     unconfigured = answer.get("statusCode") == 404 and "is not configured" in answer.get("body", "")
     return "nokey" if unconfigured else "FAIL"

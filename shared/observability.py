@@ -43,6 +43,7 @@ def log_request(context: RequestContext, *, method: str, path: str, status: int)
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "cost_micro_dollars": context.cost,
+        "unsettled": context.unsettled or None,
     }
     logger().info("request", extra={name: value for name, value in told.items() if value is not None})
     if os.environ.get("POWERTOOLS_METRICS_NAMESPACE"):

@@ -10,9 +10,12 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from shared.stores.aws import Aws
+from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore
+from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
-from tests.door import BUCKET, KEYS
+from shared.stores.queue import Queue
+from tests.door import BATCHES, BUCKET, KEYS, LIMITS, USAGE
 
 _LOOPBACK = ("127.", "::1", "localhost")
 
@@ -61,7 +64,10 @@ def keys(aws_environment: dict[str, str]) -> KeyStore:
 
     async def fill() -> None:
         await store.create_table()
+        await LimitStore(store.aws, LIMITS, USAGE).create_tables()
         await ObjectStore(store.aws, BUCKET).create_bucket()
+        await BatchStore(store.aws, BATCHES).create_table()
+        await Queue(store.aws, BATCHES).create_queue(hidden_seconds=600)
         for token, key in KEYS.items():
             await store.put(token, key)
 

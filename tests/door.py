@@ -21,6 +21,9 @@ from shared.web.process import process_gateway
 
 TOKEN = "sk-test"
 BUCKET = "media"
+BATCHES = "batches"
+LIMITS = "limits"
+USAGE = "usage"
 _ALL = frozenset(Permission)
 KEYS = {
     TOKEN: Key(key_id="test", tenant="t", permissions=_ALL),
@@ -46,7 +49,16 @@ def make_gateway(
 ) -> Gateway:
     """A gateway configured by `environment` whose vendors are `upstream`; `aws` stands in for that of the keys."""
     transport = httpx.MockTransport(upstream or _unexpected)
-    settings = Settings.from_environment({"GATEWAY_MEDIA_BUCKET": BUCKET, **environment})
+    settings = Settings.from_environment(
+        {
+            "GATEWAY_MEDIA_BUCKET": BUCKET,
+            "GATEWAY_BATCHES_TABLE": BATCHES,
+            "GATEWAY_BATCH_QUEUE": BATCHES,
+            "GATEWAY_LIMITS_TABLE": LIMITS,
+            "GATEWAY_USAGE_TABLE": USAGE,
+            **environment,
+        }
+    )
     return Gateway(settings, keys, aws=aws or keys.aws, secret=secret, transport=transport, fetcher=fetcher)
 
 

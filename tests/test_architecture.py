@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "functions": {
         "functions",
         "authorizer",
+        "cli",
         "web",
         "batches",
         "dialects",
@@ -28,6 +29,7 @@ MAY_IMPORT = {
     "web": {"web", "batches", "gateway", "authentication", "authorizer", "dialects", "schemas", "observability"},
     # A line of a batch goes the way that a request goes through web, without HTTP.
     "batches": {"batches", "gateway", "dialects", "stores", "schemas", "settings", "fetch", "observability"},
+    "cli": {"cli", "batches", "gateway", "stores", "schemas", "settings"},
     # These four are where the parts meet; the rest is taken apart so that each file has one reason to exist.
     "gateway": {
         "gateway",
@@ -68,10 +70,11 @@ ONLY_IN = {
     "starlette": {"web", "functions"},
     "uvicorn": {"functions"},
     "moto": {"functions"},
-    "boto3": {"stores"},
+    "boto3": {"stores", "cli"},
     "botocore": {"stores"},
     "httpx": {"upstream", "gateway", "stores"},
     "mangum": {"runtime", "functions"},
+    "rich": {"cli"},
     "httpcore": {"fetch"},
     "idna": {"fetch"},
     "aws_lambda_powertools": {"observability", "batches"},

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from shared.stores.batches import BatchStore
     from shared.stores.files import FileStore
     from shared.stores.images import ImageStore
+    from shared.stores.limits.store import LimitStore
     from shared.stores.objects import ObjectStore
     from shared.stores.queue import Queue
     from shared.upstream import Upstream
@@ -109,6 +110,20 @@ class Gateway:
         return ImageStore(self.objects, lifetime=self.settings.image_url_lifetime)
 
     @cached_property
+    def limits(self) -> "LimitStore | None":
+        """The limits of keys and what they have used; None where nothing is limited."""
+        if self.settings.limits_table is None:
+            return None
+        from shared.stores.limits.store import LimitStore
+
+        return LimitStore(
+            self._aws,
+            self.settings.limits_table,
+            self.settings.usage_table,
+            open_on_failure=self.settings.limits_fail_open,
+        )
+
+    @cached_property
     def files(self) -> "FileStore":
         """Keeps callers' files."""
         from shared.stores.files import FileStore
@@ -173,8 +188,12 @@ class Gateway:
     async def chat(self, requests: "Sequence[ChatRequest]", context: RequestContext) -> "ChatResponse":
         """Answers requests for one model, their candidates numbered through. Raises any GatewayError."""
         from shared.gateway.chat import Chat
+        from shared.gateway.estimates import of_chat
+        from shared.gateway.metering import metered
 
-        return await Chat(self, requests, context).response()
+        chat = Chat(self, requests, context)
+        async with metered(self, context, *of_chat(requests, chat.model)):
+            return await chat.response()
 
     def chat_stream(
         self, requests: "Sequence[ChatRequest]", context: RequestContext
@@ -184,8 +203,11 @@ class Gateway:
         What is wrong with the request's model is raised at once, all else by the iterator.
         """
         from shared.gateway.chat import Chat
+        from shared.gateway.estimates import of_chat
+        from shared.gateway.metering import metered_stream
 
-        return Chat(self, requests, context).events()
+        chat = Chat(self, requests, context)
+        return metered_stream(self, context, *of_chat(requests, chat.model), chat.events())
 
     async def image(self, request: "ImageRequest", context: RequestContext, *, stored: bool) -> "ImageResponse":
         """`request.n` images: stored ones are Remote, behind presigned URLs, the others Inline.

@@ -1,25 +1,23 @@
 """Audio: speech written down, whole or as it is understood, and text spoken, as it is made."""
 
-import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamError
 from shared.framing import sse_frames
-from shared.gateway.metering import used
+from shared.gateway.estimates import of_speech, of_transcription
+from shared.gateway.metering import metered, metered_stream, used
 from shared.gateway.route import Route
 from shared.providers.base import SpeechAdapter, TranscriptionAdapter
 from shared.schemas.context import RequestContext
 from shared.schemas.model import Capability
 from shared.schemas.speech import SpeechRequest
 from shared.schemas.transcription import (
-    Segment,
     Transcript,
     TranscriptDone,
     TranscriptEvent,
     TranscriptionRequest,
-    Word,
 )
 from shared.schemas.usage import Usage
 from shared.selection import select_for
@@ -31,28 +29,20 @@ if TYPE_CHECKING:
 async def transcribe(gateway: "Gateway", request: TranscriptionRequest, context: RequestContext) -> Transcript:
     """See Gateway.transcription."""
     route = _transcriber(gateway, request, context)
-    body = await route.body(route.adapter.transcription(request, route.model))
-    with route.reading():
-        transcript = route.adapter.transcription_response(bytes(body), request)
-        _check_times(transcript)
-    used(context, transcript.usage)
+    async with metered(gateway, context, *of_transcription(request)):
+        body = await route.body(route.adapter.transcription(request, route.model))
+        with route.reading():
+            transcript = route.adapter.transcription_response(body, request)
+        used(context, transcript.usage)
     return transcript
-
-
-def _check_times(transcript: Transcript) -> None:
-    """Raises ValueError for times that are no numbers: of NaN and Infinity, which JSON lacks, Python makes floats."""
-    cues: tuple[Segment | Word, ...] = (*transcript.segments, *transcript.words)
-    spans = [(0.0, transcript.duration or 0.0), (0.0, transcript.usage.audio_seconds)]
-    spans += [(cue.start, cue.end) for cue in cues]
-    if not all(math.isfinite(start) and math.isfinite(end) for start, end in spans):
-        raise ValueError("a time that is no number")
 
 
 def transcript_events(
     gateway: "Gateway", request: TranscriptionRequest, context: RequestContext
 ) -> AsyncGenerator[TranscriptEvent, None]:
     """See Gateway.transcription_stream."""
-    return _events(_transcriber(gateway, request, context), request, context)
+    events = _events(_transcriber(gateway, request, context), request, context)
+    return metered_stream(gateway, context, *of_transcription(request), events)
 
 
 def _transcriber(
@@ -84,7 +74,8 @@ def speak(gateway: "Gateway", request: SpeechRequest, context: RequestContext) -
     """See Gateway.speech."""
     assert context.caller is not None, "routes authenticate before they call the gateway"
     model = select_for(Capability.SPEECH, request.model, gateway.catalog, context.caller)
-    return _audio(gateway.route(model, request.model, SpeechAdapter, context), request, context)  # type: ignore[type-abstract]
+    route = gateway.route(model, request.model, SpeechAdapter, context)  # type: ignore[type-abstract]
+    return metered_stream(gateway, context, *of_speech(request), _audio(route, request, context))
 
 
 async def _audio(

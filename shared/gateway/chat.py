@@ -42,7 +42,7 @@ class Chat:
         self._requests = requests
         self._context = context
         self._tenant = context.caller.tenant
-        model = select(requests[0], gateway.catalog, context.caller)
+        self.model = model = select(requests[0], gateway.catalog, context.caller)
         self._route: Route[ChatAdapter] = gateway.route(model, requests[0].model, ChatAdapter, context)  # type: ignore[type-abstract]
 
     async def response(self) -> ChatResponse:

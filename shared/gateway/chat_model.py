@@ -2,6 +2,7 @@
 
 from shared.catalog import AUTO, SANDBOX, Catalog
 from shared.errors import ModelUnavailable
+from shared.gateway.estimates import CHARACTERS_PER_TOKEN, TOKENS_PER_MEDIUM
 from shared.schemas.caller import Caller
 from shared.schemas.chat import ChatRequest, JsonSchemaFormat, NamedTool
 from shared.schemas.content import (
@@ -17,10 +18,6 @@ from shared.schemas.content import (
 )
 from shared.schemas.model import Capability, Model
 from shared.selection import MAX_FANNED_OUT, allowed, named, names
-
-# A careful estimate: English has about 4 characters a token, code and other scripts fewer.
-_CHARACTERS_PER_TOKEN = 3
-_TOKENS_PER_MEDIUM = 1500
 
 
 def select(request: ChatRequest, catalog: Catalog, caller: Caller) -> Model:
@@ -92,6 +89,11 @@ def _needed_by(part: Part) -> set[Capability]:
 
 def _estimated_tokens(request: ChatRequest) -> int:
     """How much context the request needs, its answer included."""
+    return input_tokens(request) + (request.max_tokens or 0)
+
+
+def input_tokens(request: ChatRequest) -> int:
+    """About how many tokens a request has."""
     size = len(request.system or "") + sum(len(str(tool.parameters)) for tool in request.tools)
     if isinstance(request.response_format, JsonSchemaFormat):
         size += len(str(request.response_format.json_schema))
@@ -107,4 +109,4 @@ def _estimated_tokens(request: ChatRequest) -> int:
                     size += sum(len(piece.text) for piece in part.content if isinstance(piece, Text))
                 case Image() | Audio() | File():
                     media += 1
-    return size // _CHARACTERS_PER_TOKEN + media * _TOKENS_PER_MEDIUM + (request.max_tokens or 0)
+    return size // CHARACTERS_PER_TOKEN + media * TOKENS_PER_MEDIUM

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shared.errors import InvalidRequest
-from shared.gateway.metering import used
+from shared.gateway.estimates import of_content
+from shared.gateway.metering import metered, used
 from shared.gateway.stills import still_inlines
 from shared.providers.base import ContentAdapter
 from shared.pump import together
@@ -33,7 +34,8 @@ async def generate(gateway: "Gateway", request: ContentRequest, context: Request
         return response
 
     request = replace(request, images=await still_inlines(request.images, model))
-    responses = await together(called(call) for call in _single_calls(request, model))
+    async with metered(gateway, context, *of_content(request)):
+        responses = await together(called(call) for call in _single_calls(request, model))
     return responses[0] if len(responses) == 1 else _merged(responses)
 
 

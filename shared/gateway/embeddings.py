@@ -7,7 +7,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamError
-from shared.gateway.metering import used
+from shared.gateway.estimates import of_embeddings
+from shared.gateway.metering import metered, used
 from shared.providers.base import EmbeddingAdapter
 from shared.pump import together
 from shared.schemas.context import RequestContext
@@ -39,7 +40,8 @@ async def embed(gateway: "Gateway", request: EmbeddingRequest, context: RequestC
 
     size = route.adapter.embedding_batch(model)
     batches = [request.inputs[start : start + size] for start in range(0, len(request.inputs), size)]
-    responses = await together(called(batch) for batch in batches)
+    async with metered(gateway, context, *of_embeddings(request)):
+        responses = await together(called(batch) for batch in batches)
     vectors = tuple(chain.from_iterable(response.vectors for response in responses))
     if len({len(vector) for vector in vectors}) != 1:
         raise UpstreamError("The provider answered with vectors of different lengths.")

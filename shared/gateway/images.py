@@ -10,7 +10,8 @@ from operator import add
 from typing import TYPE_CHECKING
 
 from shared.errors import InvalidRequest, UpstreamError, UpstreamTimeout
-from shared.gateway.metering import used
+from shared.gateway.estimates import of_images
+from shared.gateway.metering import metered, used
 from shared.gateway.stills import readable_mask, still_uploads
 from shared.gateway.storing import stored as kept
 from shared.media import IMAGE_TYPES
@@ -43,17 +44,18 @@ async def generate(
 
     mask = await readable_mask(request.mask, model) if request.mask else None
     request = replace(request, images=await still_uploads(request.images, model), mask=mask)
-    responses = await together(called(call) for call in _single_calls(request, model))
-    images = list(chain.from_iterable(response.images for response in responses))
-    if not images:
-        raise UpstreamError("The provider answered without an image.")
-    tenant = context.caller.tenant
-    delivered = _stored if stored else _inline
-    try:
-        async with asyncio.timeout_at(route.deadline):
-            images = await together(delivered(image, gateway, tenant) for image in images)
-    except TimeoutError:
-        raise UpstreamTimeout("The images were made, but could not be stored in time.") from None
+    async with metered(gateway, context, *of_images(request)):
+        responses = await together(called(call) for call in _single_calls(request, model))
+        images = list(chain.from_iterable(response.images for response in responses))
+        if not images:
+            raise UpstreamError("The provider answered without an image.")
+        tenant = context.caller.tenant
+        delivered = _stored if stored else _inline
+        try:
+            async with asyncio.timeout_at(route.deadline):
+                images = await together(delivered(image, gateway, tenant) for image in images)
+        except TimeoutError:
+            raise UpstreamTimeout("The images were made, but could not be stored in time.") from None
     usage = reduce(add, (response.usage for response in responses), Usage())
     return ImageResponse(images=tuple(images), usage=usage)
 

@@ -1,7 +1,21 @@
-"""What a request uses, and what that costs."""
+"""What a request may use, reserved before its provider is called, and what it did use, settled after."""
 
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from shared.errors import ModelAccessDenied
 from shared.schemas.context import RequestContext
+from shared.schemas.limits import Estimate, Rates, Refused
 from shared.schemas.usage import Usage
+from shared.stores.aws import AwsError
+
+if TYPE_CHECKING:
+    from shared.gateway import Gateway
+    from shared.stores.limits.store import LimitStore, Reservation
+
+T = TypeVar("T")
 
 
 def used(context: RequestContext, usage: Usage) -> None:
@@ -11,3 +25,64 @@ def used(context: RequestContext, usage: Usage) -> None:
         from shared.pricing import cost
 
         context.cost = (context.cost or 0) + cost(usage, context.price)
+
+
+@asynccontextmanager
+async def metered(gateway: "Gateway", context: RequestContext, tokens: int, most: Usage) -> AsyncIterator[None]:
+    """Around the calls of one request: reserves before them, settles after, however they end.
+
+    `tokens` is what the request will probably use of the tokens a minute, `most` what bounds its cost. Raises Refused
+    and ModelUnavailable as LimitStore.reserve does, and ModelAccessDenied for a model of which nobody knows the price,
+    where the key has a budget.
+    """
+    assert context.caller is not None, "routes authenticate before they call the gateway"
+    context.rates = Rates()
+    limits = gateway.limits
+    if limits is None:
+        yield
+        return
+    try:
+        reservation = await limits.reserve(context.caller, _estimate(gateway, context, tokens, most))
+    except Refused as refused:
+        context.rates = refused.rates
+        raise
+    context.rates = reservation.rates
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        # A client that leaves ends the request, but not this.
+        await asyncio.shield(asyncio.ensure_future(_settle(limits, reservation, context, failed=failed)))
+
+
+async def metered_stream(
+    gateway: "Gateway", context: RequestContext, tokens: int, most: Usage, items: AsyncGenerator[T, None]
+) -> AsyncGenerator[T, None]:
+    """The same around a stream, from its first item to its last or to where it is left."""
+    async with aclosing(items) as source, metered(gateway, context, tokens, most):
+        async for item in source:
+            yield item
+
+
+def _estimate(gateway: "Gateway", context: RequestContext, tokens: int, most: Usage) -> Estimate:
+    caller = context.caller
+    assert caller is not None
+    if not (caller.limits.budgeted or caller.tenant_limits.budgeted):
+        return Estimate(tokens)
+    if context.price is None:
+        if gateway.settings.allow_unpriced:
+            return Estimate(tokens)
+        name = context.model.id if context.model else ""
+        raise ModelAccessDenied(f"Nobody knows the price of the model '{name}', and this key has a budget.")
+    from shared.pricing import upper_bound
+
+    return Estimate(tokens, upper_bound(most, context.price))
+
+
+async def _settle(limits: "LimitStore", reservation: "Reservation", context: RequestContext, *, failed: bool) -> None:
+    assert context.model is not None, "a model is chosen before anything is reserved"
+    try:
+        await limits.settle(reservation, context.model.id, context.usage, context.cost or 0, failed=failed)
+    except AwsError:
+        context.unsettled = True  # for the log; the reservation returns by its lease

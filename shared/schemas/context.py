@@ -1,7 +1,6 @@
 """What is known of one request on its way through the gateway."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from shared.schemas.model import Model
 from shared.schemas.usage import Usage
 
 if TYPE_CHECKING:
+    from shared.schemas.limits import Rates
     from shared.schemas.price import Price
 
 
@@ -21,7 +21,7 @@ class RequestContext:
     seconds after `began` a stream's first event came. `function_request_id` is Lambda's, where it runs there.
     `answered_as` is the model's name in the answer's body: what the caller sent, or the choice for `Auto`. `price` is
     what the model's vendor charges, where it is known, and `cost` what the request has cost so far, in micro-dollars.
-    `rate_limits` are the headers that tell the caller how much is left.
+    `rates` say how much is left to the caller, `unsettled` that what was used could not be written down.
     """
 
     request_id: str
@@ -35,7 +35,8 @@ class RequestContext:
     usage: Usage = field(default_factory=Usage)
     price: "Price | None" = None
     cost: int | None = None
-    rate_limits: Mapping[str, str] = field(default_factory=dict)
+    rates: "Rates | None" = None
+    unsettled: bool = False
 
     @property
     def backend(self) -> str | None:

@@ -2,7 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from shared.schemas.caller import Key
 from shared.stores.aws import Aws
@@ -47,7 +48,7 @@ class KeyStore:
         if item is None:
             self._cache.pop(token_hash, None)
             return None
-        key = Key.model_validate_json(item["key"]["S"])
+        key = _key(item)
         if len(self._cache) >= _CACHED_KEYS:
             self._cache.pop(next(iter(self._cache)))
         self._cache[token_hash] = (self._clock() + self._cache_seconds, key)
@@ -55,12 +56,35 @@ class KeyStore:
 
     async def put(self, token: str, key: Key) -> None:
         """Stores a key, or changes it. Raises AwsError."""
+        await self._put(hash_token(token), key)
+
+    async def _put(self, token_hash: str, key: Key) -> None:
         item = {
-            "token_hash": {"S": hash_token(token)},
+            "token_hash": {"S": token_hash},
             "key_id": {"S": key.key_id},
             "key": {"S": key.model_dump_json()},
         }
         await self.aws.call("dynamodb", "PutItem", {"TableName": self._table, "Item": item})
+
+    async def all(self) -> list[Key]:
+        """Every key, one for each of its tokens. For the operator: it reads the whole table. Raises AwsError."""
+        return [_key(item) for item in await self._items()]
+
+    async def change(self, key_id: str, change: Callable[[Key], Key]) -> None:
+        """Stores what `change` makes of a key, for each of its tokens. Raises AwsError."""
+        for item in await self._items():
+            if item["key_id"]["S"] == key_id:
+                await self._put(item["token_hash"]["S"], change(_key(item)))
+
+    async def _items(self) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        page: dict[str, Any] = {}
+        while True:
+            answer = await self.aws.call("dynamodb", "Scan", {"TableName": self._table, "ConsistentRead": True, **page})
+            items += answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return items
+            page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     async def create_table(self) -> None:
         """Makes the table in an empty embedded AWS; in a stack the template does. Raises AwsError."""
@@ -71,3 +95,7 @@ class KeyStore:
             "BillingMode": "PAY_PER_REQUEST",
         }
         await self.aws.call("dynamodb", "CreateTable", table)
+
+
+def _key(item: Mapping[str, Any]) -> Key:
+    return Key.model_validate_json(item["key"]["S"])

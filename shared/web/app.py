@@ -129,6 +129,8 @@ def _common_headers(context: RequestContext) -> dict[str, str]:
     if context.model is not None:
         headers["x-gateway-model"] = context.model.id
         headers["x-gateway-backend"] = context.backend or ""
+    if context.rates is not None:
+        headers |= context.rates.headers()
     if context.cost is not None:
         # In dollars. A stream's is not known when its headers leave.
         headers["x-gateway-cost"] = f"{context.cost / 1_000_000:.6f}"

@@ -24,6 +24,7 @@ from scripts.sam_local import SAMPLE_FILE, store_sample_files
 from shared.framing import SseDecoder
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
+from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
 from tests.runtime.test_process import sandbox
 
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.built
 EVENTS = Path(__file__).parents[2] / "events"
 SETTINGS = {
     "GATEWAY_SANDBOX": "on",
+    "GATEWAY_LIMITS_TABLE": "gateway-limits",
     "GATEWAY_TRUST_AUTHORIZER": "on",
     "GATEWAY_CATALOG": str(EVENTS.parent / "tests" / "sandbox_for_gemini.toml"),
 }
@@ -63,7 +65,7 @@ class Functions:
 def functions(aws_environment: dict[str, str]) -> Iterator[Functions]:
     aws = Aws(aws_environment)
     objects = ObjectStore(aws, "gateway-media")
-    asyncio.run(seed(KeyStore(aws, "gateway-keys"), objects))
+    asyncio.run(seed(KeyStore(aws, "gateway-keys"), objects, LimitStore(aws, "gateway-limits", "gateway-usage")))
     asyncio.run(store_sample_files(objects))
     with ExitStack() as stack:
         yield Functions(aws_environment, stack)

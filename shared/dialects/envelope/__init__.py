@@ -40,6 +40,11 @@ class EnvelopeDialect:
         if context.model is not None:
             headers["x-scaigrid-model"] = context.model.id
             headers["x-scaigrid-backend"] = context.backend or ""
+        if context.rates is not None:
+            requests = context.rates.requests
+            headers["x-scaigrid-ratelimit-limit"] = str(requests.limit)
+            headers["x-scaigrid-ratelimit-remaining"] = str(requests.remaining)
+            headers["x-scaigrid-ratelimit-reset"] = str(requests.reset_at)
         return headers
 
 

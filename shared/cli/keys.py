@@ -1,0 +1,210 @@
+"""`gateway keys` and `gateway tenants`: makes, shows, rotates and revokes keys."""
+
+import secrets
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shared.cli import values
+from shared.cli.output import Output
+from shared.cli.place import NoPlace, Place, client
+from shared.schemas.caller import Key, Permission
+from shared.schemas.limits import Limits
+
+_DEFAULT_PERMISSIONS = frozenset({Permission.MODELS_USE, Permission.BATCH_USE})
+_LIMITS = {
+    "requests_per_minute": values.positive,
+    "tokens_per_minute": values.positive,
+    "concurrency": values.positive,
+    "budget_day": values.dollars,
+    "budget_month": values.dollars,
+}
+
+
+class NoSuchKey(Exception):
+    """There is no key of that id."""
+
+
+def add_commands(commands: Any) -> None:
+    """The parsers of both commands."""
+    keys = commands.add_parser("keys", help="make, list, show, rotate and revoke keys").add_subparsers(required=True)
+    create = keys.add_parser("create", help="make a key; its token is shown once")
+    create.add_argument("name", help="what people call it")
+    create.add_argument("--tenant", help="who shares files, images and batches with it (default: the name)")
+    create.add_argument("--permissions", type=_permissions, default=_DEFAULT_PERMISSIONS, metavar="LIST")
+    create.add_argument("--models", type=values.listed, metavar="LIST", help="the only models that it may use")
+    create.add_argument("--expires", type=values.moment, metavar="WHEN", help="a day, or a time such as 30d")
+    create.add_argument("--api-gateway", action="store_true", help="with a key of its own in API Gateway's usage plan")
+    _add_limits(create)
+    create.set_defaults(run=_create)
+    keys.add_parser("list", help="every key").set_defaults(run=_list)
+    show = keys.add_parser("show", help="all that is known of a key")
+    show.add_argument("key_id")
+    show.set_defaults(run=_show)
+    rotate = keys.add_parser("rotate", help="give a key a new token; the old one works on for a while")
+    rotate.add_argument("key_id")
+    rotate.add_argument("--overlap", type=values.duration, default=timedelta(days=1), metavar="TIME")
+    rotate.set_defaults(run=_rotate)
+    revoke = keys.add_parser("revoke", help="let a key in no more, at once or after at most a minute")
+    revoke.add_argument("key_id")
+    revoke.set_defaults(run=_revoke)
+    tenants = commands.add_parser("tenants", help="limits above all keys of a tenant").add_subparsers(required=True)
+    limit = tenants.add_parser("limit", help="set a tenant's limits; those left out are lifted")
+    limit.add_argument("tenant")
+    _add_limits(limit)
+    limit.set_defaults(run=_limit_tenant)
+
+
+def _add_limits(parser: ArgumentParser) -> None:
+    for name, read in _LIMITS.items():
+        metavar = "DOLLARS" if read is values.dollars else "N"
+        parser.add_argument(f"--{name.replace('_', '-')}", type=read, metavar=metavar)
+
+
+def _permissions(text: str) -> frozenset[Permission]:
+    try:
+        return frozenset(map(Permission, values.listed(text)))
+    except ValueError:
+        raise ArgumentTypeError(f"permissions are a list of: {', '.join(Permission)}") from None
+
+
+def _limits(options: Namespace) -> Limits:
+    return Limits(**{name: getattr(options, name) for name in _LIMITS})
+
+
+async def _create(options: Namespace, place: Place, output: Output) -> None:
+    tenant = options.tenant or options.name
+    usage_key = _new_usage_key(place, options.name) if options.api_gateway else None
+    key = Key(
+        key_id=f"key_{secrets.token_hex(6)}",
+        name=options.name,
+        tenant=tenant,
+        permissions=options.permissions,
+        models=options.models,
+        limits=_limits(options),
+        tenant_limits=await _tenant_limits(place, tenant),
+        created_at=_now(),
+        expires_at=options.expires,
+        usage_key=usage_key,
+    )
+    token = _new_token()
+    await place.keys.put(token, key)
+    output.one({**_described([key]), "token": token})
+
+
+async def _tenant_limits(place: Place, tenant: str) -> Limits:
+    """What the tenant's other keys have: the limits are kept with each of them, so that no request looks them up."""
+    for key in await place.keys.all():
+        if key.tenant == tenant:
+            return key.tenant_limits
+    return Limits()
+
+
+async def _list(options: Namespace, place: Place, output: Output) -> None:
+    found = _by_id(await place.keys.all())
+    rows = [_described(keys) for keys in sorted(found.values(), key=lambda keys: (keys[0].tenant, keys[0].name))]
+    output.rows(rows, empty="There are no keys yet: gateway keys create NAME")
+
+
+async def _show(options: Namespace, place: Place, output: Output) -> None:
+    keys = await _find(place, options.key_id)
+    limits = {f"tenant_{name}": value for name, value in _described_limits(keys[0].tenant_limits).items()}
+    output.one({**_described(keys), **limits})
+
+
+async def _rotate(options: Namespace, place: Place, output: Output) -> None:
+    old = await _find(place, options.key_id)
+    newest = max(old, key=lambda key: key.created_at or datetime.min.replace(tzinfo=UTC))
+    if newest.revoked:
+        raise NoSuchKey(f"The key {options.key_id} is revoked.")
+    until = _now() + options.overlap
+    await place.keys.change(
+        options.key_id,
+        lambda key: key.model_copy(update={"expires_at": min(until, key.expires_at or until)}),
+    )
+    token = _new_token()
+    await place.keys.put(token, newest.model_copy(update={"created_at": _now()}))
+    output.one({"key_id": options.key_id, "old_tokens_work_until": until.isoformat("T", "seconds"), "token": token})
+
+
+async def _revoke(options: Namespace, place: Place, output: Output) -> None:
+    await _find(place, options.key_id)
+    await place.keys.change(options.key_id, lambda key: key.model_copy(update={"revoked": True}))
+    output.one({"key_id": options.key_id, "revoked": True})
+
+
+async def _limit_tenant(options: Namespace, place: Place, output: Output) -> None:
+    limits = _limits(options)
+    ids = {key.key_id for key in await place.keys.all() if key.tenant == options.tenant}
+    if not ids:
+        raise NoSuchKey(f"The tenant {options.tenant} has no key.")
+    for key_id in sorted(ids):
+        await place.keys.change(key_id, lambda key: key.model_copy(update={"tenant_limits": limits}))
+    output.one({"tenant": options.tenant, "keys": len(ids), **_described_limits(limits)})
+
+
+async def _find(place: Place, key_id: str) -> list[Key]:
+    keys = [key for key in await place.keys.all() if key.key_id == key_id]
+    if not keys:
+        raise NoSuchKey(f"There is no key {key_id}: see gateway keys list")
+    return keys
+
+
+def _by_id(keys: Sequence[Key]) -> dict[str, list[Key]]:
+    found: dict[str, list[Key]] = {}
+    for key in keys:
+        found.setdefault(key.key_id, []).append(key)
+    return found
+
+
+def _described(keys: Sequence[Key]) -> Mapping[str, Any]:
+    """A key, of which there are several while an old token of it still works."""
+    newest = max(keys, key=lambda key: key.created_at or datetime.min.replace(tzinfo=UTC))
+    return {
+        "key_id": newest.key_id,
+        "name": newest.name or newest.key_id,
+        "tenant": newest.tenant,
+        "state": _state(keys),
+        "permissions": sorted(newest.permissions),
+        "models": None if newest.models is None else sorted(newest.models),
+        **_described_limits(newest.limits),
+        "created": newest.created_at and newest.created_at.isoformat("T", "seconds"),
+        "expires": newest.expires_at and newest.expires_at.isoformat("T", "seconds"),
+    }
+
+
+def _state(keys: Sequence[Key]) -> str:
+    usable = sum(key.usable(_now()) for key in keys)
+    if usable > 1:
+        return "rotating"
+    return "active" if usable else "revoked" if any(key.revoked for key in keys) else "expired"
+
+
+def _described_limits(limits: Limits) -> dict[str, Any]:
+    return {
+        "requests_per_minute": limits.requests_per_minute,
+        "tokens_per_minute": limits.tokens_per_minute,
+        "concurrency": limits.concurrency,
+        "budget_day": values.shown_dollars(limits.budget_day),
+        "budget_month": values.shown_dollars(limits.budget_month),
+    }
+
+
+def _new_usage_key(place: Place, name: str) -> str:
+    """A key of API Gateway's own in the stack's usage plan; its value is what the authorizer answers."""
+    if place.usage_plan is None:
+        raise NoPlace("Only a stack has API Gateway keys: name one with --stack.")
+    value = secrets.token_hex(30)
+    gateway = client("apigateway", place.aws.region)
+    made = gateway.create_api_key(name=name, value=value, enabled=True)
+    gateway.create_usage_plan_key(usagePlanId=place.usage_plan, keyId=made["id"], keyType="API_KEY")
+    return value
+
+
+def _new_token() -> str:
+    return f"sk-{secrets.token_urlsafe(32)}"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,107 @@
+"""Where the command line works: a stack, or the embedded AWS of `make run`."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.gateway import Gateway
+from shared.settings import Settings
+from shared.stores.aws import Aws
+from shared.stores.keys import KeyStore
+from shared.stores.secrets import ProviderSecret
+
+RUNNING = Path(__file__).parents[2] / ".run"
+"""Where `make run` leaves the address of its embedded AWS, a file for each port."""
+_SETTING_OF_OUTPUT = {
+    "KeysTableName": "GATEWAY_KEYS_TABLE",
+    "LimitsTableName": "GATEWAY_LIMITS_TABLE",
+    "UsageTableName": "GATEWAY_USAGE_TABLE",
+    "BatchesTableName": "GATEWAY_BATCHES_TABLE",
+    "BatchQueueUrl": "GATEWAY_BATCH_QUEUE",
+    "MediaBucketName": "GATEWAY_MEDIA_BUCKET",
+    "ProviderSecretArn": "GATEWAY_PROVIDER_SECRET",
+}
+
+
+class NoPlace(Exception):
+    """There is nothing to work on; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A gateway's state. `usage_plan` is that of API Gateway, where there is one."""
+
+    gateway: Gateway
+    aws: Aws
+    usage_plan: str | None = None
+
+    @property
+    def keys(self) -> KeyStore:
+        return self.gateway.keys
+
+
+def local(environment: Mapping[str, str] = os.environ) -> Place:
+    """The gateway that runs here, on PORT where several do. Raises NoPlace."""
+    given = environment.get("AWS_ENDPOINT_URL")
+    found = {} if given else _running(environment.get("PORT"))
+    sandbox = {"GATEWAY_SANDBOX": "on"}
+    return _place({**sandbox, **environment, **found})
+
+
+def _running(port: str | None) -> dict[str, str]:
+    """The variables that lead to the embedded AWS of the one gateway that runs here, or of that on a port."""
+    found: dict[str, dict[str, str]] = {}
+    for file in sorted(RUNNING.glob(f"{port or '*'}.json")):
+        left = json.loads(file.read_text("utf-8"))
+        if _is_alive(left["pid"]):
+            found[file.stem] = left["environment"]
+    if not found:
+        raise NoPlace("No gateway runs here: start one with `make run`, or name a stack with --stack.")
+    if len(found) > 1:
+        raise NoPlace(f"Several gateways run here: choose one with PORT={next(iter(found))} (of {', '.join(found)}).")
+    return next(iter(found.values()))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def stack(name: str, region: str | None, environment: Mapping[str, str] = os.environ) -> Place:
+    """A deployed stack, by its outputs. Raises NoPlace where there is none, and where AWS lets nobody look."""
+    cloudformation = client("cloudformation", region)
+    try:
+        described = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    except Exception as error:  # noqa: BLE001 - botocore's errors have no common base worth importing
+        raise NoPlace(f"The stack {name} could not be looked up: {error}") from None
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", ())}
+    if "KeysTableName" not in outputs:
+        raise NoPlace(f"The stack {name} is no gateway.")
+    settings = {setting: outputs[output] for output, setting in _SETTING_OF_OUTPUT.items() if output in outputs}
+    parameters = {row["ParameterKey"]: row["ParameterValue"] for row in described.get("Parameters", ())}
+    # Providers' keys in this shell are not the stack's.
+    aws = {name: value for name, value in environment.items() if name.startswith("AWS_")}
+    sandbox = {"GATEWAY_SANDBOX": parameters.get("Sandbox", "off")}
+    place = {**aws, **settings, **sandbox, "AWS_REGION": cloudformation.meta.region_name}
+    return _place(place, usage_plan=outputs.get("UsagePlanId"))
+
+
+def client(service: str, region: str | None) -> Any:
+    """A boto3 client; loaded by who works on a stack only."""
+    import boto3
+
+    return boto3.client(service, region_name=region or os.environ.get("AWS_REGION"))  # type: ignore[call-overload]
+
+
+def _place(environment: Mapping[str, str], usage_plan: str | None = None) -> Place:
+    settings = Settings.from_environment(environment)
+    aws = Aws(environment)
+    secret = ProviderSecret(aws, settings.provider_secret) if settings.provider_secret else None
+    gateway = Gateway(settings, KeyStore(aws, settings.keys_table), aws=aws, secret=secret)
+    return Place(gateway, aws, usage_plan)

@@ -1,0 +1,72 @@
+"""`gateway usage`: what keys have used, by day, model or key, and what it cost."""
+
+from argparse import ArgumentParser, Namespace
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.cli import values
+from shared.cli.output import Output, Row
+from shared.cli.place import NoPlace, Place
+from shared.schemas.limits import UsageRow
+from shared.stores.limits.usage import By, summed
+
+# What is zero in every row is not worth a column.
+_RARE = (
+    "cached_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "input_image_tokens",
+    "output_image_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "images",
+    "characters",
+    "audio_seconds",
+)
+
+
+def add_commands(commands: Any) -> None:
+    """The command's parser."""
+    parser: ArgumentParser = commands.add_parser("usage", help="what was used, and what it cost")
+    parser.add_argument("--by", choices=[by.value for by in By], default=By.DAY.value)
+    parser.add_argument("--since", type=values.day, metavar="DAY", help="default: the first of this month")
+    parser.add_argument("--until", type=values.day, metavar="DAY", help="default: today; days are UTC's")
+    parser.add_argument("--key", metavar="KEY_ID", help="of one key")
+    parser.set_defaults(run=_report)
+
+
+async def _report(options: Namespace, place: Place, output: Output) -> None:
+    limits = place.gateway.limits
+    if limits is None:
+        raise NoPlace("This gateway keeps no usage: GATEWAY_LIMITS_TABLE names no table.")
+    now = datetime.now(UTC)
+    since = options.since or now.strftime("%Y-%m-01")
+    until = options.until or now.strftime("%Y-%m-%d")
+    by = By(options.by)
+    sums = summed(await limits.usage.rows(since, until, options.key), by)
+    titles = await _names_of_keys(place) if by is By.KEY else {}
+    rows = [_row(by, titles.get(name, name), name, row) for name, row in sums.items()]
+    shown = [name for name in _RARE if any(row[name] for row in rows)]
+    hidden = set(_RARE) - set(shown)
+    output.rows(
+        [{name: value for name, value in row.items() if name not in hidden} for row in rows],
+        empty=f"Nothing was used from {since} to {until}.",
+    )
+
+
+async def _names_of_keys(place: Place) -> dict[str, str]:
+    return {key.key_id: key.name or key.key_id for key in await place.keys.all()}
+
+
+def _row(by: By, title: str, name: str, row: UsageRow) -> Row:
+    usage = row.usage
+    return {
+        by.value: title,
+        **({"key_id": name} if by is By.KEY else {}),
+        "requests": row.requests,
+        "failures": row.failures,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        **{field: getattr(usage, field) for field in _RARE},
+        "cost_dollars": values.shown_dollars(row.cost),
+    }

@@ -1,0 +1,67 @@
+"""Reads what is typed: money, times, lists. Each raises argparse's own error with words for a person."""
+
+import re
+from argparse import ArgumentTypeError
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_MICRO = 1_000_000
+
+
+def dollars(text: str) -> int:
+    """Dollars as whole micro-dollars: `2.50` is 2500000."""
+    try:
+        micro = Decimal(text.removeprefix("$")) * _MICRO
+    except InvalidOperation:
+        raise ArgumentTypeError(f"{text!r} is no amount in dollars, such as 2.50") from None
+    if not micro.is_finite() or micro < 0 or micro != int(micro):
+        raise ArgumentTypeError(f"{text!r} is no amount of dollars down to a millionth")
+    return int(micro)
+
+
+def shown_dollars(micro: int | None) -> str | None:
+    """Micro-dollars as dollars, with cents at least and nothing rounded."""
+    if micro is None:
+        return None
+    whole, fraction = divmod(micro, _MICRO)
+    decimals = f"{fraction:06}".rstrip("0")
+    return f"{whole}.{decimals:0<2}"
+
+
+def positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def duration(text: str) -> timedelta:
+    """`90m`, `24h`, `30d`, `2w`."""
+    found = re.fullmatch(r"([0-9]{1,5})([mhdw])", text)
+    if found is None:
+        raise ArgumentTypeError(f"{text!r} is no time such as 90m, 24h, 30d or 2w")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def moment(text: str) -> datetime:
+    """A day, a moment in ISO 8601, or how long from now. Days are UTC's."""
+    if re.fullmatch(r"[0-9]{1,5}[mhdw]", text):
+        return datetime.now(UTC) + duration(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no day such as 2027-01-31, and no time such as 30d") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def day(text: str) -> str:
+    """A UTC day as `YYYY-MM-DD`."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).strftime("%Y-%m-%d")
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no day such as 2026-11-21") from None
+
+
+def listed(text: str) -> frozenset[str]:
+    """A list with commas."""
+    return frozenset(item.strip() for item in text.split(",") if item.strip())
