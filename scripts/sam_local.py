@@ -126,7 +126,7 @@ async def store_sample_batches(objects: ObjectStore, batches: BatchStore) -> Non
     """Stores each batch, and each batch's input file, that a sample event names."""
     for path in (ROOT / "events").glob("*.json"):
         event = json.loads(path.read_text("utf-8"))
-        if "requestContext" not in event:
+        if "authorizer" not in event.get("requestContext", {}):
             continue
         caller = Caller.model_validate_json(event["requestContext"]["authorizer"]["caller"])
         if batch_id := (event.get("pathParameters") or {}).get("batch_id"):
@@ -144,7 +144,8 @@ async def store_sample_batches(objects: ObjectStore, batches: BatchStore) -> Non
             )
             await objects.put(input_key(submission), SAMPLE_LINE, "application/jsonl")
             await batches.add(submission)
-        if file_id := json.loads(event.get("body") or "{}").get("input_file_id"):
+        if '"input_file_id"' in (event["body"] or ""):
+            file_id = json.loads(event["body"])["input_file_id"]
             folder = hashlib.sha256(caller.tenant.encode()).hexdigest()[:20]
             await objects.put(f"files/{folder}/{file_id}/batch/lines.jsonl", SAMPLE_LINE, "application/jsonl")
 

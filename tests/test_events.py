@@ -11,15 +11,16 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from functions.authorizer.app import handler as authorizer
-from scripts.sam_local import store_sample_files
+from scripts.sam_local import store_sample_batches, store_sample_files
 from shared import authorizer as authorizer_module
 from shared.authorizer import caller_of
 from shared.runtime.context import LambdaContext
 from shared.runtime.event import http_event
+from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
 from shared.web.process import process_gateway
-from tests.door import BUCKET, TOKEN, frames, make_gateway
+from tests.door import BATCHES, BUCKET, TOKEN, frames, make_gateway
 from tests.entry_points import entry_point
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +29,7 @@ EVENTS = {path.stem: path for path in sorted((ROOT / "events").glob("*.json"))}
 SANDBOX_FOR_GEMINI = ROOT / "tests" / "sandbox_for_gemini.toml"
 # What answers with something else than JSON.
 BINARY = {"speech": "audio/wav", "envelope-synthesize": "audio/wav", "file-content": "application/octet-stream"}
-REQUESTS = [name for name in EVENTS if name != "authorizer"]
+REQUESTS = [name for name in EVENTS if name not in ("authorizer", "batch-message")]
 CONTEXT = LambdaContext("lambda-1", "arn", "gateway", "$LATEST", 512, "logs", "stream", deadline_ms=10**14)
 
 
@@ -89,7 +90,9 @@ def test_every_route_has_an_event_and_every_event_a_route() -> None:
 
 @pytest.fixture(scope="module")
 def stored_files(keys: KeyStore) -> None:
-    asyncio.run(store_sample_files(ObjectStore(keys.aws, BUCKET)))
+    objects = ObjectStore(keys.aws, BUCKET)
+    asyncio.run(store_sample_files(objects))
+    asyncio.run(store_sample_batches(objects, BatchStore(keys.aws, BATCHES)))
 
 
 @pytest.mark.usefixtures("stored_files")

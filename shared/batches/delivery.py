@@ -61,4 +61,4 @@ async def _bring_back(message: Received, gateway: Gateway) -> None:
 
 def _pause(failures: int) -> int:
     """Seconds that double with each failure."""
-    return min(MAX_DELAY_SECONDS, 2 ** min(failures, 10))
+    return min(MAX_DELAY_SECONDS, 1 << min(failures, 10))

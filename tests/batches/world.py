@@ -25,7 +25,7 @@ from shared.stores.aws import Aws, AwsError
 from shared.stores.keys import KeyStore
 from shared.stores.queue import Received
 from tests.contract.vendor import ENVIRONMENT, HOST, MODEL
-from tests.door import BUCKET, KEYS, TOKEN
+from tests.door import BATCHES, BUCKET, KEYS, TOKEN
 
 CALLER = KEYS[TOKEN]
 HIDDEN_SECONDS = 1800.0
@@ -206,7 +206,7 @@ def make_gateway(keys: KeyStore, aws_environment: dict[str, str], world: World, 
     """A gateway whose AWS and vendor are the world's."""
     environment = {
         "GATEWAY_MEDIA_BUCKET": BUCKET,
-        "GATEWAY_BATCHES_TABLE": "batches",
+        "GATEWAY_BATCHES_TABLE": BATCHES,
         "GATEWAY_BATCH_CHUNK_LINES": "2",
         "GATEWAY_BATCH_CONCURRENCY": "2",
         **ENVIRONMENT,
