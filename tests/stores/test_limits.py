@@ -28,6 +28,7 @@ class CountingTransport(httpx.AsyncBaseTransport):
         self.inner = httpx.AsyncHTTPTransport()
         self.counts: dict[str, int] = {}
         self.refused = 0
+        self.longest = 0
         self.lose_answers = 0
         self.down = False
 
@@ -36,6 +37,9 @@ class CountingTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectError("down")
         action = request.headers["x-amz-target"].partition(".")[2]
         self.counts[action] = self.counts.get(action, 0) + 1
+        expressions = json.loads(request.content)
+        for name in ("UpdateExpression", "ConditionExpression"):
+            self.longest = max(self.longest, len(expressions.get(name, "")))
         response = await self.inner.handle_async_request(request)
         self.refused += response.status_code == 400
         if self.lose_answers:
@@ -246,6 +250,20 @@ async def test_an_item_stays_small_however_many_requests_begin(world: World) -> 
     slots = [name for name in item if name.startswith("n:")]
     assert len(slots) <= 6
     assert sum(len(name) + len(next(iter(value.values()))) for name, value in item.items()) < 700
+
+
+async def test_however_many_have_died_their_key_lives_on(world: World) -> None:
+    who = caller(concurrency=1000, budget_month=4000)
+    begins = [NOON // SECOND - 300 * past for past in range(10, 410)]
+    dead = {f"{kind}:{begin}": {"N": amount} for begin in begins for kind, amount in (("n", "1"), ("c", "10"))}
+    today = sum(begin >= NOON // SECOND - 12 * 3600 for begin in begins)
+    money = {"d:20261120": 4000 - 10 * today, "d:20261121": 10 * today, "m:202611": 4000, "n": 400}
+    item = {"id": {"S": "key#k#0"}, **{name: {"N": str(amount)} for name, amount in money.items()}, **dead}
+    await Aws(world.environment).call("dynamodb", "PutItem", {"TableName": world.tables[0], "Item": item})
+    for _ in range(9):
+        await world.store.settle(await world.store.reserve(who, REQUEST), "m", tokens(1), 1)
+    assert await world.store.standing("k") == Standing(in_flight=0, reserved=0, spent_day=9, spent_month=9)
+    assert world.transport.longest <= 4096  # DynamoDB's limit of an expression
 
 
 # ---- Money -----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from itertools import islice
 
 from shared.schemas.limits import MINUTE, UNLIMITED, Estimate, Limits, Rate, Rates
 from shared.schemas.usage import Usage
@@ -18,6 +19,7 @@ KEPT_SECONDS = 400 * 86_400
 """How long an item that nobody uses is kept, and a row of usage."""
 _DAY_SECONDS = 86_400
 _MANY_SLOTS = 4
+_TIDIED_AT_ONCE = 50  # an expression may be 4 KB long
 _SLOT_SECONDS = (600, 300, 120, 60, 30, 15, 10, 5, 2, 1)  # each divides a day, so that a slot lies within one
 
 
@@ -104,7 +106,7 @@ def reserve(account: Account, estimate: Estimate, now: int, seen: View) -> Write
     if limits.tokens_per_minute is not None:
         _take(write, "tk", time_of(estimate.tokens, limits.tokens_per_minute), now, seen)
     if account.counts_flights:
-        expired = list(_expired(account, now, seen))
+        expired = _expired(account, now, seen)
         for name, limit in _caps(account, now):
             wanted = 1 if name == "n" else estimate.cost
             write.require_at_most(name, limit - wanted + _returned(name, expired))
@@ -135,7 +137,7 @@ def refusal(account: Account, estimate: Estimate, now: int, item: View) -> Refus
         found.append((_wait(item, "rq", time_of(1, limits.requests_per_minute), now), Reason.REQUESTS))
     if limits.tokens_per_minute is not None:
         found.append((_wait(item, "tk", time_of(estimate.tokens, limits.tokens_per_minute), now), Reason.TOKENS))
-    expired = list(_expired(account, now, item))
+    expired = _expired(account, now, item)
     for name, limit in _caps(account, now):
         taken = number(item, name) - _returned(name, expired)
         if name == "n":
@@ -263,13 +265,17 @@ def money_names(at: int) -> tuple[str, str]:
     return f"d:{day}", f"m:{day[:6]}"
 
 
-def standing(item: View, now: int) -> tuple[int, int, int, int]:
-    """In flight, reserved, and spent today and this month: the fields of `Standing`, of one item."""
-    found = list(_slots(item))
+def standing(account: Account, now: int, item: View) -> tuple[int, int, int, int]:
+    """In flight, reserved, and spent today and this month: the fields of `Standing`, of one item.
+
+    What is expired is no longer in flight, whether or not somebody has taken it back.
+    """
+    found, dead = list(_slots(item)), _expired(account, now, item)
     day, month = (
         number(item, name) - sum(slot.cost for slot in found if name in slot.money) for name in money_names(now)
     )
-    return number(item, "n"), sum(slot.cost for slot in found), day, month
+    in_flight = number(item, "n") - sum(slot.flights for slot in dead)
+    return in_flight, sum(slot.cost for slot in found) - sum(slot.cost for slot in dead), day, month
 
 
 def _slots(item: View) -> Iterator[Slot]:
@@ -280,11 +286,11 @@ def _slots(item: View) -> Iterator[Slot]:
             yield Slot(begin, number(item, name), number(item, f"c:{begin}"), money)
 
 
-def _expired(account: Account, now: int, item: View) -> Iterator[Slot]:
-    """The slots whose every lease has run out."""
-    for slot in _slots(item):
-        if int(slot.begin) + account.slot_seconds + account.lease <= now // SECOND:
-            yield slot
+def _expired(account: Account, now: int, item: View) -> list[Slot]:
+    """The slots whose every lease has run out: as many as one write takes back, first those that return most."""
+    last = now // SECOND - account.slot_seconds - account.lease
+    found = [slot for slot in _slots(item) if int(slot.begin) <= last]
+    return sorted(found, key=lambda slot: (slot.cost, slot.flights), reverse=True)[:_TIDIED_AT_ONCE]
 
 
 def _caps(account: Account, now: int) -> Iterator[tuple[str, int]]:
@@ -306,9 +312,9 @@ def _returned(name: str, expired: Sequence[Slot]) -> int:
 def _tidy(write: Write, account: Account, now: int, seen: View, expired: Sequence[Slot]) -> None:
     """Takes expired slots back, and removes what will not be looked at again."""
     oldest_day, oldest_month = money_names(now - (2 * account.lease + _DAY_SECONDS) * SECOND)
-    for name in seen:
-        if (name.startswith("d:") and name < oldest_day) or (name.startswith("m:") and name < oldest_month):
-            write.remove(name)
+    past = (name for name in seen if "d:" <= name < oldest_day or "m:" <= name < oldest_month)
+    for name in islice(past, _TIDIED_AT_ONCE):
+        write.remove(name)
     for slot in (*expired, *_settled(account, now, seen)):
         # Nobody reserves in a slot of the past, so that the same number means the same reservations.
         write.require_equal(f"n:{slot.begin}", slot.flights)

@@ -172,7 +172,9 @@ class LimitStore:
         """What a key or a tenant has in flight, reserved and spent, read now. Raises AwsError."""
         name = f"key#{key_id}" if tenant is None else f"tenant#{tenant}"
         now = self._clock()
-        sums = [standing(item, now) async for item in self.usage.items(f"{name}#") if _holder_of(item) == name]
+        own = Account(name, Limits(), self._lease)
+        found = [item async for item in self.usage.items(f"{name}#") if _holder_of(item) == name]
+        sums = [standing(own, now, item) for item in found]
         return Standing(*(sum(column) for column in zip(*sums, strict=True))) if sums else Standing(0, 0, 0, 0)
 
     async def create_tables(self) -> None:

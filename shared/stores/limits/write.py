@@ -53,7 +53,7 @@ class Write:
         self._removes[name] = None
 
     def require_between(self, name: str, least: int, most: int) -> None:
-        self._conditions.append(f"{self._name(name)} BETWEEN {self._value(least)} AND {self._value(most)}")
+        self._conditions.append(f"({self._name(name)} BETWEEN {self._value(least)} AND {self._value(most)})")
 
     def require_below(self, name: str, bound: int) -> None:
         """A number that is absent is below every bound."""
