@@ -56,7 +56,7 @@ def announced(listening: socket.socket) -> Iterator[None]:
         yield
         return
     names = ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    found |= {name: os.environ[name] for name in names if name in os.environ}
+    found |= {name: value for name, value in os.environ.items() if name in names or name.endswith("_TABLE")}
     RUNNING.mkdir(exist_ok=True)
     file.touch(mode=0o600)
     file.write_text(json.dumps({"pid": os.getpid(), "environment": found}), "utf-8")

@@ -47,8 +47,8 @@ def local(environment: Mapping[str, str] = os.environ) -> Place:
     """The gateway that runs here, on PORT where several do. Raises NoPlace."""
     given = environment.get("AWS_ENDPOINT_URL")
     found = {} if given else _running(environment.get("PORT"))
-    sandbox = {"GATEWAY_SANDBOX": "on"}
-    return _place({**sandbox, **environment, **found})
+    as_make_run_has_it = {"GATEWAY_SANDBOX": "on", "GATEWAY_LIMITS_TABLE": "gateway-limits"}
+    return _place({**as_make_run_has_it, **environment, **found})
 
 
 def _running(port: str | None) -> dict[str, str]:

@@ -180,7 +180,8 @@ def read(wire: type[WireT], body: JsonObject) -> WireT:
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         details = [
-            FieldError(_path(item["loc"]), _WORDS.get(item["type"], item["msg"])) for item in found[:_MAX_DETAILS]
+            FieldError(_path(item["loc"]), _WORDS.get(item["type"], item["msg"].removeprefix("Value error, ")))
+            for item in found[:_MAX_DETAILS]
         ]
         raise ValidationFailed(f"{details[0].field}: {details[0].message}", details=details) from None
 
