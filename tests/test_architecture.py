@@ -72,7 +72,7 @@ ONLY_IN = {
     "moto": {"functions"},
     "boto3": {"stores", "cli"},
     "botocore": {"stores"},
-    "httpx": {"upstream", "gateway", "stores"},
+    "httpx": {"upstream", "gateway", "stores", "cli"},
     "mangum": {"runtime", "functions"},
     "rich": {"cli"},
     "httpcore": {"fetch"},

@@ -5,7 +5,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from shared.cli import keys, models, usage
+from shared.cli import batches, keys, models, usage
 from shared.cli.output import Output
 from shared.cli.place import NoPlace, local, stack
 from shared.stores.aws import AwsError
@@ -18,12 +18,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--region", metavar="REGION", help="the stack's region (default: that of your AWS profile)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (keys, usage, models):
+    for module in (keys, usage, models, batches):
         module.add_commands(commands)
     options = parser.parse_args(arguments)
     try:
         asyncio.run(_run(options))
-    except (NoPlace, keys.NoSuchKey, AwsError, ValueError) as error:
+    except (NoPlace, keys.NoSuchKey, batches.Refused, AwsError, ValueError) as error:
         sys.exit(f"gateway: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

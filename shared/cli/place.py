@@ -32,10 +32,12 @@ class NoPlace(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """A gateway's state. `usage_plan` is that of API Gateway, where there is one."""
+    """A gateway's state, and the `url` at which it answers. `usage_plan` is that of API Gateway, where there is one."""
 
     gateway: Gateway
     aws: Aws
+    url: str
+    is_local: bool = False
     usage_plan: str | None = None
 
     @property
@@ -48,7 +50,9 @@ def local(environment: Mapping[str, str] = os.environ) -> Place:
     given = environment.get("AWS_ENDPOINT_URL")
     found = {} if given else _running(environment.get("PORT"))
     as_make_run_has_it = {"GATEWAY_SANDBOX": "on", "GATEWAY_LIMITS_TABLE": "gateway-limits"}
-    return _place({**as_make_run_has_it, **environment, **found})
+    port = environment.get("PORT") or found.pop("PORT", "8080")
+    gateway, aws = _opened({**as_make_run_has_it, **environment, **found})
+    return Place(gateway, aws, f"http://127.0.0.1:{port}", is_local=True)
 
 
 def _running(port: str | None) -> dict[str, str]:
@@ -57,7 +61,7 @@ def _running(port: str | None) -> dict[str, str]:
     for file in sorted(RUNNING.glob(f"{port or '*'}.json")):
         left = json.loads(file.read_text("utf-8"))
         if _is_alive(left["pid"]):
-            found[file.stem] = left["environment"]
+            found[file.stem] = {**left["environment"], "PORT": file.stem}
     if not found:
         raise NoPlace("No gateway runs here: start one with `make run`, or name a stack with --stack.")
     if len(found) > 1:
@@ -86,10 +90,11 @@ def stack(name: str, region: str | None, environment: Mapping[str, str] = os.env
     settings = {setting: outputs[output] for output, setting in _SETTING_OF_OUTPUT.items() if output in outputs}
     parameters = {row["ParameterKey"]: row["ParameterValue"] for row in described.get("Parameters", ())}
     # Providers' keys in this shell are not the stack's.
-    aws = {name: value for name, value in environment.items() if name.startswith("AWS_")}
+    of_aws = {name: value for name, value in environment.items() if name.startswith("AWS_")}
     sandbox = {"GATEWAY_SANDBOX": parameters.get("Sandbox", "off")}
-    place = {**aws, **settings, **sandbox, "AWS_REGION": cloudformation.meta.region_name}
-    return _place(place, usage_plan=outputs.get("UsagePlanId"))
+    place = {**of_aws, **settings, **sandbox, "AWS_REGION": cloudformation.meta.region_name}
+    gateway, aws = _opened(place)
+    return Place(gateway, aws, outputs["BaseUrl"].removesuffix("/v1"), usage_plan=outputs.get("UsagePlanId"))
 
 
 def client(service: str, region: str | None) -> Any:
@@ -99,9 +104,8 @@ def client(service: str, region: str | None) -> Any:
     return boto3.client(service, region_name=region or os.environ.get("AWS_REGION"))  # type: ignore[call-overload]
 
 
-def _place(environment: Mapping[str, str], usage_plan: str | None = None) -> Place:
+def _opened(environment: Mapping[str, str]) -> tuple[Gateway, Aws]:
     settings = Settings.from_environment(environment)
     aws = Aws(environment)
     secret = ProviderSecret(aws, settings.provider_secret) if settings.provider_secret else None
-    gateway = Gateway(settings, KeyStore(aws, settings.keys_table), aws=aws, secret=secret)
-    return Place(gateway, aws, usage_plan)
+    return Gateway(settings, KeyStore(aws, settings.keys_table), aws=aws, secret=secret), aws

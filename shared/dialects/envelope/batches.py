@@ -13,20 +13,31 @@ from shared.dialects.envelope import enveloped
 from shared.dialects.openai.batches import counts_body
 from shared.errors import InvalidRequest, PayloadTooLarge
 from shared.media import standard_base64
-from shared.schemas.batch import Batch, BatchInput, BatchOrder, BatchStatus, InlineInput, UrlInput, Window, is_batch_id
+from shared.schemas.batch import (
+    Batch,
+    BatchInput,
+    BatchOrder,
+    BatchStatus,
+    FileInput,
+    InlineInput,
+    UrlInput,
+    Window,
+    is_batch_id,
+)
 from shared.schemas.context import RequestContext
 
 MAX_BASE64_BYTES = 10 * 1024 * 1024
 MAX_METADATA_BYTES = 16 * 1024
-WAY_AROUND = "Send input_file_url, or upload the file with POST /v1/files and send its s3:// reference or its id."
-_INPUTS = ("input_file_url", "input_file_base64", "requests")
+WAY_AROUND = "Send input_file_url, or upload the file with POST /v1/files and send its id as input_file_id."
+_INPUTS = ("input_file_url", "input_file_base64", "input_file_id", "requests")
 
 
 class EnvelopeBatch(Wire):
-    """The body of POST /v1/inference/batch: one of the three inputs."""
+    """The body of POST /v1/inference/batch: one of the four inputs, `input_file_id` being a file of /v1/files."""
 
     input_file_url: Annotated[str, Field(min_length=1)] | None = None
     input_file_base64: Annotated[str, Field(min_length=1)] | None = None
+    input_file_id: Annotated[str, Field(min_length=1)] | None = None
     requests: Annotated[list[Any], Field(min_length=1)] | None = None
     endpoint_completion_window: Window = "24h"
     metadata: dict[str, Any] | None = None
@@ -64,6 +75,8 @@ def _input(fields: EnvelopeBatch) -> BatchInput:
         return UrlInput(fields.input_file_url, "input_file_url")
     if fields.input_file_base64 is not None:
         return InlineInput(_decoded(fields.input_file_base64))
+    if fields.input_file_id is not None:
+        return FileInput(fields.input_file_id)
     assert fields.requests is not None
     return InlineInput(b"".join(to_json(request) + b"\n" for request in fields.requests))
 
