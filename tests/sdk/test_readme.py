@@ -56,6 +56,7 @@ SHOWN = {
     "/v1/audio/speech": b"",
     "/v1/audio/transcriptions": b"-->",
     "/v1/embeddings": b'"index":1',
+    "/v1/inference/batch": b'"object":"batch"',
 }
 
 
