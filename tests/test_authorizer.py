@@ -9,6 +9,7 @@ import pytest
 from functions.authorizer.app import handler
 from shared import authorizer
 from shared.schemas.caller import Caller
+from shared.schemas.limits import Limits
 from shared.stores.keys import KeyStore
 from tests.door import KEYS, TOKEN
 
@@ -51,6 +52,15 @@ def test_the_functions_are_told_who_calls_and_what_they_may() -> None:
     assert all(isinstance(value, str | int | bool) for value in context.values())
     caller = authorizer.caller_of({"requestContext": {"authorizer": context}})
     assert caller == Caller(key_id="one", tenant="t", permissions=KEYS[TOKEN].permissions, models={"sandbox/chat"})
+
+
+def test_limits_travel_in_the_context_so_that_nobody_looks_a_key_up_again() -> None:
+    limits, above = Limits(requests_per_minute=60, budget_day=5_000_000), Limits(concurrency=3)
+    key = KEYS[TOKEN].model_copy(update={"limits": limits, "tenant_limits": above})
+    context = authorizer._allow(key, ARN)["context"]
+    caller = authorizer.caller_of({"requestContext": {"authorizer": context}})
+    assert caller is not None
+    assert (caller.limits, caller.tenant_limits) == (limits, above)
 
 
 def test_a_key_goes_by_its_own_api_gateway_key_or_by_the_shared_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,9 @@ class Reason(Enum):
     MONTH = "money a month"
 
 
+_BUCKETS = {"rq": Reason.REQUESTS, "tk": Reason.TOKENS}
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why there was no room, and in how many microseconds there may be; None if there never is for such a request."""
@@ -98,13 +101,14 @@ class Slot:
 # ---- Reserving -------------------------------------------------------------------------------------------------------
 
 
-def reserve(account: Account, estimate: Estimate, now: int, seen: View) -> Write:
-    """The write that reserves everything or fails. `seen` may be out of date or empty."""
+def reserve(account: Account, estimate: Estimate, now: int, seen: View, busy: frozenset[str] = frozenset()) -> Write:
+    """The write that reserves everything or fails.
+
+    `seen` may be out of date or empty; `busy` are the buckets that are thought to be in use whatever it says.
+    """
     write, limits = Write(), account.limits
-    if limits.requests_per_minute is not None:
-        _take(write, "rq", time_of(1, limits.requests_per_minute), now, seen)
-    if limits.tokens_per_minute is not None:
-        _take(write, "tk", time_of(estimate.tokens, limits.tokens_per_minute), now, seen)
+    for name, amount in _asked(account, estimate):
+        _take(write, name, amount, now, full=number(seen, name) < now and name not in busy)
     if account.counts_flights:
         expired = _expired(account, now, seen)
         for name, limit in _caps(account, now):
@@ -132,11 +136,10 @@ def impossible(account: Account, estimate: Estimate) -> Refusal | None:
 
 def refusal(account: Account, estimate: Estimate, now: int, item: View) -> Refusal | None:
     """Why the item, which is up to date, has no room: the limit that will take longest. None if it has room."""
-    limits, found = account.limits, list[tuple[int, Reason]]()
-    if limits.requests_per_minute is not None:
-        found.append((_wait(item, "rq", time_of(1, limits.requests_per_minute), now), Reason.REQUESTS))
-    if limits.tokens_per_minute is not None:
-        found.append((_wait(item, "tk", time_of(estimate.tokens, limits.tokens_per_minute), now), Reason.TOKENS))
+    found = [
+        (max(number(item, name), now) + amount - MINUTE - now, _BUCKETS[name])
+        for name, amount in _asked(account, estimate)
+    ]
     expired = _expired(account, now, item)
     for name, limit in _caps(account, now):
         taken = number(item, name) - _returned(name, expired)
@@ -151,16 +154,22 @@ def refusal(account: Account, estimate: Estimate, now: int, item: View) -> Refus
     return Refusal(reason, wait) if wait > 0 else None
 
 
+def busy_buckets(account: Account, estimate: Estimate, now: int, item: View, *, made: bool) -> frozenset[str]:
+    """The buckets that were not full before the write that found the item so, or `made` it so."""
+    asked = _asked(account, estimate)
+    return frozenset(name for name, amount in asked if number(item, name) - (amount if made else 0) > now)
+
+
 def hold(account: Account, estimate: Estimate, now: int, item: View) -> Hold:
     """What was reserved, the item being as the write has left it."""
-    limits = account.limits
+    asked = dict(_asked(account, estimate))
     return Hold(
         account,
         now,
-        cost=estimate.cost if limits.budgeted else 0,
-        requests=time_of(1, limits.requests_per_minute) if limits.requests_per_minute else 0,
+        cost=estimate.cost if account.limits.budgeted else 0,
+        requests=asked.get("rq", 0),
         requests_end=number(item, "rq"),
-        tokens=time_of(estimate.tokens, limits.tokens_per_minute) if limits.tokens_per_minute else 0,
+        tokens=asked.get("tk", 0),
         tokens_end=number(item, "tk"),
     )
 
@@ -217,18 +226,24 @@ def time_of(units: int, per_minute: int) -> int:
     return -(-units * MINUTE // per_minute)
 
 
-def _take(write: Write, name: str, amount: int, now: int, seen: View) -> None:
+def _asked(account: Account, estimate: Estimate) -> list[tuple[str, int]]:
+    """The buckets of an item, and what a request takes of them."""
+    limits, asked = account.limits, list[tuple[str, int]]()
+    if limits.requests_per_minute is not None:
+        asked.append(("rq", time_of(1, limits.requests_per_minute)))
+    if limits.tokens_per_minute is not None:
+        asked.append(("tk", time_of(estimate.tokens, limits.tokens_per_minute)))
+    return asked
+
+
+def _take(write: Write, name: str, amount: int, now: int, *, full: bool) -> None:
     """Takes from a bucket: from a full one by setting its clock, from another by moving it on."""
-    if number(seen, name) < now:
+    if full:
         write.require_below(name, now)
         write.set(name, now + amount)
     else:
         write.require_between(name, now, now + MINUTE - amount)
         write.add(name, amount)
-
-
-def _wait(item: View, name: str, amount: int, now: int) -> int:
-    return max(number(item, name), now) + amount - MINUTE - now
 
 
 def _unspent(reserved: int, actual: int, end: int, now: int) -> int:

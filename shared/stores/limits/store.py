@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.errors import ModelUnavailable
 from shared.schemas.caller import Caller
-from shared.schemas.limits import Estimate, Limits, OverBudget, Rate, Rates, Refused, Standing
+from shared.schemas.limits import MINUTE, Estimate, Limits, OverBudget, Rate, Rates, Refused, Standing
 from shared.schemas.usage import Usage
 from shared.stores.aws import Aws, AwsError
 from shared.stores.limits.account import (
@@ -22,6 +22,7 @@ from shared.stores.limits.account import (
     Reason,
     Refusal,
     Used,
+    busy_buckets,
     day_of,
     give_back,
     hold,
@@ -41,6 +42,8 @@ LEASE_SECONDS = 900
 _ATTEMPTS = 8
 _REMEMBERED = 1000
 _REFUSAL_MEMORY = SECOND
+_LEARNING = 0.25  # what the latest find counts among all before it
+_OFTEN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class LimitStore:
         self._clock = clock
         self._choose = choose
         self._seen: dict[str, View] = {}
+        self._busy: dict[str, tuple[int, dict[str, float]]] = {}
         self._refused: dict[str, _Remembered] = {}
         self.usage = UsageStore(aws, limits_table, usage_table, kept_seconds=KEPT_SECONDS)
 
@@ -212,12 +216,14 @@ class LimitStore:
     ) -> tuple[Hold, Rates]:
         """Raises _NoRoom and AwsError."""
         self._recall(account.item, estimate, now)
-        seen = self._seen.get(account.item, {})
+        seen, busy = self._guess(account.item, now)
         never = impossible(account, estimate)
         if never is not None:
             raise _NoRoom(never, rates(account, whole, shards, now, seen))
         for _ in range(_ATTEMPTS):
-            made, seen = await self._send(account.item, reserve(account, estimate, now, seen))
+            made, seen = await self._send(account.item, reserve(account, estimate, now, seen, busy))
+            busy = frozenset[str]()
+            self._learn(account.item, busy_buckets(account, estimate, now, seen, made=made), now)
             left = rates(account, whole, shards, now, seen)
             if made:
                 return hold(account, estimate, now, seen), left
@@ -226,6 +232,20 @@ class LimitStore:
                 raise self._remember(account.item, estimate, now, _NoRoom(no_room, left))
         # Others were faster every time.
         raise _NoRoom(Refusal(Reason.REQUESTS, SECOND), left)
+
+    def _guess(self, item: str, now: int) -> tuple[View, frozenset[str]]:
+        """An item as it was seen last, and its buckets that others keep using, as far as is known."""
+        since, shares = self._busy.get(item, (0, {}))
+        often = (name for name, share in shares.items() if share > _OFTEN)
+        return self._seen.get(item, {}), frozenset(often if now - since < MINUTE else ())
+
+    def _learn(self, item: str, busy: frozenset[str], now: int) -> None:
+        """Takes note of how often buckets are found in use."""
+        _, shares = self._busy.pop(item, (0, {}))
+        for name in shares.keys() | busy:
+            shares[name] = shares.get(name, 0.0) * (1 - _LEARNING) + (name in busy) * _LEARNING
+        self._busy[item] = now, shares
+        _shorten(self._busy)
 
     def _recall(self, item: str, estimate: Estimate, now: int) -> None:
         """Raises _NoRoom when as much or less was refused a moment ago."""
