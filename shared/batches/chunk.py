@@ -28,6 +28,7 @@ _FIRST_WAIT = 2
 # A line that is begun has this share of the function's time left at least, but for what storing the results takes.
 _RESERVED = 0.35
 _STORING_SECONDS = 10.0
+_MONEY_BACK_SECONDS = 10
 # How often a chunk looks whether its batch was cancelled.
 _LOOK_SECONDS = 3.0
 
@@ -166,7 +167,7 @@ class ChunkRun:
     def _failed(self, line: Line, error: GatewayError, context: RequestContext) -> int:
         """What an error means for its line. Gives its status."""
         status, body = error_answer(line.url, error, context)
-        if error.retryable and not isinstance(error, BudgetExceeded):
+        if _may_succeed_later(error):
             resume = self._clock() + max(error.retry_after or 0, self._pause())
             if isinstance(error, RateLimited):  # the next line for the same model would only hear the same
                 self._resting[_model(line)] = max(resume, self._resting.get(_model(line), 0.0))
@@ -185,6 +186,13 @@ class ChunkRun:
         """Seconds that grow with the rounds in which nothing was done, a little different for each line."""
         longest = min(float(LONGEST_WAIT), _FIRST_WAIT * 2.0 ** min(self._message.round, 10))
         return longest * random.uniform(0.75, 1.0)  # noqa: S311 - jitter needs no secrecy
+
+
+def _may_succeed_later(error: GatewayError) -> bool:
+    """Whether a line is worth being tried again before its window ends."""
+    if isinstance(error, BudgetExceeded):  # unless the money is only reserved, by requests that are under way
+        return (error.retry_after or 0) <= _MONEY_BACK_SECONDS
+    return error.retryable or error.retry_after is not None
 
 
 def _model(line: Line) -> str:

@@ -1,5 +1,6 @@
 """How the lines of a batch are answered: tried again as long as it may help, put off, cancelled, expired, refused."""
 
+import time
 from collections import Counter
 from itertools import pairwise
 from typing import Any
@@ -12,7 +13,9 @@ from shared.errors import Conflict
 from shared.gateway import Gateway
 from shared.schemas.batch import BatchStatus
 from shared.schemas.caller import Key, Permission
+from shared.schemas.limits import Limits
 from shared.stores.keys import KeyStore
+from shared.stores.limits.store import LimitStore
 from tests.batches.world import (
     CALLER,
     STEP_SECONDS,
@@ -27,6 +30,7 @@ from tests.batches.world import (
     submit,
     text_of,
 )
+from tests.door import LIMITS, USAGE
 
 pytestmark = pytest.mark.anyio
 
@@ -317,3 +321,57 @@ async def test_a_line_that_crashes_the_gateway_fails_alone(gateway: Gateway, wor
     _, errors = await results(gateway, ended)
     assert [(line["custom_id"], line["error"]["code"]) for line in errors] == [("b", "INTERNAL_ERROR")]
     assert Counter(world.asked) == dict.fromkeys(IDS, 1)
+
+
+# --- limits of the key
+
+
+async def limited(keys: KeyStore, aws_environment: dict[str, str], world: World, limits: Limits) -> tuple[Gateway, str]:
+    """A gateway that limits its callers by the world's clock, and the token of a key with these limits."""
+    gateway = make_gateway(keys, aws_environment, world)
+    gateway.limits = LimitStore(keys.aws, LIMITS, USAGE, clock=lambda: int(world.now * 1_000_000))
+    token = f"sk-limited-{time.time_ns()}"
+    await keys.put(token, Key(key_id=token[3:], tenant="t", permissions=frozenset(Permission), limits=limits))
+    return gateway, token
+
+
+async def test_lines_wait_for_their_keys_rate_limit(
+    keys: KeyStore, aws_environment: dict[str, str], world: World
+) -> None:
+    gateway, token = await limited(keys, aws_environment, world, Limits(requests_per_minute=2))
+    batch = await submit(gateway, world, LINES, token=token)
+    await world.work(gateway)
+    assert (await assert_whole(gateway, batch, IDS)).tally.completed == 5
+    assert world.asked == dict.fromkeys(IDS, 1)
+    assert 90 <= world.asked_at[-1] - world.asked_at[0] <= 200
+    await gateway.aclose()
+
+
+async def test_lines_wait_for_their_keys_other_requests(
+    keys: KeyStore, aws_environment: dict[str, str], world: World
+) -> None:
+    gateway, token = await limited(keys, aws_environment, world, Limits(concurrency=1))
+    batch = await submit(gateway, world, LINES, token=token)
+    await world.work(gateway)
+    assert (await assert_whole(gateway, batch, IDS)).tally.completed == 5
+    await gateway.aclose()
+
+
+async def test_lines_fail_when_their_keys_money_is_spent(
+    keys: KeyStore, aws_environment: dict[str, str], world: World
+) -> None:
+    gateway, token = await limited(keys, aws_environment, world, Limits(budget_day=50))
+    usage = {"prompt_tokens": 100, "completion_tokens": 40, "total_tokens": 140}
+
+    def dear(body: Any) -> httpx.Response:
+        return httpx.Response(200, json={**hello(body).json(), "usage": usage})
+
+    world.answer = dear
+    batch = await submit(gateway, world, jsonl(chat(name, max_tokens=40) for name in IDS), token=token)
+    await world.work(gateway)
+    ended = await assert_whole(gateway, batch, IDS)
+    outputs, errors = await results(gateway, ended)
+    assert outputs
+    assert {(line["error"]["code"], line["response"]["status_code"]) for line in errors} == {("BUDGET_EXCEEDED", 429)}
+    assert world.asked == {line["custom_id"]: 1 for line in outputs}
+    await gateway.aclose()
