@@ -24,7 +24,7 @@ async def deliver(
     letter. Raises what else the step raises, and what of AWS keeps the message from being sent anew; then it comes back
     before long.
     """
-    told = {"message_id": message.id, "receives": message.receives}
+    told = {"request_id": message.id, "receives": message.receives}
     try:
         await Steps(gateway, clock=clock).process(message.body, receives=message.receives, remaining=remaining)
     except AwsError as error:
@@ -56,7 +56,7 @@ async def _bring_back(message: Received, gateway: Gateway) -> None:
     try:
         await gateway.batch_queue.hide(message.receipt, _pause(message.receives))
     except AwsError:
-        logger().warning("a message comes back only when its visibility ends", extra={"message_id": message.id})
+        logger().warning("a message comes back only when its visibility ends", extra={"request_id": message.id})
 
 
 def _pause(failures: int) -> int:

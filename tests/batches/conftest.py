@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from shared.gateway import Gateway
 from shared.stores.keys import KeyStore
@@ -12,9 +13,9 @@ from tests.batches.world import World, make_gateway
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with httpx.AsyncHTTPTransport() as inner:
-        yield World(inner, now=time.time())
+def world() -> World:
+    app = DomainDispatcherApplication(create_backend_app)
+    return World(httpx.WSGITransport(app), now=time.time())
 
 
 @pytest.fixture
