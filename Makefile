@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke key build validate size sam-local sam-invoke bench-init bench-images test-built deploy format prices lock clean
+.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench-init bench-images test-built deploy format prices lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -20,8 +20,8 @@ check: .venv/dev ## Lint, type-check, and hold the imports against the architect
 smoke: .venv/local ## Prove a gateway that is up: make smoke URL=https://… KEY=…
 	@URL="$(URL)" KEY="$(KEY)" MODEL="$(or $(MODEL),Auto)" $(BIN)/python scripts/smoke.py
 
-key: .venv/local ## Make a key for a client of a stack: make key TABLE=… REGION=… ID=…
-	@TABLE="$(TABLE)" REGION="$(REGION)" ID="$(ID)" TENANT="$(TENANT)" MAY="$(MAY)" $(BIN)/python -m scripts.create_key
+gateway: .venv/local ## The command line: make gateway ARGS="keys list"
+	@$(BIN)/python -m shared.cli $(ARGS)
 
 SAM = SAM_CLI_TELEMETRY=0 ARCH=$(ARCH) .venv/sam/bin/sam
 HERE = $(subst aarch64,arm64,$(shell uname -m))
