@@ -1,6 +1,7 @@
 """Limits and budgets hold exactly, say when to come back, and cost two writes a request and no read."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -30,16 +31,19 @@ class CountingTransport(httpx.AsyncBaseTransport):
         self.refused = 0
         self.longest = 0
         self.lose_answers = 0
-        self.down = False
+        self.down_for: bytes | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self.down:
+        if self.down_for is not None and self.down_for in request.content:
             raise httpx.ConnectError("down")
         action = request.headers["x-amz-target"].partition(".")[2]
         self.counts[action] = self.counts.get(action, 0) + 1
         expressions = json.loads(request.content)
         for name in ("UpdateExpression", "ConditionExpression"):
             self.longest = max(self.longest, len(expressions.get(name, "")))
+        # Here moto is more lenient than DynamoDB, which lets an update name each attribute once.
+        updated = re.findall(r"(#\d+)(?= =| :|,|$| ADD| REMOVE)", expressions.get("UpdateExpression", ""))
+        assert len(updated) == len(set(updated))
         response = await self.inner.handle_async_request(request)
         self.refused += response.status_code == 400
         if self.lose_answers:
@@ -238,18 +242,40 @@ async def test_a_cancelled_request_has_cost_nothing(world: World) -> None:
     assert await world.store.usage.rows("2026-11-21", "2026-11-21") == []
 
 
-async def test_an_item_stays_small_however_many_requests_begin(world: World) -> None:
+@pytest.mark.parametrize(("settles", "returns"), [(True, False), (False, True), (True, True)])
+async def test_an_item_stays_small_however_many_requests_begin(world: World, settles: bool, returns: bool) -> None:
+    """Also where no process ever comes back, and where no request ever ends."""
     who = caller(requests_per_minute=10**6, tokens_per_minute=10**6, concurrency=100, budget_day=10**9)
-    for step in range(60):
-        world.wait(600)
-        store = world.store if step % 2 else world.process()  # also where no process ever comes back
+    for _ in range(30):
+        world.wait(1800)
+        store = world.store if returns else world.process()
         reservation = await store.reserve(who, REQUEST)
-        if step % 3:
+        if settles:
             await store.settle(reservation, "m", Usage(input_tokens=5, output_tokens=5), 1)
     (item,) = await scan(world)
-    slots = [name for name in item if name.startswith("n:")]
-    assert len(slots) <= 6
-    assert sum(len(name) + len(next(iter(value.values()))) for name, value in item.items()) < 700
+    assert sum(name.startswith("n:") for name in item) <= 6
+    assert sum(len(name) + len(next(iter(value.values()))) for name, value in item.items()) < 600
+
+
+async def test_a_key_that_was_long_away_finds_its_money_in_order(world: World) -> None:
+    who = caller(budget_day=10, budget_month=10)
+    await world.store.reserve(who, REQUEST)
+    world.wait(40 * 24 * 3600)
+    await world.store.reserve(who, REQUEST)
+    (item,) = await scan(world)
+    assert {name for name in item if name[:2] in ("d:", "m:")} == {"d:20261231", "m:202612"}
+
+
+async def test_one_settled_late_while_others_are_taken_back_is_released_once(world: World) -> None:
+    who = caller(concurrency=9)
+    late = [await world.store.reserve(who, REQUEST) for _ in range(2)]
+    for _ in range(4):
+        world.wait(300)
+        await world.process().reserve(who, REQUEST)
+    world.wait(2000)
+    for reservation in late:
+        await world.store.settle(reservation, "m", tokens(1), 1)
+    assert (await world.store.standing("k")).in_flight == 0
 
 
 async def test_however_many_have_died_their_key_lives_on(world: World) -> None:
@@ -279,6 +305,16 @@ async def test_what_is_spent_and_reserved_never_exceeds_a_budget(world: World) -
     await world.store.settle(first, "m", tokens(1), 5)
     await world.store.reserve(who, REQUEST)
     assert await world.store.standing("k") == Standing(in_flight=2, reserved=20, spent_day=5, spent_month=5)
+
+
+async def test_what_the_dead_had_reserved_is_not_taken_for_spent(world: World) -> None:
+    who = caller(budget_day=30)
+    await world.store.reserve(who, REQUEST)
+    for _ in range(2):
+        await world.store.settle(await world.store.reserve(who, REQUEST), "m", tokens(1), 10)
+    world.wait(1200)
+    assert (await refusal(world.store, who, Estimate(cost=15))).retry_after == 12 * 3600 - 1200
+    await world.store.reserve(who, REQUEST)
 
 
 async def test_a_spent_budget_opens_again_with_its_day_or_its_month(world: World) -> None:
@@ -362,6 +398,7 @@ async def test_usage_is_counted_once_where_a_tenant_has_limits_too(world: World)
     await world.store.settle(await world.store.reserve(who, REQUEST), "m", tokens(3), 4)
     (row,) = await world.store.usage.rows("2026-11-21", "2026-11-21")
     assert (row.requests, row.cost) == (1, 4)
+    assert [any(name.startswith("u:") for name in item) for item in await scan(world)] == [True, False]
     assert await world.store.standing(tenant="t") == Standing(in_flight=0, reserved=0, spent_day=4, spent_month=4)
 
 
@@ -407,7 +444,8 @@ async def test_a_request_starts_at_a_shard_chosen_by_chance(world: World) -> Non
 
 async def scan(world: World) -> list[dict[str, Any]]:
     aws = Aws(world.environment, transport=world.transport)
-    return list((await aws.call("dynamodb", "Scan", {"TableName": world.tables[0]}))["Items"])
+    items = (await aws.call("dynamodb", "Scan", {"TableName": world.tables[0]}))["Items"]
+    return sorted(items, key=lambda item: str(item["id"]["S"]))
 
 
 # ---- What it costs ---------------------------------------------------------------------------------------------------
@@ -441,10 +479,11 @@ async def test_a_wrong_guess_of_what_an_item_holds_costs_one_write_more(world: W
 async def test_a_refusal_is_remembered_for_a_second_and_then_asked_again(world: World) -> None:
     who = caller(requests_per_minute=1)
     await world.store.reserve(who, REQUEST)
-    await refusal(world.store, who)
+    world.wait(0.5)
+    assert (await refusal(world.store, who)).retry_after == 60
     await world.writes()
     world.wait(0.9)
-    assert (await refusal(world.store, who)).retry_after == 60
+    assert (await refusal(world.store, who)).retry_after == 59
     assert await world.writes() == 0
     world.wait(0.2)
     await refusal(world.store, who)
@@ -470,19 +509,29 @@ async def test_a_refusal_of_many_tokens_says_nothing_of_few(world: World) -> Non
     ],
 )
 async def test_a_store_out_of_reach_refuses(world: World, who: Caller, open_on_failure: bool) -> None:
-    world.transport.down = True
+    world.transport.down_for = b""
     with pytest.raises(ModelUnavailable) as raised:
         await world.process(open_on_failure=open_on_failure).reserve(who, REQUEST)
     assert raised.value.retry_after == 1
 
 
+async def test_a_key_loses_nothing_while_its_tenants_item_is_out_of_reach(world: World) -> None:
+    who = caller(tenant=Limits(concurrency=5), requests_per_minute=1, budget_day=100)
+    world.transport.down_for = b"tenant#"
+    with pytest.raises(ModelUnavailable):
+        await world.store.reserve(who, REQUEST)
+    world.transport.down_for = None
+    assert await world.store.standing("k") == Standing(0, 0, 0, 0)
+    await world.store.reserve(who, REQUEST)
+
+
 async def test_a_store_out_of_reach_lets_keys_without_a_budget_through_where_that_is_set(world: World) -> None:
     store = world.process(open_on_failure=True)
-    world.transport.down = True
+    world.transport.down_for = b""
     reservation = await store.reserve(caller(requests_per_minute=1), REQUEST)
     with pytest.raises(AwsError):
         await store.settle(reservation, "m", tokens(1), 1)
-    world.transport.down = False
+    world.transport.down_for = None
     await store.settle(reservation, "m", tokens(1), 1)
     (row,) = await store.usage.rows("2026-11-21", "2026-11-21")
     assert row.requests == 1
@@ -563,6 +612,12 @@ async def test_usage_of_past_days_is_moved_out_and_reported_the_same(world: Worl
         "2026-11-24",
     ]
     assert await world.store.usage.rows("2026-11-21", "2026-12-31", "another") == []
+
+
+async def test_the_usage_of_today_stays_where_it_is_counted(world: World) -> None:
+    for model in range(12):
+        await world.store.settle(await world.store.reserve(caller(), REQUEST), f"m{model}", tokens(1), 1)
+    assert world.transport.counts == {"UpdateItem": 12}
 
 
 async def test_usage_that_comes_late_is_added_to_what_was_moved_out(world: World) -> None:

@@ -52,6 +52,8 @@ class Account:
     limits: Limits
     lease: int
     """Seconds after which a reservation that was not settled is taken back."""
+    room: int = MINUTE
+    """How much of a bucket may be taken, where something has to be left to others. One request always fits."""
 
     @property
     def slot_seconds(self) -> int:
@@ -108,7 +110,7 @@ def reserve(account: Account, estimate: Estimate, now: int, seen: View, busy: fr
     """
     write, limits = Write(), account.limits
     for name, amount in _asked(account, estimate):
-        _take(write, name, amount, now, full=number(seen, name) < now and name not in busy)
+        _take(write, name, amount, now, max(account.room, amount), full=number(seen, name) < now and name not in busy)
     if account.counts_flights:
         expired = _expired(account, now, seen)
         for name, limit in _caps(account, now):
@@ -137,7 +139,7 @@ def impossible(account: Account, estimate: Estimate) -> Refusal | None:
 def refusal(account: Account, estimate: Estimate, now: int, item: View) -> Refusal | None:
     """Why the item, which is up to date, has no room: the limit that will take longest. None if it has room."""
     found = [
-        (max(number(item, name), now) + amount - MINUTE - now, _BUCKETS[name])
+        (max(number(item, name), now) + amount - max(account.room, amount) - now, _BUCKETS[name])
         for name, amount in _asked(account, estimate)
     ]
     expired = _expired(account, now, item)
@@ -236,13 +238,13 @@ def _asked(account: Account, estimate: Estimate) -> list[tuple[str, int]]:
     return asked
 
 
-def _take(write: Write, name: str, amount: int, now: int, *, full: bool) -> None:
+def _take(write: Write, name: str, amount: int, now: int, room: int, *, full: bool) -> None:
     """Takes from a bucket: from a full one by setting its clock, from another by moving it on."""
     if full:
         write.require_below(name, now)
         write.set(name, now + amount)
     else:
-        write.require_between(name, now, now + MINUTE - amount)
+        write.require_between(name, now, now + room - amount)
         write.add(name, amount)
 
 
