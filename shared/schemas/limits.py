@@ -14,14 +14,17 @@ UNLIMITED = 1_000_000_000
 """What the headers call limit and remainder where there is no limit: clients read whole numbers there."""
 _SHARD_REQUESTS = 24_000
 """Requests a minute that one shard takes: at 400 a second and two writes each, a partition's 1,000 are near."""
+_SHARD_TOKENS = 1_000_000
+"""Tokens a minute that a shard has at least, so that every model's largest request fits into one."""
 
 
 class Limits(Frozen):
     """The limits of one key, or of one tenant above all its keys. None is no limit.
 
     Budgets are whole micro-dollars a UTC day and a UTC month. `concurrency` counts requests in flight. `shards` is over
-    how many items the limits are spread, each with its part; None derives it from `requests_per_minute`. Change it, and
-    for that day and month money may be refused too early or too late, since what was spent stays where it was.
+    how many items the limits are spread, each with its part, into which a request has to fit; None derives it from
+    `requests_per_minute`. Change it, and for that day and month money may be refused too early or too late, since what
+    was spent stays where it was.
     """
 
     requests_per_minute: int | None = Field(default=None, ge=1, le=MINUTE)
@@ -44,7 +47,9 @@ class Limits(Frozen):
     @property
     def shard_count(self) -> int:
         """Over how many items the limits are spread: never more than there is to share."""
-        wanted = self.shards or -(-(self.requests_per_minute or 0) // _SHARD_REQUESTS) or 1
+        busy = -(-(self.requests_per_minute or 0) // _SHARD_REQUESTS)
+        roomy = busy if self.tokens_per_minute is None else self.tokens_per_minute // _SHARD_TOKENS
+        wanted = self.shards or max(1, min(busy, roomy))
         rates = (self.requests_per_minute, self.tokens_per_minute, self.concurrency)
         return min([wanted, *(limit for limit in rates if limit is not None)])
 

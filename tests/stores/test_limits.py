@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -286,6 +287,7 @@ async def test_however_many_have_died_their_key_lives_on(world: World) -> None:
     money = {"d:20261120": 4000 - 10 * today, "d:20261121": 10 * today, "m:202611": 4000, "n": 400}
     item = {"id": {"S": "key#k#0"}, **{name: {"N": str(amount)} for name, amount in money.items()}, **dead}
     await Aws(world.environment).call("dynamodb", "PutItem", {"TableName": world.tables[0], "Item": item})
+    assert (await world.store.standing("k")).in_flight == 0
     for _ in range(9):
         await world.store.settle(await world.store.reserve(who, REQUEST), "m", tokens(1), 1)
     assert await world.store.standing("k") == Standing(in_flight=0, reserved=0, spent_day=9, spent_month=9)
@@ -420,6 +422,8 @@ def test_the_parts_of_limits_are_exactly_the_whole() -> None:
         (Limits(requests_per_minute=24_001), 2),
         (Limits(requests_per_minute=240_000), 10),
         (Limits(requests_per_minute=240_000, concurrency=3), 3),
+        (Limits(requests_per_minute=240_000, tokens_per_minute=3_500_000), 3),
+        (Limits(requests_per_minute=240_000, tokens_per_minute=200_000), 1),
         (Limits(tokens_per_minute=10, shards=4), 4),
     ],
 )
@@ -639,3 +643,19 @@ async def test_a_report_has_the_usage_of_all_shards_and_of_no_key_of_a_similar_n
     (row,) = await world.store.usage.rows("2026-11-21", "2026-11-21", "k")
     assert row.requests == 3
     assert [row.key_id for row in await world.store.usage.rows("2026-11-21", "2026-11-21")] == ["k", "k#0"]
+
+
+async def test_a_share_leaves_the_rest_of_a_minute_to_others(world: World) -> None:
+    caller = Caller(key_id="k", tenant="t", permissions=frozenset(), limits=Limits(requests_per_minute=6))
+
+    async def admitted(share: float) -> int:
+        found = 0
+        for _ in range(6):
+            with suppress(Refused):
+                await world.store.reserve(caller, Estimate(), share=share)
+                found += 1
+        return found
+
+    assert [await admitted(0.5), await admitted(1.0), await admitted(0.5)] == [3, 3, 0]
+    world.wait(20)  # two more of six fit again, which interactive requests may take and batches may not yet
+    assert [await admitted(0.5), await admitted(1.0)] == [0, 2]

@@ -287,7 +287,7 @@ def standing(account: Account, now: int, item: View) -> tuple[int, int, int, int
 
     What is expired is no longer in flight, whether or not somebody has taken it back.
     """
-    found, dead = list(_slots(item)), _expired(account, now, item)
+    found, dead = list(_slots(item)), _dead(account, now, item)
     day, month = (
         number(item, name) - sum(slot.cost for slot in found if name in slot.money) for name in money_names(now)
     )
@@ -303,11 +303,16 @@ def _slots(item: View) -> Iterator[Slot]:
             yield Slot(begin, number(item, name), number(item, f"c:{begin}"), money)
 
 
-def _expired(account: Account, now: int, item: View) -> list[Slot]:
-    """The slots whose every lease has run out: as many as one write takes back, first those that return most."""
+def _dead(account: Account, now: int, item: View) -> list[Slot]:
+    """The slots whose every lease has run out."""
     last = now // SECOND - account.slot_seconds - account.lease
-    found = [slot for slot in _slots(item) if int(slot.begin) <= last]
-    return sorted(found, key=lambda slot: (slot.cost, slot.flights), reverse=True)[:_TIDIED_AT_ONCE]
+    return [slot for slot in _slots(item) if int(slot.begin) <= last]
+
+
+def _expired(account: Account, now: int, item: View) -> list[Slot]:
+    """As many of the dead as one write takes back, first those that return most."""
+    dead = _dead(account, now, item)
+    return sorted(dead, key=lambda slot: (slot.cost, slot.flights), reverse=True)[:_TIDIED_AT_ONCE]
 
 
 def _caps(account: Account, now: int) -> Iterator[tuple[str, int]]:

@@ -60,11 +60,13 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class _Holder:
-    """A key or a tenant: the `name` of its items but for the shard, and its limits."""
+    """A key or a tenant: the `name` of its items but for the shard, its limits, and how much of its buckets is free to
+    take."""
 
     name: str
     limits: Limits
     title: str
+    room: int
 
 
 class _NoRoom(Exception):
@@ -114,15 +116,19 @@ class LimitStore:
         self._refused: dict[str, _Remembered] = {}
         self.usage = UsageStore(aws, limits_table, usage_table, kept_seconds=KEPT_SECONDS)
 
-    async def reserve(self, caller: Caller, estimate: Estimate) -> Reservation:
+    async def reserve(self, caller: Caller, estimate: Estimate, *, share: float = 1.0) -> Reservation:
         """Reserves one request, its tokens and its money, of the key and of its tenant.
+
+        With a `share` below 1 it only takes from buckets that are full enough to leave the rest of a minute's requests
+        and tokens to others.
 
         Raises Refused, or OverBudget where it is about money: then nothing is reserved anywhere. Raises
         ModelUnavailable where DynamoDB cannot be reached and the call must not go through.
         """
         now = self._clock()
-        key = _Holder(f"key#{caller.key_id}", caller.limits, "key")
-        tenant = _Holder(f"tenant#{caller.tenant}", caller.tenant_limits, "tenant")
+        room = max(1, min(MINUTE, round(MINUTE * share)))
+        key = _Holder(f"key#{caller.key_id}", caller.limits, "key", room)
+        tenant = _Holder(f"tenant#{caller.tenant}", caller.tenant_limits, "tenant", room)
         reservation = Reservation(self._shard(key), now, Rates())
         try:
             for holder in (key, tenant):
@@ -204,7 +210,7 @@ class LimitStore:
         refusals = []
         for step in range(shards):
             shard = (first + step) % shards
-            account = Account(f"{holder.name}#{shard}", holder.limits.share(shard, shards), self._lease)
+            account = Account(f"{holder.name}#{shard}", holder.limits.share(shard, shards), self._lease, holder.room)
             try:
                 return await self._hold_one(account, holder.limits, shards, estimate, now)
             except _NoRoom as no_room:
@@ -229,7 +235,7 @@ class LimitStore:
                 return hold(account, estimate, now, seen), left
             no_room = refusal(account, estimate, now, seen)
             if no_room is not None:
-                raise self._remember(account.item, estimate, now, _NoRoom(no_room, left))
+                raise self._remember(account, estimate, now, _NoRoom(no_room, left))
         # Others were faster every time.
         raise _NoRoom(Refusal(Reason.REQUESTS, SECOND), left)
 
@@ -260,7 +266,10 @@ class LimitStore:
             passed = now - past.since
             raise _NoRoom(Refusal(reason, None if wait is None else wait - passed), past.no_room.rates)
 
-    def _remember(self, item: str, estimate: Estimate, now: int, no_room: _NoRoom) -> _NoRoom:
+    def _remember(self, account: Account, estimate: Estimate, now: int, no_room: _NoRoom) -> _NoRoom:
+        if account.room < MINUTE:  # others may still find room
+            return no_room
+        item = account.item
         wait = no_room.refusal.wait or 0
         self._refused.pop(item, None)
         self._refused[item] = _Remembered(now + min(wait, _REFUSAL_MEMORY), now, estimate, no_room)
