@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench-init bench-images test-built deploy format prices lock clean
+.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench-init bench-images bench-batches bench-limits test-built deploy format prices lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -50,6 +50,12 @@ bench-init: .venv/dev .venv/lambda-runtime ## Measure cold starts under AWS's Ru
 
 bench-images: .venv/local ## Measure what a large image takes of memory at its peak
 	@$(BIN)/python -m scripts.bench_images
+
+bench-batches: .venv/local ## Measure how fast, and in how much memory, batches are answered
+	@$(BIN)/python -m scripts.bench_batches
+
+bench-limits: .venv/local ## Count the writes of a request with limits, and time the code of a decision
+	@$(BIN)/python -m scripts.bench_limits
 
 test-built: .venv/dev .venv/lambda-runtime ## Test the built functions under AWS's Runtime Interface Emulator
 	@$(MAKE) --no-print-directory build ARCH=$(HERE)

@@ -60,8 +60,10 @@ class Settings:
     """The SQS queue of the batches' work: its URL, or its name."""
     batch_concurrency: int = 8
     """How many lines of one chunk of a batch are answered at once. Interactive requests share the providers' limits."""
+    batch_share: float = 0.5
+    """The share of a key's requests and tokens a minute that its batches may take, the rest left to interactive ones."""
     batch_chunk_lines: int = 100
-    """How many lines a batch's chunk has. What of it was not stored when a worker was killed is asked, and paid, again."""
+    """How many lines a chunk of a batch has. What was not stored when a worker was killed is asked, and paid, again."""
     batch_max_lines: int = 100_000
     """The most lines that one batch may have."""
     batch_max_bytes: int = 512 * 1024 * 1024

@@ -144,7 +144,7 @@ class ChunkRun:
         """Answers one line, or puts it off where that may help."""
         request_id = f"{self._batch.id}.{line.number}"
         deadline = asyncio.get_running_loop().time() + max(0.0, self._remaining() - _STORING_SECONDS)
-        context = RequestContext(request_id=request_id, deadline=deadline)
+        context = RequestContext(request_id=request_id, deadline=deadline, is_batch=True)
         status = 200
         try:
             if isinstance(caller, GatewayError):

@@ -28,10 +28,10 @@ def used(context: RequestContext, usage: Usage) -> None:
 
 
 @asynccontextmanager
-async def metered(gateway: "Gateway", context: RequestContext, tokens: int, most: Usage) -> AsyncIterator[None]:
+async def metered(gateway: "Gateway", context: RequestContext, probable: Usage, most: Usage) -> AsyncIterator[None]:
     """Around the calls of one request: reserves before them, settles after, however they end.
 
-    `tokens` is what the request will probably use of the tokens a minute, `most` what bounds its cost. Raises Refused
+    `probable` is what is reserved of the tokens a minute, `most` what bounds the cost. Raises Refused
     and ModelUnavailable as LimitStore.reserve does, and ModelAccessDenied for a model of which nobody knows the price,
     where the key has a budget.
     """
@@ -42,7 +42,8 @@ async def metered(gateway: "Gateway", context: RequestContext, tokens: int, most
         yield
         return
     try:
-        reservation = await limits.reserve(context.caller, _estimate(gateway, context, tokens, most))
+        share = gateway.settings.batch_share if context.is_batch else 1.0
+        reservation = await limits.reserve(context.caller, _estimate(gateway, context, probable, most), share=share)
     except Refused as refused:
         context.rates = refused.rates
         raise
@@ -57,16 +58,28 @@ async def metered(gateway: "Gateway", context: RequestContext, tokens: int, most
 
 
 async def metered_stream(
-    gateway: "Gateway", context: RequestContext, tokens: int, most: Usage, items: AsyncGenerator[T, None]
+    gateway: "Gateway", context: RequestContext, probable: Usage, most: Usage, items: AsyncGenerator[T, None]
 ) -> AsyncGenerator[T, None]:
-    """The same around a stream, from its first item to its last or to where it is left."""
-    async with aclosing(items) as source, metered(gateway, context, tokens, most):
-        async for item in source:
-            yield item
+    """The same around a stream, from its first item to its last or to where it breaks off or is left.
+
+    Vendors charge for what they have said until then, though most would only have told at the end.
+    """
+    from shared.gateway.estimates import Heard
+
+    heard = Heard()
+    async with metered(gateway, context, probable, most):
+        try:
+            async with aclosing(items) as source:  # it may tell more when it is closed
+                async for item in source:
+                    heard.add(item)
+                    yield item
+        finally:
+            if (untold := heard.untold(probable, context.usage)) != Usage():
+                used(context, untold)
 
 
-def _estimate(gateway: "Gateway", context: RequestContext, tokens: int, most: Usage) -> Estimate:
-    caller = context.caller
+def _estimate(gateway: "Gateway", context: RequestContext, probable: Usage, most: Usage) -> Estimate:
+    caller, tokens = context.caller, probable.total_tokens
     assert caller is not None
     if not (caller.limits.budgeted or caller.tenant_limits.budgeted):
         return Estimate(tokens)

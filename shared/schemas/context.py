@@ -21,7 +21,8 @@ class RequestContext:
     seconds after `began` a stream's first event came. `function_request_id` is Lambda's, where it runs there.
     `answered_as` is the model's name in the answer's body: what the caller sent, or the choice for `Auto`. `price` is
     what the model's vendor charges, where it is known, and `cost` what the request has cost so far, in micro-dollars.
-    `rates` say how much is left to the caller, `unsettled` that what was used could not be written down.
+    `rates` say how much is left to the caller, `unsettled` that what was used could not be written down. `is_batch`
+    marks a line of a batch, which interactive requests go before.
     """
 
     request_id: str
@@ -37,6 +38,7 @@ class RequestContext:
     cost: int | None = None
     rates: "Rates | None" = None
     unsettled: bool = False
+    is_batch: bool = False
 
     @property
     def backend(self) -> str | None:
