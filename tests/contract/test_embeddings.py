@@ -467,3 +467,22 @@ async def test_only_the_operators_environment_makes_a_model_known(keys: KeyStore
     environment = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("OPENAI")}
     async with front_door(keys, environment) as client:
         assert_error(await client.post(OPENAI, json=asking(model=SMALL)), "model_not_found")
+
+
+async def test_long_inputs_go_in_calls_that_the_vendor_takes(keys: KeyStore) -> None:
+    """OpenAI refuses more than 300,000 tokens a call, however few inputs they are."""
+    sent: list[int] = []
+
+    async def vendor(request: httpx.Request) -> httpx.Response:
+        inputs = json.loads(await request.aread())["input"]
+        sent.append(sum(map(len, inputs)))
+        rows = [{"object": "embedding", "index": at, "embedding": [float(len(text))]} for at, text in enumerate(inputs)]
+        return httpx.Response(200, json={"object": "list", "data": rows, "model": "m", "usage": {"prompt_tokens": 1}})
+
+    texts = [letter * 200_000 for letter in "abcdefg"]
+    async with front_door(keys, {"OPENAI_API_KEY": "sk-vendor"}, vendor) as client:
+        answer = await client.post("/v1/embeddings", json={"model": "text-embedding-3-small", "input": texts})
+    assert answer.status_code == 200
+    assert len(answer.json()["data"]) == 7
+    assert max(sent) <= 600_000
+    assert sum(sent) == 1_400_000
