@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from shared.cli import batches, keys, models, usage
 from shared.cli.output import Output
@@ -11,12 +12,25 @@ from shared.cli.place import NoPlace, local, stack
 from shared.stores.aws import AwsError
 
 
+class _Parser(ArgumentParser):
+    """One for the whole command line, its commands included: where to work may stand anywhere in it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        where = "work on a deployed stack (default: what `make run` serves)"
+        self.add_argument("--stack", metavar="NAME", default=SUPPRESS, help=where)
+        where = "the stack's region (default: that of your AWS profile)"
+        self.add_argument("--region", metavar="REGION", default=SUPPRESS, help=where)
+        self.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON")
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point `gateway`."""
-    parser = ArgumentParser(prog="gateway", description="Keys, usage and models of an inference gateway.")
-    parser.add_argument("--stack", metavar="NAME", help="work on a deployed stack (default: what `make run` serves)")
-    parser.add_argument("--region", metavar="REGION", help="the stack's region (default: that of your AWS profile)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser = _Parser(prog="gateway", description="Keys, usage, models and batches of an inference gateway.")
+    parser.set_defaults(stack=None, region=None, json=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in (keys, usage, models, batches):
         module.add_commands(commands)
@@ -25,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         asyncio.run(_run(options))
     except (NoPlace, keys.NoSuchKey, batches.Refused, AwsError, ValueError) as error:
         sys.exit(f"gateway: {error}")
+    except ModuleNotFoundError as error:
+        sys.exit(f"gateway: {error}; pip install 'inference-gateway[local]' brings it")
     except KeyboardInterrupt:
         sys.exit(130)
 

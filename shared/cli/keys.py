@@ -10,13 +10,13 @@ from shared.cli import values
 from shared.cli.output import Output
 from shared.cli.place import NoPlace, Place, client
 from shared.schemas.caller import Key, Permission
-from shared.schemas.limits import Limits
+from shared.schemas.limits import MINUTE, Limits
 
 _DEFAULT_PERMISSIONS = frozenset({Permission.MODELS_USE, Permission.BATCH_USE})
 _LIMITS = {
-    "requests_per_minute": values.positive,
-    "tokens_per_minute": values.positive,
-    "concurrency": values.positive,
+    "requests_per_minute": values.whole(MINUTE),
+    "tokens_per_minute": values.whole(10**12),
+    "concurrency": values.whole(10**9),
     "budget_day": values.dollars,
     "budget_month": values.dollars,
 }
@@ -74,6 +74,9 @@ def _limits(options: Namespace) -> Limits:
 
 
 async def _create(options: Namespace, place: Place, output: Output) -> None:
+    if options.expires and options.expires <= _now():
+        raise ValueError("--expires: that is past")
+    limits = _limits(options)
     tenant = options.tenant or options.name
     usage_key = _new_usage_key(place, options.name) if options.api_gateway else None
     key = Key(
@@ -82,7 +85,7 @@ async def _create(options: Namespace, place: Place, output: Output) -> None:
         tenant=tenant,
         permissions=options.permissions,
         models=options.models,
-        limits=_limits(options),
+        limits=limits,
         tenant_limits=await _tenant_limits(place, tenant),
         created_at=_now(),
         expires_at=options.expires,
@@ -116,8 +119,8 @@ async def _show(options: Namespace, place: Place, output: Output) -> None:
 async def _rotate(options: Namespace, place: Place, output: Output) -> None:
     old = await _find(place, options.key_id)
     newest = max(old, key=lambda key: key.created_at or datetime.min.replace(tzinfo=UTC))
-    if newest.revoked:
-        raise NoSuchKey(f"The key {options.key_id} is revoked.")
+    if not newest.usable(_now()):
+        raise NoSuchKey(f"The key {options.key_id} is {_state(old)}: make another with gateway keys create")
     until = _now() + options.overlap
     await place.keys.change(
         options.key_id,
@@ -196,9 +199,12 @@ def _new_usage_key(place: Place, name: str) -> str:
     if place.usage_plan is None:
         raise NoPlace("Only a stack has API Gateway keys: name one with --stack.")
     value = secrets.token_hex(30)
-    gateway = client("apigateway", place.aws.region)
-    made = gateway.create_api_key(name=name, value=value, enabled=True)
-    gateway.create_usage_plan_key(usagePlanId=place.usage_plan, keyId=made["id"], keyType="API_KEY")
+    try:
+        gateway = client("apigateway", place.aws.region)
+        made = gateway.create_api_key(name=name, value=value, enabled=True)
+        gateway.create_usage_plan_key(usagePlanId=place.usage_plan, keyId=made["id"], keyType="API_KEY")
+    except Exception as error:  # noqa: BLE001 - botocore's errors have no common base worth importing
+        raise NoPlace(f"API Gateway made no key: {error}") from None
     return value
 
 

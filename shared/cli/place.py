@@ -58,7 +58,9 @@ def local(environment: Mapping[str, str] = os.environ) -> Place:
 def _running(port: str | None) -> dict[str, str]:
     """The variables that lead to the embedded AWS of the one gateway that runs here, or of that on a port."""
     found: dict[str, dict[str, str]] = {}
-    for file in sorted(RUNNING.glob(f"{port or '*'}.json")):
+    # An installed command lies elsewhere: it looks where it is called.
+    running = RUNNING if RUNNING.is_dir() else Path.cwd() / RUNNING.name
+    for file in sorted(running.glob(f"{port or '*'}.json")):
         left = json.loads(file.read_text("utf-8"))
         if _is_alive(left["pid"]):
             found[file.stem] = {**left["environment"], "PORT": file.stem}
@@ -79,8 +81,8 @@ def _is_alive(pid: int) -> bool:
 
 def stack(name: str, region: str | None, environment: Mapping[str, str] = os.environ) -> Place:
     """A deployed stack, by its outputs. Raises NoPlace where there is none, and where AWS lets nobody look."""
-    cloudformation = client("cloudformation", region)
     try:
+        cloudformation = client("cloudformation", region)
         described = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except Exception as error:  # noqa: BLE001 - botocore's errors have no common base worth importing
         raise NoPlace(f"The stack {name} could not be looked up: {error}") from None

@@ -42,6 +42,8 @@ async def _report(options: Namespace, place: Place, output: Output) -> None:
     now = datetime.now(UTC)
     since = options.since or now.strftime("%Y-%m-01")
     until = options.until or now.strftime("%Y-%m-%d")
+    if since > until:
+        raise NoPlace(f"The report would end before it begins: from {since} to {until}.")
     by = By(options.by)
     sums = summed(await limits.usage.rows(since, until, options.key), by)
     titles = await _names_of_keys(place) if by is By.KEY else {}

@@ -2,22 +2,27 @@
 
 import re
 from argparse import ArgumentTypeError
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _MICRO = 1_000_000
+_MOST_DOLLARS = 1_000_000_000
+_MOST_DIGITS = 15
 
 
 def dollars(text: str) -> int:
     """Dollars as whole micro-dollars: `2.50` is 2500000."""
     try:
-        micro = Decimal(text.removeprefix("$")) * _MICRO
+        amount = Decimal(text.removeprefix("$"))
     except InvalidOperation:
         raise ArgumentTypeError(f"{text!r} is no amount in dollars, such as 2.50") from None
-    if not micro.is_finite() or micro < 0 or micro != int(micro):
+    if not amount.is_finite() or not 0 <= amount <= _MOST_DOLLARS:
+        raise ArgumentTypeError(f"{text!r} is no amount from 0 to {_MOST_DOLLARS} dollars")
+    if amount * _MICRO != int(amount * _MICRO):
         raise ArgumentTypeError(f"{text!r} is no amount of dollars down to a millionth")
-    return int(micro)
+    return int(amount * _MICRO)
 
 
 def shown_dollars(micro: int | None) -> str | None:
@@ -29,10 +34,15 @@ def shown_dollars(micro: int | None) -> str | None:
     return f"{whole}.{decimals:0<2}"
 
 
-def positive(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise ArgumentTypeError(f"{text!r} is no whole number of at least 1")
-    return int(text)
+def whole(most: int) -> Callable[[str], int]:
+    """Reads a whole number from 1 to `most`."""
+
+    def read(text: str) -> int:
+        if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and 1 <= int(text) <= most:
+            return int(text)
+        raise ArgumentTypeError(f"{text!r} is no whole number from 1 to {most}")
+
+    return read
 
 
 def duration(text: str) -> timedelta:

@@ -1,5 +1,6 @@
 """The envelope dialect of /v1/inference: OpenAI's objects inside `{"status", "data", "meta"}`."""
 
+import time
 from collections.abc import Mapping
 
 from shared.dialects.base import JsonObject
@@ -44,7 +45,7 @@ class EnvelopeDialect:
             requests = context.rates.requests
             headers["x-scaigrid-ratelimit-limit"] = str(requests.limit)
             headers["x-scaigrid-ratelimit-remaining"] = str(requests.remaining)
-            headers["x-scaigrid-ratelimit-reset"] = str(requests.reset_at)
+            headers["x-scaigrid-ratelimit-reset"] = str(requests.reset_at or int(time.time()))
         return headers
 
 
