@@ -1,13 +1,19 @@
-"""How much a request will probably use of its key's tokens a minute, and what bounds its cost, before it is made."""
+"""What a request will probably use, and what it uses at most, before it is made; and what one used that broke off.
+
+Each function gives both as `Usage`. What is probable counts against the tokens a minute; what is possible bounds the
+cost, since a budget holds exactly as long as no request costs more than was reserved for it.
+"""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
+from shared.schemas.content import Audio, File, Image, Reasoning, Refusal, Text, ToolCall, ToolResult
 from shared.schemas.model import Capability, Model
 from shared.schemas.usage import Usage
 
 if TYPE_CHECKING:
     from shared.schemas.chat import ChatRequest
+    from shared.schemas.content import Part
     from shared.schemas.embedding import EmbeddingRequest
     from shared.schemas.generated_content import ContentRequest
     from shared.schemas.image import ImageRequest
@@ -20,61 +26,173 @@ TOKENS_PER_MEDIUM = 1500
 # Of an answer that the caller does not cap.
 _PROBABLE_ANSWER = 1024
 _LONGEST_ANSWER = 32_768
-# More than any vendor's largest image takes.
+# More than any vendor's largest image takes, one that is made and one that is shown.
 _TOKENS_PER_IMAGE = 8192
-# Speech in the least that codecs need for it, and what vendors count for a second of it.
-_BYTES_PER_SECOND = 4000
+_TOKENS_PER_LOOK = 10_000
+# What stands around a message, a tool and a text, and what some vendors tell a model about tools in general.
+_TOKENS_AROUND = 16
+_TOKENS_ABOUT_TOOLS = 1000
+# Speech as it is usually compressed, and at the lowest rate of MP3; what vendors count for a second, and its words.
+_BYTES_PER_SECOND = 16_000
+_LEAST_BYTES_PER_SECOND = 1000
 _TOKENS_PER_SECOND = 32
-_WORDS_PER_SECOND = 5
+_SPOKEN_PER_SECOND = 5
+_MOST_SPOKEN_PER_SECOND = 25
+_WAV_RATE = slice(28, 32)
 
 
-def of_chat(requests: "Sequence[ChatRequest]", model: Model) -> tuple[int, Usage]:
-    """The tokens, and the bound, of chat requests that are made together."""
+def of_chat(requests: "Sequence[ChatRequest]", model: Model) -> tuple[Usage, Usage]:
+    """Of chat requests that are made together."""
     from shared.gateway.chat_model import input_tokens
 
-    inputs = sum(input_tokens(request) for request in requests)
-    probable = sum((request.max_tokens or _PROBABLE_ANSWER) * request.n for request in requests)
+    calls = [(request, request.n if "single_candidate" in model.rules else 1) for request in requests]
     draws = Capability.IMAGE_OUTPUT in model.capabilities and Capability.FUNCTION_CALLING not in model.capabilities
     longest = _TOKENS_PER_IMAGE if draws else model.max_output_tokens or _LONGEST_ANSWER
-    most = sum((longest if draws else request.max_tokens or longest) * request.n for request in requests)
-    images = sum(request.n for request in requests) if draws else 0
-    return inputs + probable, Usage(input_tokens=inputs, output_tokens=most, images=images)
+    probable = Usage(
+        input_tokens=sum(input_tokens(request) * times for request, times in calls),
+        output_tokens=sum((request.max_tokens or _PROBABLE_ANSWER) * request.n for request in requests),
+    )
+    most = Usage(
+        input_tokens=sum(_most_input(request, model) * times for request, times in calls),
+        output_tokens=sum((longest if draws else request.max_tokens or longest) * request.n for request in requests),
+        images=sum(request.n for request in requests) if draws else 0,
+    )
+    return probable, most
 
 
-def of_images(request: "ImageRequest") -> tuple[int, Usage]:
+def _most_input(request: "ChatRequest", model: Model) -> int:
+    """No tokenizer makes more tokens of a text than it has bytes."""
+    size = _TOKENS_AROUND + _bytes(request.system or "")
+    if request.tools:
+        size += _TOKENS_ABOUT_TOOLS + sum(_bytes(tool.model_dump_json()) + _TOKENS_AROUND for tool in request.tools)
+    if request.response_format is not None:
+        size += _bytes(request.response_format.model_dump_json())
+    for message in request.messages:
+        size += _TOKENS_AROUND + _bytes(message.name or "") + sum(_most_of_part(part, model) for part in message.parts)
+    return size
+
+
+def _most_of_part(part: "Part", model: Model) -> int:
+    match part:
+        case Text() | Refusal():
+            return _bytes(part.text)
+        case Reasoning():
+            return _bytes(part.text) + len(part.signature or "")
+        case ToolCall():
+            return _TOKENS_AROUND + _bytes(part.name) + _bytes(part.arguments) + len(part.signature or "")
+        case ToolResult():
+            return _TOKENS_AROUND + _bytes(part.name) + sum(_most_of_part(piece, model) for piece in part.content)
+        case Image():
+            return _TOKENS_PER_LOOK
+        case Audio():
+            return (len(part.data) // _LEAST_BYTES_PER_SECOND + 1) * _TOKENS_PER_SECOND
+        case File():
+            size = max(len(part.source.data), _TOKENS_PER_LOOK)
+            return min(size, model.context_length or size)
+        case _:
+            assert_never(part)
+
+
+def of_images(request: "ImageRequest") -> tuple[Usage, Usage]:
+    """Of images that are made or edited."""
     media = len(request.images) + (request.mask is not None)
     return _of_pictures(request.prompt, media, request.n)
 
 
-def of_content(request: "ContentRequest") -> tuple[int, Usage]:
+def of_content(request: "ContentRequest") -> tuple[Usage, Usage]:
+    """Of raw content."""
     text = request.prompt + (request.system_instruction or "")
     return _of_pictures(text, len(request.images), request.candidate_count)
 
 
-def _of_pictures(text: str, media: int, count: int) -> tuple[int, Usage]:
-    inputs = (len(text) // CHARACTERS_PER_TOKEN + media * TOKENS_PER_MEDIUM + 1) * count
-    return inputs + TOKENS_PER_MEDIUM * count, Usage(
-        input_tokens=inputs, output_tokens=_TOKENS_PER_IMAGE * count, images=count
+def _of_pictures(text: str, media: int, count: int) -> tuple[Usage, Usage]:
+    inputs = len(text) // CHARACTERS_PER_TOKEN + media * TOKENS_PER_MEDIUM + 1
+    most = _bytes(text) + _TOKENS_AROUND + media * _TOKENS_PER_LOOK
+    return (
+        Usage(input_tokens=inputs * count, output_tokens=TOKENS_PER_MEDIUM * count, images=count),
+        Usage(input_tokens=most * count, output_tokens=_TOKENS_PER_IMAGE * count, images=count),
     )
 
 
-def of_embeddings(request: "EmbeddingRequest") -> tuple[int, Usage]:
-    tokens = sum(len(item) // (CHARACTERS_PER_TOKEN if isinstance(item, str) else 1) + 1 for item in request.inputs)
-    return tokens, Usage(input_tokens=tokens)
+def of_embeddings(request: "EmbeddingRequest") -> tuple[Usage, Usage]:
+    """Of texts and tokens that are embedded."""
+    probable = most = 0
+    for item in request.inputs:
+        probable += len(item) // (CHARACTERS_PER_TOKEN if isinstance(item, str) else 1) + 1
+        most += (_bytes(item) if isinstance(item, str) else len(item)) + _TOKENS_AROUND
+    return Usage(input_tokens=probable), Usage(input_tokens=most)
 
 
-def of_transcription(request: "TranscriptionRequest") -> tuple[int, Usage]:
-    seconds = request.file.size // _BYTES_PER_SECOND + 1
-    most = Usage(
-        input_tokens=seconds * _TOKENS_PER_SECOND,
-        output_tokens=seconds * _WORDS_PER_SECOND,
-        audio_seconds=float(seconds),
+def of_transcription(request: "TranscriptionRequest") -> tuple[Usage, Usage]:
+    """Of a recording. How long it is nobody knows before it is read, but for WAV, whose head tells."""
+    usual, least = _BYTES_PER_SECOND, _LEAST_BYTES_PER_SECOND
+    if request.file.media_type == "audio/wav":
+        head = request.file.open().read(_WAV_RATE.stop)
+        usual = least = int.from_bytes(head[_WAV_RATE], "little") or least
+    seconds, most = request.file.size // usual + 1, request.file.size // least + 1
+    prompt = _bytes(request.prompt or "")
+    return (
+        Usage(
+            input_tokens=seconds * _TOKENS_PER_SECOND + prompt // CHARACTERS_PER_TOKEN,
+            output_tokens=seconds * _SPOKEN_PER_SECOND,
+            audio_seconds=float(seconds),
+        ),
+        Usage(
+            input_tokens=most * _TOKENS_PER_SECOND + prompt,
+            output_tokens=most * _MOST_SPOKEN_PER_SECOND + prompt,
+            audio_seconds=float(most),
+        ),
     )
-    return most.total_tokens, most
 
 
-def of_speech(request: "SpeechRequest") -> tuple[int, Usage]:
+def of_speech(request: "SpeechRequest") -> tuple[Usage, Usage]:
+    """Of a text that is spoken."""
     characters = len(request.input)
     tokens = (characters + len(request.instructions or "")) // CHARACTERS_PER_TOKEN + 1
-    most = Usage(input_tokens=tokens, output_tokens=characters * 2, characters=characters)
-    return tokens, most
+    most = _bytes(request.input) + _bytes(request.instructions or "") + _TOKENS_AROUND
+    return (
+        Usage(input_tokens=tokens, characters=characters),
+        Usage(input_tokens=most, output_tokens=characters * 2, characters=characters),
+    )
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+class Heard:
+    """What a stream has said so far, for the case that it breaks off before its vendor has told what it used."""
+
+    def __init__(self) -> None:
+        self._characters = 0
+        self._images = 0
+        self._open: set[int] = set()
+
+    def add(self, item: object) -> None:
+        """Takes note of a ChatEvent or TranscriptEvent. By their fields, so that nobody loads the others' types."""
+        index: int = getattr(item, "index", 0)
+        if hasattr(item, "reason") or hasattr(item, "transcript"):
+            self._open.discard(index)
+            return
+        said = "".join(getattr(item, name, "") for name in ("text", "name", "arguments"))
+        drawn = hasattr(item, "media_type")
+        if said or drawn:
+            self._open.add(index)
+            self._characters += len(said)
+            self._images += drawn
+
+    def untold(self, probable: Usage, told: Usage) -> Usage:
+        """What was probably used beyond what has been told; nothing where all that had begun is complete."""
+        if not self._open:
+            return Usage()
+        tokens = self._images * TOKENS_PER_MEDIUM
+        used = probable.model_copy(
+            update={
+                "output_tokens": tokens + -(-self._characters // CHARACTERS_PER_TOKEN),
+                "output_image_tokens": tokens,
+                "images": self._images,
+            }
+        )
+        return Usage(
+            **{name: max(0, getattr(used, name) - getattr(told, name)) for name in Usage.model_fields},
+        )

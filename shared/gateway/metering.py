@@ -42,8 +42,7 @@ async def metered(gateway: "Gateway", context: RequestContext, probable: Usage, 
         yield
         return
     try:
-        share = gateway.settings.batch_share if context.is_batch else 1.0
-        reservation = await limits.reserve(context.caller, _estimate(gateway, context, probable, most), share=share)
+        reservation = await limits.reserve(context.caller, _estimate(gateway, context, probable, most))
     except Refused as refused:
         context.rates = refused.rates
         raise
