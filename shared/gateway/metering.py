@@ -42,7 +42,8 @@ async def metered(gateway: "Gateway", context: RequestContext, probable: Usage, 
         yield
         return
     try:
-        reservation = await limits.reserve(context.caller, _estimate(gateway, context, probable, most))
+        share = gateway.settings.batch_share if context.is_batch else 1.0
+        reservation = await limits.reserve(context.caller, _estimate(gateway, context, probable, most), share=share)
     except Refused as refused:
         context.rates = refused.rates
         raise
