@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 STREAMING = {"chat", "completions", "embeddings", "files", "images", "speech", "transcriptions"}
 SECRETS = "secretsmanager:GetSecretValue"
+UPDATE = "dynamodb:UpdateItem"
 Json = dict[str, Any]
 
 
@@ -364,15 +365,16 @@ def test_who_has_no_key_is_told_how_to_show_one() -> None:
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 LIST = "s3:ListBucket"
 IMAGES = {"s3:GetObject", "s3:PutObject"}
+CALLS_MODELS = LOGS | {SECRETS, UPDATE}
 MAY = {
-    "chat": LOGS | {SECRETS, LIST} | IMAGES,
-    "completions": LOGS | {SECRETS, LIST} | IMAGES,
-    "embeddings": LOGS | {SECRETS},
+    "chat": CALLS_MODELS | {LIST} | IMAGES,
+    "completions": CALLS_MODELS | {LIST} | IMAGES,
+    "embeddings": CALLS_MODELS,
     "files": LOGS | {LIST, "s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
-    "images": LOGS | {SECRETS, LIST} | IMAGES,
+    "images": CALLS_MODELS | {LIST} | IMAGES,
     "models": LOGS | {SECRETS},
-    "speech": LOGS | {SECRETS},
-    "transcriptions": LOGS | {SECRETS, LIST, "s3:GetObject"},
+    "speech": CALLS_MODELS,
+    "transcriptions": CALLS_MODELS | {LIST, "s3:GetObject"},
     "authorizer": LOGS | {"dynamodb:GetItem"},
 }
 
@@ -428,6 +430,29 @@ def test_the_table_and_the_secret_are_the_ones_that_functions_are_told_of() -> N
         told = function["Environment"]["Variables"].get("GATEWAY_PROVIDER_SECRET")
         assert reads == ([] if told is None else [{"Ref": "ProviderSecret"}])
         assert told == (None if folder in {"authorizer", "files"} else {"Ref": "ProviderSecret"})
+
+
+def test_who_calls_models_reserves_and_counts_what_is_used_and_nobody_else_can() -> None:
+    roles = of_type("AWS::IAM::Role")
+    tables = [{"Fn::GetAtt": [table, "Arn"]} for table in ("LimitsTable", "UsageTable")]
+    for folder, function in functions(translated(LimitsFailOpen="on", AllowUnpriced="on")).items():
+        calls_models = UPDATE in MAY[folder]
+        rights = statements(roles[function["Role"]["Fn::GetAtt"][0]])
+        assert [found["Resource"] for found in rights if actions(found) == {UPDATE}] == [tables] * calls_models
+        variables = function["Environment"]["Variables"]
+        wanted = {
+            "GATEWAY_LIMITS_TABLE": {"Ref": "LimitsTable"},
+            "GATEWAY_USAGE_TABLE": {"Ref": "UsageTable"},
+            "GATEWAY_LIMITS_FAIL_OPEN": "on",
+            "GATEWAY_ALLOW_UNPRICED": "on",
+        }
+        assert {name: variables[name] for name in wanted.keys() & variables.keys()} == (wanted if calls_models else {})
+
+
+def test_limits_and_prices_are_strict_unless_the_operator_says_otherwise() -> None:
+    variables = functions()["chat"]["Environment"]["Variables"]
+    assert variables["GATEWAY_LIMITS_FAIL_OPEN"] == "off"
+    assert variables["GATEWAY_ALLOW_UNPRICED"] == "off"
 
 
 def test_objects_are_touched_only_below_the_prefix_that_a_function_works_with() -> None:
@@ -487,16 +512,35 @@ def test_no_secret_is_in_the_template() -> None:
     assert not re.search(r"\bsk-\w{3}|AKIA[0-9A-Z]{12}|AIza[0-9A-Za-z_-]{20}", text)
 
 
-def test_keys_are_kept_safe() -> None:
-    resources = translated(DeletionProtection="on")
-    table = resources["KeysTable"]["Properties"]
+@pytest.mark.parametrize(
+    ("name", "key", "expires", "restorable"),
+    [
+        ("KeysTable", {"token_hash": "HASH"}, False, True),
+        ("LimitsTable", {"id": "HASH"}, True, False),
+        ("UsageTable", {"key_id": "HASH", "day_model": "RANGE"}, True, True),
+    ],
+)
+def test_tables_have_the_keys_of_their_stores_and_are_kept_safe(
+    name: str, key: dict[str, str], expires: bool, restorable: bool
+) -> None:
+    resource = translated(DeletionProtection="on")[name]
+    table = resource["Properties"]
     assert table["BillingMode"] == "PAY_PER_REQUEST"
-    assert table["KeySchema"] == [{"AttributeName": "token_hash", "KeyType": "HASH"}]
-    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["KeySchema"] == [{"AttributeName": name, "KeyType": kind} for name, kind in key.items()]
+    assert table["AttributeDefinitions"] == [{"AttributeName": name, "AttributeType": "S"} for name in key]
+    # An item that never expired would be kept, and paid for, without end.
+    assert table.get("TimeToLiveSpecification") == ({"AttributeName": "ttl", "Enabled": True} if expires else None)
+    recovery = table.get("PointInTimeRecoverySpecification")
+    assert recovery == ({"PointInTimeRecoveryEnabled": True} if restorable else None)
     assert table["SSESpecification"] == {"SSEEnabled": True}
     assert table["DeletionProtectionEnabled"] is True
-    assert translated()["KeysTable"]["Properties"]["DeletionProtectionEnabled"] is False
-    assert resources["KeysTable"]["DeletionPolicy"].startswith("Retain")
+    assert translated()[name]["Properties"]["DeletionProtectionEnabled"] is False
+    assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+def test_no_table_is_left_out_of_what_is_known_to_be_kept_safe() -> None:
+    assert set(of_type("AWS::DynamoDB::Table")) == {"KeysTable", "LimitsTable", "UsageTable"}
 
 
 def test_media_are_private_encrypted_and_temporary() -> None:
@@ -532,6 +576,9 @@ def test_the_outputs_say_how_to_go_on() -> None:
     outputs = {name: json.dumps(output["Value"]) for name, output in yaml_parse(source())["Outputs"].items()}
     assert "/live/v1" in outputs["BaseUrl"]
     assert "put-secret-value" in outputs["SetProviderKeys"]
-    assert "make key" in outputs["CreateKey"]
+    assert "-m shared.cli --stack ${AWS::StackName} --region ${AWS::Region} keys create" in outputs["CreateKey"]
     assert "make smoke" in outputs["Smoke"]
-    assert {"ProviderSecretArn", "KeysTableName", "MediaBucketName"} <= set(outputs)
+    assert outputs["UsagePlanId"] == json.dumps({"Ref": "KeylessUsagePlan"})
+    assert {"ProviderSecretArn", "KeysTableName", "LimitsTableName", "UsageTableName", "MediaBucketName"} <= set(
+        outputs
+    )

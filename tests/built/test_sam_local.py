@@ -1,5 +1,6 @@
 """The built template under `sam local start-api`: authorizer, functions, dialects, and streams that arrive whole."""
 
+import asyncio
 import os
 import shutil
 import socket
@@ -17,9 +18,14 @@ import httpx
 import pytest
 
 from functions.embedded_aws import LOCAL_TOKEN
+from scripts.sam_local import TABLE
+from shared.schemas.caller import Key, Permission
+from shared.stores.aws import Aws
+from shared.stores.keys import KeyStore
 from tests.door import frames
 
 ROOT = Path(__file__).parents[2]
+POWERLESS = "sk-powerless"
 MESSAGES = [{"role": "user", "content": "Hello"}]
 DIALECTS = ["/v1/chat/completions", "/v1/chat/completions/stable", "/ai/chat", "/v1/inference/chat"]
 
@@ -73,11 +79,15 @@ def wait_for(port: int) -> None:
 
 def key_for_batches(url: str) -> str:
     """A new key that may not use models."""
-    aws = {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
-    wanted = {"TABLE": "keys", "REGION": "us-east-1", "ID": "batches", "MAY": "batch:use"}
-    command = [sys.executable, "-m", "scripts.create_key"]
-    made = subprocess.run(command, cwd=ROOT, env={**os.environ, **aws, **wanted}, capture_output=True, check=True)
-    return made.stdout.decode().strip()
+    aws = Aws({"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"})
+    key = Key(key_id="batches", tenant="local", permissions=frozenset({Permission.BATCH_USE}))
+
+    async def store() -> None:
+        await KeyStore(aws, TABLE).put(POWERLESS, key)
+        await aws.aclose()
+
+    asyncio.run(store())
+    return POWERLESS
 
 
 def ask(served: Served, path: str, token: str | None = LOCAL_TOKEN, **fields: Any) -> httpx.Response:
