@@ -24,17 +24,26 @@ ATTEMPTS = 3
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 """The payload hash of a request whose body the signature does not cover (S3 alone knows it)."""
 _ALGORITHM = "AWS4-HMAC-SHA256"
-_RETRIED = frozenset({"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"})
+_RETRIED = frozenset(
+    {
+        "InternalServerError",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottlingException",
+        "TransactionConflictException",
+    }
+)
 _JSON_VERSION = {"dynamodb": "1.0", "sqs": "1.0", "secretsmanager": "1.1"}
 _TARGET = {"dynamodb": "DynamoDB_20120810", "sqs": "AmazonSQS", "secretsmanager": "secretsmanager"}
 
 
 class AwsError(Exception):
-    """AWS refused a call or could not be reached; `code` is AWS's name of the error."""
+    """AWS refused a call or could not be reached; `code` is AWS's name of the error, `answer` what it said besides."""
 
-    def __init__(self, service: str, action: str, code: str) -> None:
+    def __init__(self, service: str, action: str, code: str, answer: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"{service} {action}: {code}")
         self.code = code
+        self.answer = answer or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +164,7 @@ class Aws:
             code = str(answer.get("__type", status)).rpartition("#")[2]
             if status < 500 and code not in _RETRIED:
                 break
-        raise AwsError(service, action, code)
+        raise AwsError(service, action, code, answer)
 
     async def _send(self, service: str, action: str, content: bytes) -> tuple[int, dict[str, Any]]:
         import httpx  # only who calls AWS pays for it

@@ -4,24 +4,13 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.Upd
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.OperatorsAndFunctions.html
 """
 
-import hashlib
-import json
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from shared.stores.aws import ATTEMPTS, Aws, AwsError, pause_before
+from shared.stores.aws import Aws, AwsError
 
 _MARKS = 8
-_RETRIED = frozenset(
-    {
-        "InternalServerError",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ThrottlingException",
-        "TransactionConflictException",
-    }
-)
 
 View = Mapping[str, int | str]
 """An item's attributes by name, numbers as integers."""
@@ -106,48 +95,16 @@ class Write:
 
 
 async def send(aws: Aws, table: str, item: str, write: Write) -> tuple[bool, View]:
-    """Makes a write: whether its conditions held, and the item as it is now. Raises AwsError.
-
-    `Aws.call` cannot be used, since it keeps to itself what a failed condition answers.
-    """
+    """Makes a write: whether its conditions held, and the item as it is now. Raises AwsError."""
     body = write.body(table, item) | {"ReturnValues": "ALL_NEW", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-    content = json.dumps(body).encode()
-    code = ""
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            await pause_before(attempt)
-        status, answer = await _post(aws, content)
-        if status == 200:
-            return True, view_of(answer["Attributes"])
-        code = str(answer.get("__type", status)).rpartition("#")[2]
-        if code == "ConditionalCheckFailedException":
-            view = view_of(answer.get("Item", {}))
-            return write.done(view), view
-        if status < 500 and code not in _RETRIED:
-            break
-    raise AwsError("dynamodb", "UpdateItem", code)
-
-
-async def _post(aws: Aws, content: bytes) -> tuple[int, dict[str, Any]]:
-    import httpx  # only who calls AWS pays for it
-
-    url = (aws.endpoint("dynamodb") or f"https://dynamodb.{aws.region}.{aws.domain}") + "/"
-    headers = {
-        "content-type": "application/x-amz-json-1.0",
-        "host": httpx.URL(url).netloc.decode(),
-        "x-amz-target": "DynamoDB_20120810.UpdateItem",
-    }
-    signer = await aws.signer("dynamodb")
-    signed = signer.sign("POST", "/", {}, headers, hashlib.sha256(content).hexdigest())
     try:
-        response = await aws.http().post(url, content=content, headers=signed)
-    except httpx.HTTPError as error:
-        return 503, {"__type": type(error).__name__}
-    try:
-        answer = response.json()
-    except ValueError:
-        answer = None
-    return response.status_code, answer if isinstance(answer, dict) else {}
+        answer = await aws.call("dynamodb", "UpdateItem", body)
+    except AwsError as error:
+        if error.code != "ConditionalCheckFailedException":
+            raise
+        view = view_of(error.answer.get("Item", {}))
+        return write.done(view), view
+    return True, view_of(answer["Attributes"])
 
 
 def number(item: View, name: str) -> int:
