@@ -69,7 +69,7 @@ def built_functions() -> dict[str, Function]:
 
 def _built_function(task: Path, properties: Mapping[str, Any], layers: tuple[Path, ...]) -> Function:
     handler = str(properties["Handler"])
-    events = [event["Properties"] for event in properties.get("Events", {}).values()]
+    events = [event["Properties"] for event in properties.get("Events", {}).values() if event["Type"] == "Api"]
     return Function(
         name=handler.split(".")[1],
         handler=handler,

@@ -222,7 +222,8 @@ def _verdict(answer: dict[str, Any]) -> str:
 def _routes(template: dict[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
     for name, resource in template["Resources"].items():
         for event in resource.get("Properties", {}).get("Events", {}).values():
-            yield name, (event["Properties"]["Method"], event["Properties"]["Path"])
+            if event["Type"] == "Api":
+                yield name, (event["Properties"]["Method"], event["Properties"]["Path"])
 
 
 def _sam(command: str, *arguments: str) -> tuple[list[str], dict[str, str]]:

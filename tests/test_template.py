@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,9 @@ from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 from layers.build import folder_of
+from shared.batches.steps import MAX_RECEIVES
+from shared.cli import place
+from shared.schemas.batch import WINDOW_SECONDS
 from shared.settings import Settings
 from shared.stores.files import KEPT_DAYS
 from shared.stores.objects import MAX_PRESIGNED_SECONDS
@@ -22,9 +26,9 @@ from tests.entry_points import entry_point
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+# What API Gateway never sends requests to.
+WITHOUT_ROUTES = {"authorizer", "batch_worker"}
 STREAMING = {"chat", "completions", "embeddings", "files", "images", "speech", "transcriptions"}
-SECRETS = "secretsmanager:GetSecretValue"
-UPDATE = "dynamodb:UpdateItem"
 Json = dict[str, Any]
 
 
@@ -142,6 +146,7 @@ def test_the_api_has_the_routes_of_the_applications() -> None:
             path = re.sub(r"\{(\w+):path}", r"{\1+}", route.path)
             wanted |= {(method, path, folder) for method in route.methods}
     assert served == wanted
+    assert {folder for _, _, folder in served} == {*FOLDERS} - WITHOUT_ROUTES
 
 
 def test_what_may_answer_at_length_streams_and_nothing_else_does() -> None:
@@ -254,7 +259,7 @@ def test_api_gateway_may_call_the_authorizer() -> None:
 def test_functions_take_the_authorizers_word() -> None:
     for folder, function in functions().items():
         trusts = function["Environment"]["Variables"].get("GATEWAY_TRUST_AUTHORIZER")
-        assert trusts == (None if folder == "authorizer" else "on")
+        assert trusts == (None if folder in WITHOUT_ROUTES else "on")
 
 
 def test_the_authorizer_names_the_api_gateway_key_of_the_usage_plan() -> None:
@@ -287,7 +292,7 @@ def test_a_browsers_preflight_needs_no_key_and_names_an_origin_only_when_one_is_
             assert response["responseParameters"].get(name) == (f"'{origin}'" if origin else None)
         for folder, function in functions(stack).items():
             given = function["Environment"]["Variables"].get("GATEWAY_CORS_ORIGIN")
-            assert given == (None if folder == "authorizer" else origin)
+            assert given == (None if folder in WITHOUT_ROUTES else origin)
 
 
 # ---- API Gateway's own answers ---------------------------------------------------------------------------------------
@@ -363,114 +368,124 @@ def test_who_has_no_key_is_told_how_to_show_one() -> None:
 # ---- Who may do what, and what is kept -------------------------------------------------------------------------------
 
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
-LIST = "s3:ListBucket"
-IMAGES = {"s3:GetObject", "s3:PutObject"}
-CALLS_MODELS = LOGS | {SECRETS, UPDATE}
-MAY = {
-    "chat": CALLS_MODELS | {LIST} | IMAGES,
-    "completions": CALLS_MODELS | {LIST} | IMAGES,
+LISTS = {"s3:ListBucket"}
+READS, WRITES, GIVES_UP = "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"
+UPDATES = {"dynamodb:UpdateItem"}
+READS_PROVIDERS_KEYS = {"ProviderSecret": {"secretsmanager:GetSecretValue"}}
+CALLS_MODELS = {**READS_PROVIDERS_KEYS, "LimitsTable": UPDATES, "UsageTable": UPDATES}
+KEEPS_IMAGES = {"MediaBucket/images/*": {READS, WRITES}, "MediaBucket below images/*": LISTS}
+# All that each function may do, and on what, besides writing its log.
+MAY: dict[str, dict[str, set[str]]] = {
+    "authorizer": {"KeysTable": {"dynamodb:GetItem"}},
+    "batch_worker": {
+        **CALLS_MODELS,
+        **KEEPS_IMAGES,
+        "KeysTable": {"dynamodb:GetItem"},
+        "BatchesTable": {"dynamodb:GetItem", *UPDATES},
+        "BatchQueue": {
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ReceiveMessage",
+            "sqs:SendMessage",
+        },
+        "MediaBucket/batches/*": {READS, WRITES, GIVES_UP},
+        "MediaBucket below batches/*": LISTS,
+        "MediaBucket/files/*": {READS, WRITES, GIVES_UP},
+    },
+    "batches": {
+        "BatchesTable": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", *UPDATES},
+        "BatchQueue": {"sqs:SendMessage"},
+        "MediaBucket/batches/*": {WRITES, GIVES_UP},
+        "MediaBucket/files/*": {READS},
+        "MediaBucket below files/*": LISTS,
+    },
+    "chat": {**CALLS_MODELS, **KEEPS_IMAGES},
+    "completions": {**CALLS_MODELS, **KEEPS_IMAGES},
     "embeddings": CALLS_MODELS,
-    "files": LOGS | {LIST, "s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
-    "images": CALLS_MODELS | {LIST} | IMAGES,
-    "models": LOGS | {SECRETS},
+    "files": {"MediaBucket/files/*": {READS, WRITES, "s3:DeleteObject"}, "MediaBucket below files/*": LISTS},
+    "images": {**CALLS_MODELS, **KEEPS_IMAGES},
+    "models": READS_PROVIDERS_KEYS,
     "speech": CALLS_MODELS,
-    "transcriptions": CALLS_MODELS | {LIST, "s3:GetObject"},
-    "authorizer": LOGS | {"dynamodb:GetItem"},
+    "transcriptions": {**CALLS_MODELS, "MediaBucket/files/*": {READS}, "MediaBucket below files/*": LISTS},
+}
+# The variables that tell a function of what it may use.
+TOLD = {
+    "ProviderSecret": "GATEWAY_PROVIDER_SECRET",
+    "LimitsTable": "GATEWAY_LIMITS_TABLE",
+    "UsageTable": "GATEWAY_USAGE_TABLE",
+    "BatchesTable": "GATEWAY_BATCHES_TABLE",
+    "BatchQueue": "GATEWAY_BATCH_QUEUE",
+    "MediaBucket": "GATEWAY_MEDIA_BUCKET",
 }
 
 
-# What of the media bucket each function works with; the others do not even know its name.
-PREFIXES = {
-    "chat": "images",
-    "completions": "images",
-    "files": "files",
-    "images": "images",
-    "transcriptions": "files",
-}
+def granted(role: Json) -> dict[str, set[str]]:
+    """What a role may do on what; the right to list is one on what lies below a prefix."""
+    assert "ManagedPolicyArns" not in role
+    found = defaultdict[str, set[str]](set)
+    for policy in role["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            assert statement["Effect"] == "Allow"
+            for resource in listed(statement["Resource"]):
+                for prefix in prefixes(statement.get("Condition")):
+                    found[named(resource) + prefix] |= {*listed(statement["Action"])}
+    return dict(found)
 
 
-def statements(role: Json) -> list[Json]:
-    return [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
-def actions(statement: Json) -> set[str]:
-    found = statement["Action"]
-    return {found} if isinstance(found, str) else set(found)
+def named(resource: Any) -> str:
+    match resource:
+        case {"Ref": name} | {"Fn::GetAtt": [name, "Arn"]}:
+            return str(name)
+        case {"Fn::Sub": str(text)}:
+            return text.replace("${MediaBucket.Arn}", "MediaBucket")
+    return str(resource)
+
+
+def prefixes(condition: Json | None) -> list[str]:
+    if condition is None:
+        return [""]
+    found = condition["StringLike"]["s3:prefix"]
+    assert condition == {"StringLike": {"s3:prefix": found}}
+    return [f" below {prefix}" for prefix in listed(found)]
 
 
 @pytest.mark.parametrize("tracing", ["off", "on"])
-def test_each_function_may_do_only_what_it_needs_and_only_there(tracing: str) -> None:
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_function_may_do_only_what_it_needs_and_only_there(folder: str, tracing: str) -> None:
     stack = translated(Tracing=tracing)
-    roles = of_type("AWS::IAM::Role", stack)
-    traces = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"} if tracing == "on" else set()
-    for folder, function in functions(stack).items():
-        name, attribute = function["Role"]["Fn::GetAtt"]
-        assert attribute == "Arn"
-        role = roles[name]
-        assert "ManagedPolicyArns" not in role
-        assert set().union(*map(actions, statements(role))) == MAY[folder] | traces
-        for statement in statements(role):
-            # X-Ray has no resources that could be named.
-            assert (statement["Resource"] == "*") == (actions(statement) == traces)
-            assert statement["Effect"] == "Allow"
-        logs = next(found for found in statements(role) if actions(found) == LOGS)["Resource"]["Fn::GetAtt"]
-        assert logs == [function["LoggingConfig"]["LogGroup"]["Ref"], "Arn"]
-    assert len({function["Role"]["Fn::GetAtt"][0] for function in functions(stack).values()}) == len(FOLDERS)
+    function = functions(stack)[folder]
+    role, attribute = function["Role"]["Fn::GetAtt"]
+    assert attribute == "Arn"
+    # X-Ray has no resources that could be named.
+    traces = {"*": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}} if tracing == "on" else {}
+    logs = {function["LoggingConfig"]["LogGroup"]["Ref"]: LOGS}
+    assert granted(of_type("AWS::IAM::Role", stack)[role]) == MAY[folder] | logs | traces
 
 
-def test_the_table_and_the_secret_are_the_ones_that_functions_are_told_of() -> None:
-    roles = of_type("AWS::IAM::Role")
-    (reads,) = [found for found in statements(roles["AuthorizerRole"]) if actions(found) == {"dynamodb:GetItem"}]
-    assert reads["Resource"] == {"Fn::GetAtt": ["KeysTable", "Arn"]}
-    assert functions()["authorizer"]["Environment"]["Variables"]["GATEWAY_KEYS_TABLE"] == {"Ref": "KeysTable"}
+def test_no_two_functions_share_a_role() -> None:
+    assert len({function["Role"]["Fn::GetAtt"][0] for function in functions().values()}) == len(FOLDERS)
+
+
+def test_functions_are_told_of_what_they_may_use_and_of_nothing_else() -> None:
     for folder, function in functions().items():
-        reads = [
-            found["Resource"] for found in statements(roles[f"{folder.title()}Role"]) if actions(found) == {SECRETS}
-        ]
-        told = function["Environment"]["Variables"].get("GATEWAY_PROVIDER_SECRET")
-        assert reads == ([] if told is None else [{"Ref": "ProviderSecret"}])
-        assert told == (None if folder in {"authorizer", "files"} else {"Ref": "ProviderSecret"})
-
-
-def test_who_calls_models_reserves_and_counts_what_is_used_and_nobody_else_can() -> None:
-    roles = of_type("AWS::IAM::Role")
-    tables = [{"Fn::GetAtt": [table, "Arn"]} for table in ("LimitsTable", "UsageTable")]
-    for folder, function in functions(translated(LimitsFailOpen="on", AllowUnpriced="on")).items():
-        calls_models = UPDATE in MAY[folder]
-        rights = statements(roles[function["Role"]["Fn::GetAtt"][0]])
-        assert [found["Resource"] for found in rights if actions(found) == {UPDATE}] == [tables] * calls_models
         variables = function["Environment"]["Variables"]
-        wanted = {
-            "GATEWAY_LIMITS_TABLE": {"Ref": "LimitsTable"},
-            "GATEWAY_USAGE_TABLE": {"Ref": "UsageTable"},
-            "GATEWAY_LIMITS_FAIL_OPEN": "on",
-            "GATEWAY_ALLOW_UNPRICED": "on",
-        }
-        assert {name: variables[name] for name in wanted.keys() & variables.keys()} == (wanted if calls_models else {})
+        used = {re.split("[ /]", resource)[0] for resource in MAY[folder]} - {"KeysTable"}
+        told = {name: variables[variable]["Ref"] for name, variable in TOLD.items() if variable in variables}
+        assert told == {name: name for name in used}
+        assert variables["GATEWAY_KEYS_TABLE"] == {"Ref": "KeysTable"}
 
 
 def test_limits_and_prices_are_strict_unless_the_operator_says_otherwise() -> None:
-    variables = functions()["chat"]["Environment"]["Variables"]
-    assert variables["GATEWAY_LIMITS_FAIL_OPEN"] == "off"
-    assert variables["GATEWAY_ALLOW_UNPRICED"] == "off"
-
-
-def test_objects_are_touched_only_below_the_prefix_that_a_function_works_with() -> None:
-    roles = of_type("AWS::IAM::Role")
+    loose = functions(translated(LimitsFailOpen="on", AllowUnpriced="on"))
     for folder, function in functions().items():
-        rights = [right for right in statements(roles[function["Role"]["Fn::GetAtt"][0]]) if "s3:" in str(right)]
-        bucket = function["Environment"]["Variables"].get("GATEWAY_MEDIA_BUCKET")
-        if folder not in PREFIXES:
-            assert not rights
-            assert bucket is None
-            continue
-        assert bucket == {"Ref": "MediaBucket"}
-        for right in rights:
-            if actions(right) == {LIST}:
-                assert right["Resource"] == {"Fn::GetAtt": ["MediaBucket", "Arn"]}
-                assert right["Condition"] == {"StringLike": {"s3:prefix": f"{PREFIXES[folder]}/*"}}
-            else:
-                assert right["Resource"] == {"Fn::Sub": f"${{MediaBucket.Arn}}/{PREFIXES[folder]}/*"}
+        for name in ("GATEWAY_LIMITS_FAIL_OPEN", "GATEWAY_ALLOW_UNPRICED"):
+            values = [found["Environment"]["Variables"].get(name) for found in (function, loose[folder])]
+            assert values == (["off", "on"] if "LimitsTable" in MAY[folder] else [None, None])
 
 
 def test_a_url_of_an_image_opens_for_as_long_as_the_operator_says_up_to_what_s3_allows() -> None:
@@ -481,7 +496,10 @@ def test_a_url_of_an_image_opens_for_as_long_as_the_operator_says_up_to_what_s3_
         folder: function["Environment"]["Variables"].get("GATEWAY_IMAGE_URL_LIFETIME")
         for folder, function in functions(translated(ImageUrlLifetime="600")).items()
     }
-    assert given == {folder: "600" if PREFIXES.get(folder) == "images" else None for folder in FOLDERS}
+    stores_images = {folder for folder in FOLDERS if "MediaBucket/images/*" in MAY[folder]}
+    # A batch's images may be looked at long after they were made.
+    lifetimes = {**dict.fromkeys(stores_images, "600"), "batch_worker": str(MAX_PRESIGNED_SECONDS)}
+    assert given == {folder: lifetimes.get(folder) for folder in FOLDERS}
 
 
 def test_every_log_is_kept_for_the_chosen_time() -> None:
@@ -518,6 +536,7 @@ def test_no_secret_is_in_the_template() -> None:
         ("KeysTable", {"token_hash": "HASH"}, False, True),
         ("LimitsTable", {"id": "HASH"}, True, False),
         ("UsageTable", {"key_id": "HASH", "day_model": "RANGE"}, True, True),
+        ("BatchesTable", {"tenant": "HASH", "id": "RANGE"}, True, False),
     ],
 )
 def test_tables_have_the_keys_of_their_stores_and_are_kept_safe(
@@ -540,7 +559,7 @@ def test_tables_have_the_keys_of_their_stores_and_are_kept_safe(
 
 
 def test_no_table_is_left_out_of_what_is_known_to_be_kept_safe() -> None:
-    assert set(of_type("AWS::DynamoDB::Table")) == {"KeysTable", "LimitsTable", "UsageTable"}
+    assert set(of_type("AWS::DynamoDB::Table")) == {"KeysTable", "LimitsTable", "UsageTable", "BatchesTable"}
 
 
 def test_media_are_private_encrypted_and_temporary() -> None:
@@ -550,7 +569,8 @@ def test_media_are_private_encrypted_and_temporary() -> None:
     assert "BucketEncryption" in bucket
     rules = bucket["LifecycleConfiguration"]["Rules"]
     days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
-    assert days == {"images/": 30, "files/": KEPT_DAYS}
+    assert days == {"images/": 30, "files/": KEPT_DAYS, "batches/": 7}
+    assert days["batches/"] * 86_400 > 2 * max(WINDOW_SECONDS.values())
     ((statement,),) = [policy["PolicyDocument"]["Statement"] for policy in of_type("AWS::S3::BucketPolicy").values()]
     assert statement["Effect"] == "Deny"
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
@@ -578,7 +598,61 @@ def test_the_outputs_say_how_to_go_on() -> None:
     assert "put-secret-value" in outputs["SetProviderKeys"]
     assert "-m shared.cli --stack ${AWS::StackName} --region ${AWS::Region} keys create" in outputs["CreateKey"]
     assert "make smoke" in outputs["Smoke"]
-    assert outputs["UsagePlanId"] == json.dumps({"Ref": "KeylessUsagePlan"})
-    assert {"ProviderSecretArn", "KeysTableName", "LimitsTableName", "UsageTableName", "MediaBucketName"} <= set(
-        outputs
-    )
+
+
+def test_the_command_line_finds_a_stacks_state_by_its_outputs() -> None:
+    outputs = {name: output["Value"] for name, output in yaml_parse(source())["Outputs"].items()}
+    variables = [function["Environment"]["Variables"] for function in functions().values()]
+    for output, setting in place._SETTING_OF_OUTPUT.items():
+        assert {json.dumps(found[setting]) for found in variables if setting in found} == {json.dumps(outputs[output])}
+    assert outputs["UsagePlanId"] == {"Ref": "KeylessUsagePlan"}
+
+
+# ---- Batches ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_worker_gets_the_queues_messages_and_names_those_that_failed() -> None:
+    (mapping,) = of_type("AWS::Lambda::EventSourceMapping", translated(BatchConcurrency="7")).values()
+    assert mapping["EventSourceArn"] == {"Fn::GetAtt": ["BatchQueue", "Arn"]}
+    # The alias: what `live` stands for is what has been deployed as a whole.
+    assert mapping["FunctionName"] == {"Ref": "BatchWorkerFunctionAliaslive"}
+    # Without it one message that failed would bring all of its invocation back.
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": "7"}
+    assert mapping["BatchSize"] == 4
+
+
+def test_a_message_is_hidden_as_long_as_lambda_asks_and_seen_for_longer_than_any_window() -> None:
+    queue = of_type("AWS::SQS::Queue")["BatchQueue"]
+    assert queue["VisibilityTimeout"] == 6 * functions()["batch_worker"]["Timeout"]
+    # A message that killed its worker is tried again before the shortest window is over.
+    assert queue["VisibilityTimeout"] < min(WINDOW_SECONDS.values())
+    assert queue["MessageRetentionPeriod"] > max(WINDOW_SECONDS.values()) + queue["VisibilityTimeout"]
+
+
+def test_what_no_worker_can_do_is_set_aside_only_after_the_worker_has_given_it_up() -> None:
+    queues = of_type("AWS::SQS::Queue")
+    redrive = queues["BatchQueue"]["RedrivePolicy"]
+    assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["BatchDeadLetterQueue", "Arn"]}
+    assert redrive["maxReceiveCount"] > MAX_RECEIVES + 1
+    kept, kept_first = (queues[name]["MessageRetentionPeriod"] for name in ("BatchDeadLetterQueue", "BatchQueue"))
+    assert kept > kept_first  # it counts from when the message was sent first
+
+
+def test_queues_are_encrypted_and_closed_to_plain_http() -> None:
+    queues = of_type("AWS::SQS::Queue")
+    assert all(queue["SqsManagedSseEnabled"] is True for queue in queues.values())
+    (policy,) = of_type("AWS::SQS::QueuePolicy").values()
+    assert {queue["Ref"] for queue in policy["Queues"]} == set(queues)
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "sqs:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_how_much_batches_take_is_the_operators_choice() -> None:
+    def told(**parameters: str) -> tuple[Any, ...]:
+        variables = functions(translated(**parameters))["batch_worker"]["Environment"]["Variables"]
+        return variables["GATEWAY_BATCH_CONCURRENCY"], variables["GATEWAY_BATCH_SHARE"]
+
+    assert told() == (Settings().batch_concurrency, Settings().batch_share)
+    assert told(BatchLinesAtOnce="3", BatchShare="0.25") == ("3", "0.25")
