@@ -18,14 +18,16 @@ from typing import Any
 import pytest
 from PIL import Image as Pillow
 
-from functions.embedded_aws import LOCAL_TOKEN, seed
+from functions.embedded_aws import LOCAL_TOKEN, seed, seed_batches
 from scripts.emulator import Emulated, built_functions, emulated, environment_of, lambda_python, peak_megabytes
-from scripts.sam_local import SAMPLE_FILE, store_sample_files
+from scripts.sam_local import SAMPLE_FILE, store_sample_batches, store_sample_files
 from shared.framing import SseDecoder
 from shared.stores.aws import Aws
+from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
+from shared.stores.queue import Queue
 from tests.runtime.test_process import sandbox
 
 pytestmark = pytest.mark.built
@@ -67,6 +69,9 @@ def functions(aws_environment: dict[str, str]) -> Iterator[Functions]:
     objects = ObjectStore(aws, "gateway-media")
     asyncio.run(seed(KeyStore(aws, "gateway-keys"), objects, LimitStore(aws, "gateway-limits", "gateway-usage")))
     asyncio.run(store_sample_files(objects))
+    batches = BatchStore(aws, "gateway-batches")
+    asyncio.run(seed_batches(batches, Queue(aws, "gateway-batches")))
+    asyncio.run(store_sample_batches(objects, batches))
     with ExitStack() as stack:
         yield Functions(aws_environment, stack)
 
@@ -87,7 +92,7 @@ def status_and_body(answer: bytes) -> tuple[int, bytes]:
 
 
 BINARY = {"speech", "envelope-synthesize", "file-content"}
-HTTP_EVENTS = sorted(path.stem for path in EVENTS.glob("*.json") if path.stem != "authorizer")
+HTTP_EVENTS = sorted(path.stem for path in EVENTS.glob("*.json") if path.stem not in ("authorizer", "batch-message"))
 
 
 @pytest.mark.parametrize("name", HTTP_EVENTS)
@@ -236,3 +241,44 @@ def test_what_is_spoken_can_be_written_down(functions: Functions) -> None:
 def test_a_stored_file_arrives_as_it_is(functions: Functions) -> None:
     status, body = functions.answer(event("file-content"))
     assert (status, body) == (200, SAMPLE_FILE)
+
+
+# ---- Batches ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_worker_answers_its_sample_event(functions: Functions) -> None:
+    assert json.loads(functions.invoke("batch_worker", event("batch-message"))) == {"batchItemFailures": []}
+
+
+def test_a_batch_is_answered(functions: Functions) -> None:
+    line = {"method": "POST", "url": "/v1/chat/completions"}
+    body = {"model": "sandbox/chat", "messages": [{"role": "user", "content": "Hello"}]}
+    lines = [{**line, "custom_id": name, "body": body} for name in ("first", "second")]
+    status, answer = functions.answer(with_fields("batch-submit", requests=lines))
+    assert status == 200, answer
+    asked = {**event("openai-batch"), "pathParameters": {"batch_id": json.loads(answer)["data"]["batch_id"]}}
+    asked["path"] = asked["resource"].format(**asked["pathParameters"])
+    batch = asyncio.run(worked_on(functions, asked))
+    assert batch["request_counts"] == {"total": 2, "completed": 2, "failed": 0}
+    content = {**event("file-content"), "pathParameters": {"file_id": batch["output_file_id"]}}
+    content["path"] = content["resource"].format(**content["pathParameters"])
+    status, results = functions.answer(content)
+    assert status == 200, results
+    assert {json.loads(row)["custom_id"] for row in results.splitlines()} == {"first", "second"}
+
+
+async def worked_on(functions: Functions, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The batch behind an event once it is completed: brings messages to the worker, as Lambda does, until it is."""
+    queue = Queue(Aws(functions.aws), "gateway-batches")
+    (record,) = event("batch-message")["Records"]
+    for _ in range(20):
+        messages = await queue.receive(4, wait=2)
+        records = [{**record, "messageId": message.id, "body": message.body} for message in messages]
+        if records:
+            assert json.loads(functions.invoke("batch_worker", {"Records": records})) == {"batchItemFailures": []}
+        for message in messages:
+            await queue.delete(message.receipt)
+        batch: dict[str, Any] = json.loads(functions.answer(asked)[1])
+        if batch["status"] == "completed":
+            return batch
+    raise AssertionError(batch)
