@@ -16,12 +16,15 @@ _TYPES = {
     413: "invalid_request_error",
     429: "rate_limit_error",
 }
+# What clients know as a 429 that waiting seconds does not mend.
+_SPENT = "project_spend_limit_exceeded"
 _CODES = {
     "invalid_request": None,
     "token_missing": "missing_api_key",
     "token_invalid": "invalid_api_key",
     "rate_limited": "rate_limit_exceeded",
     "upstream_rate_limited": "rate_limit_exceeded",
+    "budget_exceeded": _SPENT,
 }
 
 
@@ -32,12 +35,13 @@ class OpenAIDialect:
         return error.status
 
     def error(self, error: GatewayError, request_id: str) -> JsonObject:
+        code = _CODES.get(error.code, error.code)
         return {
             "error": {
                 "message": error.message,
-                "type": _TYPES.get(error.status, "server_error"),
+                "type": "insufficient_quota" if code == _SPENT else _TYPES.get(error.status, "server_error"),
                 "param": error.param,
-                "code": _CODES.get(error.code, error.code),
+                "code": code,
             }
         }
 

@@ -1,0 +1,564 @@
+"""Limits, budgets and what is told of them at every kind of endpoint, in all four dialects, from outside.
+
+The names T26 and S37 are the contract's statements on 429.
+"""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from shared.schemas.caller import Caller, Key, Permission
+from shared.schemas.limits import UNLIMITED, Estimate, Limits, Standing, UsageRow
+from shared.schemas.usage import Usage
+from shared.stores.aws import Aws
+from shared.stores.keys import KeyStore
+from shared.stores.limits.store import LimitStore
+from tests.contract import vendor as upstream
+from tests.contract.sounds import WAV
+from tests.contract.vendor import ENVIRONMENT, HEAD, MODEL, frame
+from tests.contract.wire import DISTINCT, POSTS, asking, assert_error, dialect_of, events
+from tests.door import LIMITS, USAGE, Handler, front_door
+
+pytestmark = pytest.mark.anyio
+
+STABLE_IMAGES = "/v1/image/generation/stable"
+CHAT = "/v1/chat/completions"
+EMBEDS = ["/v1/embeddings", "/ai/embeddings", "/v1/inference/embed"]
+DRAWS = ["/v1/images/generations", "/v1/inference/images/generate", STABLE_IMAGES]
+SPEAKS = ["/v1/audio/speech", "/v1/inference/audio/synthesize"]
+HEARS = ["/v1/audio/transcriptions", "/v1/inference/audio/transcribe"]
+EDITS = ["/v1/images/edits"]
+EVERY_KIND = [*DISTINCT, "/v1/chat/completions/stable", *EMBEDS, *DRAWS, *SPEAKS, *HEARS, *EDITS]
+SANDBOX = {"GATEWAY_SANDBOX": "on"}
+_PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d494844520000000100000001080200000090775"
+    "3de0000000c49444154789c63606060000000040001f61738550000000049454e44ae426082"
+)
+_DURATION = re.compile(r"[0-9]+m[0-9]+(\.[0-9]{1,3})?s|[0-9]+(\.[0-9]{1,3})?s|[0-9]{1,3}ms")
+
+
+def request_to(path: str, model: str | None = None) -> dict[str, Any]:
+    """A request that the endpoint answers by the sandbox, as httpx takes it."""
+    if path in POSTS:
+        return {"json": asking(path, model or "sandbox/chat")}
+    if path in EMBEDS:
+        return {"json": {"model": model or "sandbox/embedding", "input": "Hello"}}
+    if path in DRAWS:
+        size = {} if path == STABLE_IMAGES else {"size": "64x64"}
+        chosen = model or (None if path == STABLE_IMAGES else "sandbox/image")
+        return {"json": {"model": chosen, "prompt": "A cat", **size}}
+    if path in SPEAKS:
+        return {
+            "json": {"model": model or "sandbox/speech", "input": "Hello", "voice": "alloy", "response_format": "wav"}
+        }
+    if path in HEARS:
+        files = {"file": ("talk.wav", WAV, "audio/wav")}
+        return {"data": {"model": model or "sandbox/transcription"}, "files": files}
+    files = {"image": ("cat.png", _PNG, "image/png")}
+    return {"data": {"model": model or "sandbox/image", "prompt": "A cat"}, "files": files}
+
+
+@dataclass
+class Account:
+    """A key of its own, the gateway that it calls, and the books that are kept of it."""
+
+    client: httpx.AsyncClient
+    ledger: LimitStore
+    key: Key
+
+    async def ask(self, path: str, model: str | None = None, **fields: Any) -> httpx.Response:
+        request = request_to(path, model)
+        request.setdefault("json" if "json" in request else "data", {}).update(fields)
+        return await self.client.post(path, **request)
+
+    async def standing(self) -> Standing:
+        return await self.ledger.standing(self.key.key_id)
+
+    async def rows(self) -> list[UsageRow]:
+        return await self.ledger.usage.rows("2000-01-01", "2999-12-31", self.key.key_id)
+
+    async def row(self) -> UsageRow:
+        """The only row, when nothing is in flight or reserved any more."""
+        standing = await self.standing()
+        assert (standing.in_flight, standing.reserved) == (0, 0)
+        (row,) = await self.rows()
+        assert row.cost == standing.spent_day == standing.spent_month
+        return row
+
+
+@asynccontextmanager
+async def account(
+    keys: KeyStore,
+    limits: Limits | None = None,
+    *,
+    above: Limits | None = None,
+    environment: dict[str, str] | None = None,
+    vendor: Handler | None = None,
+    aws: Aws | None = None,
+    **fields: Any,
+) -> AsyncIterator[Account]:
+    """A new key with these limits, `above` being those of its tenant."""
+    name = uuid4().hex
+    key = Key(
+        key_id=f"key_{name}",
+        tenant=f"tenant-{name}",
+        permissions=frozenset(Permission),
+        limits=limits or Limits(),
+        tenant_limits=above or Limits(),
+        **fields,
+    )
+    token = f"sk-{name}"
+    await keys.put(token, key)
+    async with front_door(keys, SANDBOX | (environment or {}), vendor, token=token, aws=aws) as client:
+        yield Account(client, LimitStore(keys.aws, LIMITS, USAGE), key)
+
+
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The sandbox in the place of the stable route's model too."""
+    return catalog(
+        tmp_path_factory.mktemp("catalog"), '[[models]]\nid = "gemini-2.5-flash-image"\nprovider = "sandbox"', "image"
+    )
+
+
+def catalog(folder: Path, rows: str, upstream: str | None = None) -> dict[str, str]:
+    file = folder / "catalog.toml"
+    file.write_text(f'{rows}\nupstream = "{upstream}"\n' if upstream else rows, "utf-8")
+    return {"GATEWAY_CATALOG": str(file)}
+
+
+# --- what every answer says
+
+
+def assert_told(response: httpx.Response) -> dict[str, str]:
+    """That the six headers are there and read as OpenAI's do; gives them."""
+    told = {name: value for name, value in response.headers.items() if name.startswith("x-ratelimit-")}
+    expected = {f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")}
+    assert told.keys() == expected, f"{response.request.url.path}: {response.text[:300]}"
+    for of in ("requests", "tokens"):
+        assert 0 <= int(told[f"x-ratelimit-remaining-{of}"]) <= int(told[f"x-ratelimit-limit-{of}"])
+        assert _DURATION.fullmatch(told[f"x-ratelimit-reset-{of}"])
+    if dialect_of(response.request.url.path) == "envelope":
+        head = "x-scaigrid-ratelimit-"
+        assert response.headers[f"{head}limit"] == told["x-ratelimit-limit-requests"]
+        assert response.headers[f"{head}remaining"] == told["x-ratelimit-remaining-requests"]
+        assert abs(int(response.headers[f"{head}reset"]) - time.time()) <= 62
+    else:
+        assert not [name for name in response.headers if name.startswith("x-scaigrid")]
+    return told
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(requests_per_minute=600, tokens_per_minute=10**9)])
+async def test_every_answered_request_says_what_is_left(
+    keys: KeyStore, drawing: dict[str, str], limits: Limits
+) -> None:
+    async with account(keys, limits, environment=drawing) as caller:
+        for path in EVERY_KIND:
+            answer = await caller.ask(path)
+            assert answer.status_code == 200, answer.text
+            told = assert_told(answer)
+            if limits.any:
+                assert told["x-ratelimit-limit-requests"] == "600"
+                assert 500 < int(told["x-ratelimit-remaining-requests"]) < 600
+                assert told["x-ratelimit-limit-tokens"] == str(10**9)
+                assert int(told["x-ratelimit-remaining-tokens"]) < 10**9
+                assert told["x-ratelimit-reset-requests"] != "0s"
+            else:
+                assert told["x-ratelimit-remaining-requests"] == str(UNLIMITED)
+                assert told["x-ratelimit-reset-requests"] == told["x-ratelimit-reset-tokens"] == "0s"
+
+
+async def test_a_stream_says_it_too(keys: KeyStore) -> None:
+    async with account(keys, Limits(requests_per_minute=10, tokens_per_minute=5000)) as caller:
+        for path in DISTINCT:
+            assert events(answer := await caller.ask(path, stream=True))
+            assert assert_told(answer)["x-ratelimit-limit-requests"] == "10"
+
+
+async def test_what_is_left_is_that_of_the_tenant_where_it_has_less(keys: KeyStore) -> None:
+    limits, above = Limits(requests_per_minute=500), Limits(requests_per_minute=20, tokens_per_minute=9000)
+    async with account(keys, limits, above=above) as caller:
+        told = assert_told(await caller.ask(CHAT))
+    assert (told["x-ratelimit-limit-requests"], told["x-ratelimit-remaining-requests"]) == ("20", "19")
+    assert told["x-ratelimit-limit-tokens"] == "9000"
+
+
+async def test_the_providers_own_429_says_it_too_and_costs_a_request_but_no_tokens(
+    keys: KeyStore, drawing: dict[str, str]
+) -> None:
+    async with account(keys, Limits(requests_per_minute=100, tokens_per_minute=10**6)) as caller:
+        paths = [path for path in EVERY_KIND if path != STABLE_IMAGES]
+        for path in paths:
+            answer = await caller.ask(path, "sandbox/fail-429")
+            assert_error(answer, "rate_limited", retry_after=7)
+            told = assert_told(answer)
+            assert told["x-ratelimit-limit-requests"] == "100"
+            assert "x-gateway-cost" not in answer.headers
+        row = await caller.row()
+        assert (row.requests, row.failures, row.usage, row.cost) == (0, len(paths), Usage(), 0)
+
+
+# --- what is refused, and how
+
+LIMIT = {"requests_per_minute": 1, "tokens_per_minute": 20_000, "concurrency": 1}
+LIMIT |= {"budget_day": 10_000_000, "budget_month": 10_000_000}
+WORDS = {
+    "requests_per_minute": "requests a minute",
+    "tokens_per_minute": "tokens a minute",
+    "concurrency": "requests in flight",
+    "budget_day": "money a day",
+    "budget_month": "money a month",
+}
+
+
+async def use_up(caller: Account, kind: str) -> None:
+    """Takes all of a limit, as other requests of the key would."""
+    reservation = await caller.ledger.reserve(caller.key, Estimate(20_000, 10_000_000))
+    if kind != "concurrency":
+        await caller.ledger.settle(reservation, "other", Usage(input_tokens=40_000), 10_000_000)
+
+
+def seconds_until_more(kind: str) -> tuple[int, int]:
+    """The least and the most that Retry-After may say."""
+    now = datetime.now(UTC)
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    tomorrow, next_month = today + timedelta(days=1), (today.replace(day=1) + timedelta(days=32)).replace(day=1)
+    match kind:
+        case "budget_day" | "budget_month":
+            seconds = int(((tomorrow if kind == "budget_day" else next_month) - now).total_seconds())
+            return seconds - 60, seconds + 2
+        case "concurrency":
+            return 1, 1
+        case "tokens_per_minute":
+            return 60, 121
+        case _:
+            return 1, 60
+
+
+def assert_refused(response: httpx.Response, *, money: bool) -> int:
+    """That a request was refused for a limit of ours as its dialect says it; gives the seconds to wait."""
+    path = response.request.url.path
+    assert response.status_code == 429, f"{path}: {response.status_code} {response.text[:500]}"
+    assert response.headers["retry-after"].isdecimal()
+    seconds = int(response.headers["retry-after"])
+    assert seconds >= 1
+    error = response.json()["error"]
+    match dialect_of(path):
+        case "envelope":
+            code = "BUDGET_EXCEEDED" if money else "RATE_LIMITED"
+            assert error == {"code": code, "message": error["message"], "retry_after": seconds}
+            assert response.json()["meta"] == {"request_id": response.headers["x-scaigrid-request-id"]}
+            assert response.json()["status"] == "error"
+        case "compact":
+            expected = {"code": "rate_limit_exceeded", "message": error["message"], "status": 429}
+            assert error == {**expected, "retry_after": seconds}
+            assert re.search(rf"\b{seconds} seconds?\b", error["message"])
+        case _:
+            kind = (
+                ("insufficient_quota", "project_spend_limit_exceeded")
+                if money
+                else ("rate_limit_error", "rate_limit_exceeded")
+            )
+            assert error["param"] is None
+            assert (error["type"], error["code"]) == kind
+    assert "x-gateway-cost" not in response.headers
+    assert_told(response)
+    return seconds
+
+
+@pytest.mark.parametrize("kind", LIMIT)
+@pytest.mark.parametrize("whose", ["key", "tenant"])
+async def test_T26_S37_a_limit_that_is_used_up_refuses_everywhere_with_the_seconds_to_wait(
+    keys: KeyStore, drawing: dict[str, str], whose: str, kind: str
+) -> None:
+    limits = Limits(**{kind: LIMIT[kind]})
+    own, above = (limits, None) if whose == "key" else (None, limits)
+    async with account(keys, own, above=above, environment=drawing) as caller:
+        await use_up(caller, kind)
+        before, rows = await caller.standing(), await caller.rows()
+        for path in EVERY_KIND:
+            answer = await caller.ask(path)
+            seconds = assert_refused(answer, money=kind.startswith("budget"))
+            least, most = seconds_until_more(kind)
+            assert least <= seconds <= most
+            message = answer.json()["error"]["message"]
+            assert f"The {whose}'s" in message
+            assert WORDS[kind] in message
+        for path in DISTINCT:
+            assert_refused(await caller.ask(path, stream=True), money=kind.startswith("budget"))
+        # Refused calls cost nothing, and are no usage.
+        assert await caller.standing() == before
+        assert await caller.rows() == rows
+
+
+async def test_a_request_larger_than_the_whole_limit_is_told_so(keys: KeyStore) -> None:
+    async with account(keys, Limits(tokens_per_minute=500)) as caller:
+        answer = await caller.ask(CHAT, max_tokens=600)
+        assert_refused(answer, money=False)
+        assert "larger than the key's whole limit of tokens a minute" in answer.json()["error"]["message"]
+        assert (await caller.ask(CHAT, max_tokens=100)).status_code == 200
+
+
+async def test_a_refused_request_takes_nothing_of_the_other_limits(keys: KeyStore) -> None:
+    """The tenant refuses what the key had room for: the key gets its part back."""
+    limits = Limits(requests_per_minute=5, tokens_per_minute=10_000, concurrency=2, budget_day=10**9)
+    async with account(keys, limits, above=Limits(budget_day=0)) as caller:
+        for _ in range(8):
+            assert_refused(await caller.ask(CHAT, max_tokens=3000), money=True)
+        assert await caller.standing() == Standing(0, 0, 0, 0)
+        alone = caller.key.model_copy(update={"tenant_limits": Limits()})
+        left = (await caller.ledger.reserve(alone, Estimate())).rates
+    assert left.requests.remaining == 4
+    assert left.tokens.remaining >= 9_990
+
+
+async def test_as_many_are_let_in_as_the_limit_says_and_no_more(keys: KeyStore) -> None:
+    async with account(keys, Limits(requests_per_minute=5)) as caller:
+        statuses = [answer.status_code for answer in await asyncio.gather(*(caller.ask(CHAT) for _ in range(12)))]
+        assert sorted(statuses) == [200] * 5 + [429] * 7
+        assert (await caller.row()).requests == 5
+
+
+async def test_a_stream_holds_its_place_until_it_ends(keys: KeyStore) -> None:
+    go, begun = asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield upstream.BEGINNING
+        begun.set()
+        await go.wait()
+        yield upstream.ENDING
+
+    async with account(
+        keys,
+        Limits(concurrency=1),
+        environment=ENVIRONMENT,
+        vendor=lambda request: httpx.Response(200, content=body()),
+    ) as caller:
+        streaming = asyncio.create_task(caller.ask(CHAT, MODEL, stream=True))
+        await asyncio.wait_for(begun.wait(), 5)
+        assert (await caller.standing()).in_flight == 1
+        assert assert_refused(await caller.ask(CHAT), money=False) == 1
+        go.set()
+        assert events(await streaming)[-1].data == b"[DONE]"
+        assert (await caller.standing()).in_flight == 0
+        # A refusal may be remembered for a second.
+        fresh = LimitStore(keys.aws, LIMITS, USAGE)
+        await fresh.cancel(await fresh.reserve(caller.key, Estimate()))
+
+
+# --- tokens are settled to what was used
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_tokens_that_were_not_used_come_back(keys: KeyStore, stream: bool) -> None:
+    async with account(keys, Limits(tokens_per_minute=10_000)) as caller:
+        for _ in range(4):
+            answer = await caller.ask(CHAT, max_tokens=9000, stream=stream)
+            assert answer.status_code == 200, answer.text
+        used = (await caller.row()).usage.total_tokens
+        assert 40 < used < 900
+        left = (await caller.ledger.reserve(caller.key, Estimate())).rates.tokens.remaining
+        assert 10_000 - used - 10 <= left <= 10_000
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_tokens_beyond_those_reserved_are_taken_too(keys: KeyStore, stream: bool) -> None:
+    usage = {"prompt_tokens": 6000, "completion_tokens": 3000, "total_tokens": 9000}
+
+    def talkative(request: httpx.Request) -> httpx.Response:
+        if json.loads(request.content).get("stream"):
+            last = frame({**HEAD, "object": "chat.completion.chunk", "choices": [], "usage": usage})
+            ending = upstream.chunk({}, "stop") + last + b"data: [DONE]\n\n"
+            return httpx.Response(200, content=upstream.BEGINNING + ending)
+        body = upstream.hello(request).json()
+        return httpx.Response(200, json={**body, "usage": usage})
+
+    limits = Limits(tokens_per_minute=10_000)
+    async with account(keys, limits, environment=ENVIRONMENT, vendor=talkative) as caller:
+        assert (await caller.ask(CHAT, MODEL, max_tokens=10, stream=stream)).status_code == 200
+        row = await caller.row()
+        assert (row.usage.input_tokens, row.usage.output_tokens) == (6000, 3000)
+        seconds = assert_refused(await caller.ask(CHAT, MODEL, max_tokens=2000), money=False)
+        assert 1 <= seconds <= 12
+        assert (await caller.ask(CHAT, MODEL, max_tokens=500)).status_code == 200
+
+
+# --- what may be called at all
+
+
+async def test_a_key_without_the_permission_is_forbidden_at_every_kind_of_endpoint(
+    keys: KeyStore, drawing: dict[str, str]
+) -> None:
+    for given in (frozenset[Permission](), frozenset({Permission.BATCH_USE, Permission.ADMIN})):
+        async with account(keys, environment=drawing) as caller:
+            key = caller.key.model_copy(update={"permissions": given})
+            await keys.put(caller.client.headers["authorization"].removeprefix("Bearer "), key)
+            for path in EVERY_KIND:
+                assert "models:use" in assert_error(await caller.ask(path), "permission")
+            assert await caller.rows() == []
+
+
+async def test_a_model_that_is_not_on_the_keys_list_is_forbidden_at_every_kind_of_endpoint(
+    keys: KeyStore, drawing: dict[str, str]
+) -> None:
+    async with account(keys, environment=drawing, models=frozenset({"sandbox/slow"})) as caller:
+        for path in EVERY_KIND:
+            assert "may not use the model" in assert_error(await caller.ask(path), "model_access")
+        assert await caller.rows() == []
+
+
+@pytest.mark.parametrize("fields", [{"revoked": True}, {"expires_at": datetime(2026, 1, 1, tzinfo=UTC)}])
+async def test_a_key_that_is_over_is_unauthorized_at_every_kind_of_endpoint(
+    keys: KeyStore, fields: dict[str, Any]
+) -> None:
+    async with account(keys, **fields) as caller:
+        for path in EVERY_KIND:
+            assert_error(await caller.ask(path), "token_invalid")
+
+
+# --- models of which nobody knows the price
+
+UNPRICED = "deepinfra/somebody/new-model"
+
+
+async def test_a_model_without_a_price_is_forbidden_for_keys_with_a_budget_only(keys: KeyStore) -> None:
+    budgets = [Limits(budget_day=10**9), Limits(budget_month=10**9)]
+    for own, above in [*((budget, None) for budget in budgets), *((None, budget) for budget in budgets)]:
+        async with account(keys, own, above=above, environment=ENVIRONMENT, vendor=upstream.hello) as caller:
+            for path in POSTS:
+                for stream in (False, True):
+                    message = assert_error(await caller.ask(path, UNPRICED, stream=stream), "model_access")
+                    assert UNPRICED in message
+            assert await caller.rows() == []
+    async with account(keys, Limits(tokens_per_minute=10**6), environment=ENVIRONMENT, vendor=upstream.hello) as caller:
+        answer = await caller.ask(CHAT, UNPRICED)
+        assert answer.status_code == 200
+        assert "x-gateway-cost" not in answer.headers
+        assert (await caller.row()).usage.total_tokens == 13
+
+
+async def test_an_operator_may_allow_it_and_then_it_costs_nothing(keys: KeyStore) -> None:
+    environment = ENVIRONMENT | {"GATEWAY_ALLOW_UNPRICED": "on"}
+    async with account(keys, Limits(budget_day=1), environment=environment, vendor=upstream.hello) as caller:
+        for path in DISTINCT:
+            answer = await caller.ask(path, UNPRICED)
+            assert answer.status_code == 200, answer.text
+            assert "x-gateway-cost" not in answer.headers
+        row = await caller.row()
+        assert (row.requests, row.cost) == (len(DISTINCT), 0)
+
+
+async def test_an_operators_price_is_what_an_answer_costs(keys: KeyStore, tmp_path: Path) -> None:
+    rows = """
+    [[models]]
+    id = "sandbox/chat"
+    price = { input = "1000", output = "2000" }
+    """
+    async with account(keys, Limits(budget_day=10**10), environment=catalog(tmp_path, rows)) as caller:
+        answer = await caller.ask(CHAT)
+        usage = answer.json()["usage"]
+        cost = usage["prompt_tokens"] * 1000 + usage["completion_tokens"] * 2000
+        assert answer.headers["x-gateway-cost"] == f"{cost / 10**6:.6f}"
+        assert (await caller.row()).cost == cost
+    async with account(keys, Limits(budget_day=1000), environment=catalog(tmp_path, rows)) as caller:
+        assert_refused(await caller.ask(CHAT, max_tokens=1), money=True)
+
+
+# --- DynamoDB cannot be reached
+
+
+def unreachable() -> Aws:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("nobody there", request=request)
+
+    environment = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    return Aws(environment, transport=httpx.MockTransport(fail))
+
+
+BUDGET = Limits(budget_month=10**9)
+RATES = Limits(requests_per_minute=1000, concurrency=100)
+
+
+@pytest.mark.parametrize(
+    ("own", "above", "setting", "let_through"),
+    [
+        (BUDGET, None, "on", False),
+        (None, BUDGET, "on", False),
+        (RATES, BUDGET, "off", False),
+        (RATES, None, "off", False),
+        (None, RATES, "off", False),
+        (RATES, None, "on", True),
+        (None, RATES, "on", True),
+        (None, None, "off", True),
+    ],
+)
+async def test_without_dynamodb_budgets_are_closed_and_the_rest_as_the_operator_says(
+    keys: KeyStore, own: Limits | None, above: Limits | None, setting: str, let_through: bool
+) -> None:
+    environment = {"GATEWAY_LIMITS_FAIL_OPEN": setting}
+    async with account(keys, own, above=above, environment=environment, aws=unreachable()) as caller:
+        for path in DISTINCT:
+            answer = await caller.ask(path)
+            if let_through:
+                assert answer.status_code == 200, answer.text
+            else:
+                assert_unavailable(answer)
+            assert_told(answer)
+        streamed = await caller.ask(CHAT, stream=True)
+        if let_through:
+            assert events(streamed)[-1].data == b"[DONE]"
+        else:
+            assert_unavailable(streamed)
+
+
+def assert_unavailable(response: httpx.Response) -> None:
+    assert_error(response, "unavailable", retry_after=1)
+    assert "dynamo" not in response.text.lower()
+
+
+# --- behind API Gateway
+
+
+async def test_a_function_enforces_the_limits_that_the_authorizer_told_it_of_and_looks_no_key_up(
+    keys: KeyStore,
+) -> None:
+    from functions.chat.app import app
+    from shared.web.process import process_gateway
+    from tests.door import make_gateway
+
+    name = uuid4().hex
+    caller = Caller(
+        key_id=f"key_{name}",
+        tenant=name,
+        permissions=frozenset({Permission.MODELS_USE}),
+        limits=Limits(requests_per_minute=2),
+        tenant_limits=Limits(budget_day=10**9),
+    )
+    gateway = make_gateway(KeyStore(unreachable(), "keys"), SANDBOX | {"GATEWAY_TRUST_AUTHORIZER": "on"}, aws=keys.aws)
+    given = {"requestContext": {"authorizer": {"caller": caller.model_dump_json()}}}
+    app.dependency_overrides[process_gateway] = lambda: gateway
+
+    async def called(scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        await app({**scope, "aws.event": given}, receive, send)
+
+    transport = httpx.ASGITransport(called)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        answers = [await client.post(CHAT, json=asking(CHAT)) for _ in range(3)]
+    app.dependency_overrides.clear()
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert_refused(answers[-1], money=False)
+    ledger = LimitStore(keys.aws, LIMITS, USAGE)
+    spent = sum(round(float(answer.headers["x-gateway-cost"]) * 10**6) for answer in answers[:2])
+    assert (await ledger.standing(tenant=name)).spent_day == spent > 0
+    await gateway.aclose()
