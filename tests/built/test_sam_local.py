@@ -1,6 +1,6 @@
 """The built template under `sam local start-api`: authorizer, functions, dialects, and streams that arrive whole."""
 
-import asyncio
+import json
 import os
 import shutil
 import socket
@@ -19,13 +19,9 @@ import pytest
 
 from functions.embedded_aws import LOCAL_TOKEN
 from scripts.sam_local import TABLE
-from shared.schemas.caller import Key, Permission
-from shared.stores.aws import Aws
-from shared.stores.keys import KeyStore
 from tests.door import frames
 
 ROOT = Path(__file__).parents[2]
-POWERLESS = "sk-powerless"
 MESSAGES = [{"role": "user", "content": "Hello"}]
 DIALECTS = ["/v1/chat/completions", "/v1/chat/completions/stable", "/ai/chat", "/v1/inference/chat"]
 
@@ -78,16 +74,13 @@ def wait_for(port: int) -> None:
 
 
 def key_for_batches(url: str) -> str:
-    """A new key that may not use models."""
-    aws = Aws({"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"})
-    key = Key(key_id="batches", tenant="local", permissions=frozenset({Permission.BATCH_USE}))
-
-    async def store() -> None:
-        await KeyStore(aws, TABLE).put(POWERLESS, key)
-        await aws.aclose()
-
-    asyncio.run(store())
-    return POWERLESS
+    """A new key that may not use models, made by the command line."""
+    aws = {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    environment = {**os.environ, **aws, "AWS_REGION": "us-east-1", "GATEWAY_KEYS_TABLE": TABLE}
+    command = [sys.executable, "-m", "shared.cli", "keys", "create", "batches", "--permissions", "batch:use", "--json"]
+    made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    token: str = json.loads(made.stdout)["token"]
+    return token
 
 
 def ask(served: Served, path: str, token: str | None = LOCAL_TOKEN, **fields: Any) -> httpx.Response:
