@@ -7,9 +7,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,110 +16,21 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from shared.schemas.caller import Caller, Key, Permission
-from shared.schemas.limits import UNLIMITED, Estimate, Limits, Standing, UsageRow
+from shared.schemas.caller import Caller, Permission
+from shared.schemas.limits import UNLIMITED, Estimate, Limits, Standing
 from shared.schemas.usage import Usage
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
 from tests.contract import vendor as upstream
-from tests.contract.sounds import WAV
+from tests.contract.accounts import CHAT, EVERY_KIND, SANDBOX, STABLE_IMAGES, Account, account, catalog, exact_keys
 from tests.contract.vendor import ENVIRONMENT, HEAD, MODEL, frame
 from tests.contract.wire import DISTINCT, POSTS, asking, assert_error, dialect_of, events
-from tests.door import LIMITS, USAGE, Handler, front_door
+from tests.door import LIMITS, USAGE
 
 pytestmark = pytest.mark.anyio
 
-STABLE_IMAGES = "/v1/image/generation/stable"
-CHAT = "/v1/chat/completions"
-EMBEDS = ["/v1/embeddings", "/ai/embeddings", "/v1/inference/embed"]
-DRAWS = ["/v1/images/generations", "/v1/inference/images/generate", STABLE_IMAGES]
-SPEAKS = ["/v1/audio/speech", "/v1/inference/audio/synthesize"]
-HEARS = ["/v1/audio/transcriptions", "/v1/inference/audio/transcribe"]
-EDITS = ["/v1/images/edits"]
-EVERY_KIND = [*DISTINCT, "/v1/chat/completions/stable", *EMBEDS, *DRAWS, *SPEAKS, *HEARS, *EDITS]
-SANDBOX = {"GATEWAY_SANDBOX": "on"}
-_PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d494844520000000100000001080200000090775"
-    "3de0000000c49444154789c63606060000000040001f61738550000000049454e44ae426082"
-)
 _DURATION = re.compile(r"[0-9]+m[0-9]+(\.[0-9]{1,3})?s|[0-9]+(\.[0-9]{1,3})?s|[0-9]{1,3}ms")
-
-
-def request_to(path: str, model: str | None = None) -> dict[str, Any]:
-    """A request that the endpoint answers by the sandbox, as httpx takes it."""
-    if path in POSTS:
-        return {"json": asking(path, model or "sandbox/chat")}
-    if path in EMBEDS:
-        return {"json": {"model": model or "sandbox/embedding", "input": "Hello"}}
-    if path in DRAWS:
-        size = {} if path == STABLE_IMAGES else {"size": "64x64"}
-        chosen = model or (None if path == STABLE_IMAGES else "sandbox/image")
-        return {"json": {"model": chosen, "prompt": "A cat", **size}}
-    if path in SPEAKS:
-        return {
-            "json": {"model": model or "sandbox/speech", "input": "Hello", "voice": "alloy", "response_format": "wav"}
-        }
-    if path in HEARS:
-        files = {"file": ("talk.wav", WAV, "audio/wav")}
-        return {"data": {"model": model or "sandbox/transcription"}, "files": files}
-    files = {"image": ("cat.png", _PNG, "image/png")}
-    return {"data": {"model": model or "sandbox/image", "prompt": "A cat"}, "files": files}
-
-
-@dataclass
-class Account:
-    """A key of its own, the gateway that it calls, and the books that are kept of it."""
-
-    client: httpx.AsyncClient
-    ledger: LimitStore
-    key: Key
-
-    async def ask(self, path: str, model: str | None = None, **fields: Any) -> httpx.Response:
-        request = request_to(path, model)
-        request.setdefault("json" if "json" in request else "data", {}).update(fields)
-        return await self.client.post(path, **request)
-
-    async def standing(self) -> Standing:
-        return await self.ledger.standing(self.key.key_id)
-
-    async def rows(self) -> list[UsageRow]:
-        return await self.ledger.usage.rows("2000-01-01", "2999-12-31", self.key.key_id)
-
-    async def row(self) -> UsageRow:
-        """The only row, when nothing is in flight or reserved any more."""
-        standing = await self.standing()
-        assert (standing.in_flight, standing.reserved) == (0, 0)
-        (row,) = await self.rows()
-        assert row.cost == standing.spent_day == standing.spent_month
-        return row
-
-
-@asynccontextmanager
-async def account(
-    keys: KeyStore,
-    limits: Limits | None = None,
-    *,
-    above: Limits | None = None,
-    environment: dict[str, str] | None = None,
-    vendor: Handler | None = None,
-    aws: Aws | None = None,
-    **fields: Any,
-) -> AsyncIterator[Account]:
-    """A new key with these limits, `above` being those of its tenant."""
-    name = uuid4().hex
-    key = Key(
-        key_id=f"key_{name}",
-        tenant=f"tenant-{name}",
-        permissions=frozenset(Permission),
-        limits=limits or Limits(),
-        tenant_limits=above or Limits(),
-        **fields,
-    )
-    token = f"sk-{name}"
-    await keys.put(token, key)
-    async with front_door(keys, SANDBOX | (environment or {}), vendor, token=token, aws=aws) as client:
-        yield Account(client, LimitStore(keys.aws, LIMITS, USAGE), key)
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +41,10 @@ def drawing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     )
 
 
-def catalog(folder: Path, rows: str, upstream: str | None = None) -> dict[str, str]:
-    file = folder / "catalog.toml"
-    file.write_text(f'{rows}\nupstream = "{upstream}"\n' if upstream else rows, "utf-8")
-    return {"GATEWAY_CATALOG": str(file)}
+@pytest.fixture(scope="module")
+def exact() -> Iterator[KeyStore]:
+    with exact_keys() as store:
+        yield store
 
 
 # --- what every answer says
@@ -323,8 +232,8 @@ async def test_a_refused_request_takes_nothing_of_the_other_limits(keys: KeyStor
     assert left.tokens.remaining >= 9_990
 
 
-async def test_as_many_are_let_in_as_the_limit_says_and_no_more(keys: KeyStore) -> None:
-    async with account(keys, Limits(requests_per_minute=5)) as caller:
+async def test_as_many_are_let_in_as_the_limit_says_and_no_more(exact: KeyStore) -> None:
+    async with account(exact, Limits(requests_per_minute=5)) as caller:
         statuses = [answer.status_code for answer in await asyncio.gather(*(caller.ask(CHAT) for _ in range(12)))]
         assert sorted(statuses) == [200] * 5 + [429] * 7
         assert (await caller.row()).requests == 5
