@@ -61,7 +61,7 @@ class Settings:
     batch_concurrency: int = 8
     """How many lines of one chunk of a batch are answered at once. Interactive requests share the providers' limits."""
     batch_share: float = 0.5
-    """The share of a key's requests and tokens a minute that its batches may take, the rest left to interactive ones."""
+    """The share of a key's requests and tokens a minute that its batches may take; the rest is for interactive ones."""
     batch_chunk_lines: int = 100
     """How many lines a chunk of a batch has. What was not stored when a worker was killed is asked, and paid, again."""
     batch_max_lines: int = 100_000

@@ -379,7 +379,8 @@ MAY: dict[str, dict[str, set[str]]] = {
     "authorizer": {"KeysTable": {"dynamodb:GetItem"}},
     "batch_worker": {
         **CALLS_MODELS,
-        **KEEPS_IMAGES,
+        "MediaBucket/images/*": {READS, WRITES},
+        "MediaBucket": LISTS,
         "KeysTable": {"dynamodb:GetItem"},
         "BatchesTable": {"dynamodb:GetItem", *UPDATES},
         "BatchQueue": {
@@ -390,7 +391,6 @@ MAY: dict[str, dict[str, set[str]]] = {
             "sqs:SendMessage",
         },
         "MediaBucket/batches/*": {READS, WRITES, GIVES_UP},
-        "MediaBucket below batches/*": LISTS,
         "MediaBucket/files/*": {READS, WRITES, GIVES_UP},
     },
     "batches": {
