@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+_BATCH_SECONDS = 180
 _QUESTION = [{"role": "user", "content": "Count from one to twenty in words."}]
 
 
@@ -20,7 +21,7 @@ def main() -> None:
     model = os.environ.get("MODEL", "Auto")
     failed = 0
     with httpx.Client(base_url=url, timeout=120) as client:
-        for step in (_unauthorized, _models, _chat, _dialects, _stream):
+        for step in (_unauthorized, _models, _chat, _dialects, _stream, _image, _batch):
             failed += not _passes(step, client, {"authorization": f"Bearer {key}"}, model)
     sys.exit(1 if failed else 0)
 
@@ -82,6 +83,34 @@ def _stream(client: httpx.Client, headers: dict[str, str], model: str) -> str:
     spread = arrivals[-1] - arrivals[0]
     assert spread > 0.01, "the stream's pieces all came at once: something on the way buffers"
     return f"a stream came in {len(arrivals)} pieces over {spread:.2f} s"
+
+
+def _image(client: httpx.Client, headers: dict[str, str], model: str) -> str:
+    rows = client.get("/v1/models", headers=headers).json()["data"]
+    painters = [row["id"] for row in rows if "image_generation" in row["capabilities"]]
+    if not painters:
+        return "no image model is configured: images were not tried"
+    body = {"model": painters[0], "prompt": "a red circle on white"}
+    url = _ask(client, headers, "/v1/images/generations", body)["data"][0]["url"]
+    image = httpx.get(url, timeout=60)
+    assert image.status_code == 200, f"the image's URL answered {image.status_code}"
+    assert image.headers["content-type"].startswith("image/"), f"the image is {image.headers['content-type']}"
+    return f"{painters[0]} drew an image, and its URL opens"
+
+
+def _batch(client: httpx.Client, headers: dict[str, str], model: str) -> str:
+    line = {"method": "POST", "url": "/v1/inference/chat", "body": {"model": model, "messages": _QUESTION}}
+    order = {"requests": [{"custom_id": name, **line} for name in ("one", "two")]}
+    batch = _ask(client, headers, "/v1/inference/batch", order)["data"]
+    until = time.monotonic() + _BATCH_SECONDS
+    while batch["status"] not in ("completed", "failed", "expired", "cancelled"):
+        assert time.monotonic() < until, f"the batch is still {batch['status']} after {_BATCH_SECONDS} seconds"
+        time.sleep(0.5)
+        batch = client.get(f"/v1/inference/batch/{batch['id']}", headers=headers).json()["data"]
+    counts = batch["request_counts"]
+    assert counts["completed"] == 2, f"of two lines of a batch {counts['failed']} failed"
+    assert len(httpx.get(batch["output_file_url"], timeout=60).text.splitlines()) == 2, "the results are incomplete"
+    return "a batch of two was answered, and its results open"
 
 
 def _arrivals(response: httpx.Response) -> Iterator[float]:
