@@ -103,7 +103,8 @@ def client(service: str, region: str | None) -> Any:
     """A boto3 client; loaded by who works on a stack only."""
     import boto3
 
-    return boto3.client(service, region_name=region or os.environ.get("AWS_REGION"))  # type: ignore[call-overload]
+    sdk: Any = boto3  # which has no types of its own
+    return sdk.client(service, region_name=region or os.environ.get("AWS_REGION"))
 
 
 def _opened(environment: Mapping[str, str]) -> tuple[Gateway, Aws]:
