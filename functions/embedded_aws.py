@@ -4,10 +4,13 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from threading import Lock, Thread
+from typing import Any
 
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
 
 from functions.local_worker import HIDDEN_SECONDS
 from shared.cli.place import RUNNING
@@ -21,6 +24,20 @@ from shared.stores.queue import Queue
 LOCAL_TOKEN = "sk-local"  # noqa: S105 - a key that opens nothing but this machine's own server
 
 
+class AtomicMoto:
+    """moto as a WSGI application, with DynamoDB's updates as atomic as they are in AWS: one after the other."""
+
+    def __init__(self) -> None:
+        self._app: Callable[..., Iterable[bytes]] = DomainDispatcherApplication(create_backend_app)
+        self._turn = Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if not str(environ.get("HTTP_X_AMZ_TARGET", "")).startswith("DynamoDB"):
+            return self._app(environ, start_response)
+        with self._turn:
+            return self._app(environ, start_response)
+
+
 @contextmanager
 def embedded_aws() -> Iterator[str]:
     """Runs the embedded AWS, points this process's AWS clients at it, and gives its URL.
@@ -31,10 +48,9 @@ def embedded_aws() -> Iterator[str]:
         yield given
         return
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every call, and each of ours is one
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
+    server = make_server("127.0.0.1", 0, AtomicMoto(), threaded=True, request_handler=MotoRequestHandler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
     # By service, so that a Bedrock provider still reaches the real AWS with the user's own credentials.
     for service in ("DYNAMODB", "S3", "SECRETS_MANAGER", "SQS"):
         os.environ[f"AWS_ENDPOINT_URL_{service}"] = url
@@ -44,7 +60,8 @@ def embedded_aws() -> Iterator[str]:
     try:
         yield url
     finally:
-        server.stop()
+        server.shutdown()
+        server.server_close()
 
 
 @contextmanager
@@ -55,8 +72,9 @@ def announced(listening: socket.socket) -> Iterator[None]:
     if "AWS_ENDPOINT_URL" in os.environ or not found:
         yield
         return
-    names = ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    found |= {name: value for name, value in os.environ.items() if name in names or name.endswith("_TABLE")}
+    found |= {name: value for name, value in os.environ.items() if name.endswith("_TABLE")}
+    # The embedded AWS checks no signature; the user's own credentials have no place in a file.
+    found |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "embedded", "AWS_SECRET_ACCESS_KEY": "embedded"}
     RUNNING.mkdir(exist_ok=True)
     file.touch(mode=0o600)
     file.write_text(json.dumps({"pid": os.getpid(), "environment": found}), "utf-8")

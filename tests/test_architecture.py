@@ -70,6 +70,7 @@ ONLY_IN = {
     "starlette": {"web", "functions"},
     "uvicorn": {"functions"},
     "moto": {"functions"},
+    "werkzeug": {"functions"},
     "boto3": {"stores", "cli"},
     "botocore": {"stores"},
     "httpx": {"upstream", "gateway", "stores", "cli"},

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared.schemas.caller import Key
-from shared.stores.aws import Aws
+from shared.stores.aws import Aws, AwsError
 
 MAX_TOKEN_LENGTH = 512
 _CACHED_KEYS = 1000
@@ -58,13 +58,13 @@ class KeyStore:
         """Stores a key, or changes it. Raises AwsError."""
         await self._put(hash_token(token), key)
 
-    async def _put(self, token_hash: str, key: Key) -> None:
+    async def _put(self, token_hash: str, key: Key, condition: Mapping[str, Any] = {}) -> None:
         item = {
             "token_hash": {"S": token_hash},
             "key_id": {"S": key.key_id},
             "key": {"S": key.model_dump_json()},
         }
-        await self.aws.call("dynamodb", "PutItem", {"TableName": self._table, "Item": item})
+        await self.aws.call("dynamodb", "PutItem", {"TableName": self._table, "Item": item, **condition})
 
     async def all(self) -> list[Key]:
         """Every key, one for each of its tokens. For the operator: it reads the whole table. Raises AwsError."""
@@ -74,7 +74,27 @@ class KeyStore:
         """Stores what `change` makes of a key, for each of its tokens. Raises AwsError."""
         for item in await self._items():
             if item["key_id"]["S"] == key_id:
-                await self._put(item["token_hash"]["S"], change(_key(item)))
+                await self._change(item, change)
+
+    async def _change(self, item: Mapping[str, Any], change: Callable[[Key], Key]) -> None:
+        """On what the key is by then: of two operators at once, neither undoes what the other has done."""
+        unchanged = {
+            "ConditionExpression": "#key = :seen",
+            "ExpressionAttributeNames": {"#key": "key"},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        while item:
+            try:
+                await self._put(
+                    item["token_hash"]["S"],
+                    change(_key(item)),
+                    {**unchanged, "ExpressionAttributeValues": {":seen": item["key"]}},
+                )
+                return
+            except AwsError as error:
+                if error.code != "ConditionalCheckFailedException":
+                    raise
+                item = error.answer.get("Item", {})
 
     async def _items(self) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []

@@ -1,7 +1,8 @@
 """Keys are held by their tokens' hashes and read once for the time that they may be trusted."""
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -62,3 +63,18 @@ async def test_a_key_is_read_again_only_after_the_time_it_may_be_trusted(aws: Co
 async def test_a_token_too_long_is_not_even_looked_up(aws: CountingAws, table: str) -> None:
     assert await KeyStore(aws, table).find("x" * (MAX_TOKEN_LENGTH + 1)) is None
     assert aws.reads == 0
+
+
+async def test_changes_made_at_once_do_not_undo_each_other(aws_environment: dict[str, str]) -> None:
+    aws = Aws(aws_environment)
+    store = KeyStore(aws, "changed-keys")
+    await store.create_table()
+    await store.put("sk-changed", Key(key_id="changed", tenant="t", permissions=frozenset(), models=frozenset()))
+
+    def allowing(model: str) -> Callable[[Key], Key]:
+        return lambda key: key.model_copy(update={"models": (key.models or frozenset()) | {model}})
+
+    await asyncio.gather(*(store.change("changed", allowing(model)) for model in "abcdef"))
+    (key,) = await store.all()
+    assert key.models == frozenset("abcdef")
+    await aws.aclose()
