@@ -75,6 +75,9 @@ def speak(gateway: "Gateway", request: SpeechRequest, context: RequestContext) -
     assert context.caller is not None, "routes authenticate before they call the gateway"
     model = select_for(Capability.SPEECH, request.model, gateway.catalog, context.caller)
     route = gateway.route(model, request.model, SpeechAdapter, context)  # type: ignore[type-abstract]
+    if context.price is not None and not context.price.characters:
+        # Charged by the tokens of its audio, which no answer counts: better no price than one that comes to nothing.
+        context.price = None
     return metered_stream(gateway, context, *of_speech(request), _audio(route, request, context))
 
 

@@ -357,6 +357,16 @@ async def test_a_model_without_a_price_is_forbidden_for_keys_with_a_budget_only(
         assert (await caller.row()).usage.total_tokens == 13
 
 
+async def test_speech_charged_by_tokens_that_nobody_counts_has_no_price(
+    keys: KeyStore,
+) -> None:
+    gemini = {"GEMINI_API_KEY": "gemini-key"}
+    async with account(keys, Limits(budget_day=10**9), environment=gemini) as caller:
+        answer = await caller.ask("/v1/audio/speech", "gemini-3.8-flash-tts")
+    assert answer.status_code == 403
+    assert "price" in answer.json()["error"]["message"]
+
+
 async def test_an_operator_may_allow_it_and_then_it_costs_nothing(keys: KeyStore) -> None:
     environment = ENVIRONMENT | {"GATEWAY_ALLOW_UNPRICED": "on"}
     async with account(keys, Limits(budget_day=1), environment=environment, vendor=upstream.hello) as caller:
