@@ -115,7 +115,8 @@ class Inputs:
                     return Inline(media_type=media_type, data=base64.b64encode(data).decode("ascii"))
             else:
                 data = base64.b64decode(source.data)
-            return await asyncio.to_thread(_still_image, data)
+            png = await first_frame(data, _FIELD)
+            return Inline(media_type="image/png", data=base64.b64encode(png).decode("ascii"))
 
 
 class _Budget:
@@ -170,14 +171,14 @@ def _must_change(source: Inline | Remote, model: Model) -> bool:
     return source.media_type == "image/gif" and "no_gif" in model.rules
 
 
-def _still_image(data: bytes) -> Inline:
-    from shared import gif
+async def first_frame(gif: bytes, field: str) -> bytes:
+    """A GIF's first frame as PNG, made off the event loop since it may take a second. Raises InvalidRequest."""
+    from shared.gif import first_frame_png
 
     try:
-        png = gif.first_frame_png(data)
+        return await asyncio.to_thread(first_frame_png, gif)
     except ValueError:
-        raise InvalidRequest.field(_FIELD, "is not a readable GIF") from None
-    return Inline(media_type="image/png", data=base64.b64encode(png).decode("ascii"))
+        raise InvalidRequest.field(field, "is not a readable GIF") from None
 
 
 def _replaced(message: Message, changed: Mapping[Inline | Remote, Inline | None]) -> Message:

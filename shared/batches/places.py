@@ -1,8 +1,7 @@
 """Where a batch's objects lie in the bucket. All but the result files, which are files of the caller's."""
 
-import hashlib
-
 from shared.schemas.batch import Batch, Submission
+from shared.stores.objects import tenant_folder
 
 
 def input_key(submission: Submission) -> str:
@@ -25,5 +24,4 @@ def partial_key(batch: Batch, chunk: int) -> str:
 
 
 def _folder(submission: Submission) -> str:
-    tenant = hashlib.sha256(submission.caller.tenant.encode()).hexdigest()[:20]
-    return f"batches/{tenant}/{submission.id}/"
+    return f"batches/{tenant_folder(submission.caller.tenant)}/{submission.id}/"

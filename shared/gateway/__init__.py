@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, cast
 
 from shared.catalog import AUTO, SANDBOX, Catalog
 from shared.errors import ModelNotFound
-from shared.gateway.route import AdapterT, Route
+from shared.gateway.route import AdapterT, Route, caller_of
 from shared.providers import load
 from shared.providers.base import InProcess, LocalAnswer
 from shared.schemas.caller import Caller
 from shared.schemas.context import RequestContext
-from shared.schemas.model import Model
-from shared.selection import allowed, may_use
+from shared.schemas.model import Capability, Model
+from shared.selection import allowed, may_use, select_for
 from shared.settings import Settings
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
@@ -252,6 +252,12 @@ class Gateway:
         from shared.gateway.audio import speak
 
         return speak(self, request, context)
+
+    def route_for(
+        self, capability: Capability, named: str, adapter: type[AdapterT], context: RequestContext
+    ) -> Route[AdapterT]:
+        """How to call the model that answers a request which needs one capability. Raises what `select_for` raises."""
+        return self.route(select_for(capability, named, self.catalog, caller_of(context)), named, adapter, context)
 
     def route(self, model: Model, named: str, adapter: type[AdapterT], context: RequestContext) -> Route[AdapterT]:
         """How to call a model, which also goes into the context. `named` is what the caller called it.

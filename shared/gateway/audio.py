@@ -20,7 +20,6 @@ from shared.schemas.transcription import (
     TranscriptionRequest,
 )
 from shared.schemas.usage import Usage
-from shared.selection import select_for
 
 if TYPE_CHECKING:
     from shared.gateway import Gateway
@@ -48,9 +47,7 @@ def transcript_events(
 def _transcriber(
     gateway: "Gateway", request: TranscriptionRequest, context: RequestContext
 ) -> Route[TranscriptionAdapter]:
-    assert context.caller is not None, "routes authenticate before they call the gateway"
-    model = select_for(Capability.TRANSCRIPTION, request.model, gateway.catalog, context.caller)
-    return gateway.route(model, request.model, TranscriptionAdapter, context)  # type: ignore[type-abstract]
+    return gateway.route_for(Capability.TRANSCRIPTION, request.model, TranscriptionAdapter, context)  # type: ignore[type-abstract]
 
 
 async def _events(
@@ -72,9 +69,7 @@ async def _events(
 
 def speak(gateway: "Gateway", request: SpeechRequest, context: RequestContext) -> AsyncGenerator[bytes, None]:
     """See Gateway.speech."""
-    assert context.caller is not None, "routes authenticate before they call the gateway"
-    model = select_for(Capability.SPEECH, request.model, gateway.catalog, context.caller)
-    route = gateway.route(model, request.model, SpeechAdapter, context)  # type: ignore[type-abstract]
+    route = gateway.route_for(Capability.SPEECH, request.model, SpeechAdapter, context)  # type: ignore[type-abstract]
     if context.price is not None and not context.price.characters:
         # Charged by the tokens of its audio, which no answer counts: better no price than one that comes to nothing.
         context.price = None

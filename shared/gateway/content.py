@@ -13,7 +13,6 @@ from shared.pump import together
 from shared.schemas.context import RequestContext
 from shared.schemas.generated_content import ContentRequest, ContentResponse, JsonObject
 from shared.schemas.model import Capability, Model
-from shared.selection import select_for
 
 if TYPE_CHECKING:
     from shared.gateway import Gateway
@@ -21,10 +20,9 @@ if TYPE_CHECKING:
 
 async def generate(gateway: "Gateway", request: ContentRequest, context: RequestContext) -> ContentResponse:
     """See Gateway.content."""
-    assert context.caller is not None, "routes authenticate before they call the gateway"
     needs = Capability.IMAGE_EDITING if request.images else Capability.IMAGE_GENERATION
-    model = select_for(needs, request.model, gateway.catalog, context.caller)
-    route = gateway.route(model, request.model, ContentAdapter, context)  # type: ignore[type-abstract]
+    route = gateway.route_for(needs, request.model, ContentAdapter, context)  # type: ignore[type-abstract]
+    model = route.model
     if not isinstance(route.adapter, ContentAdapter):
         raise InvalidRequest.field("model", f"'{model.id}' is served by a provider that this route cannot speak to")
 

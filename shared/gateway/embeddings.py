@@ -14,7 +14,6 @@ from shared.pump import together
 from shared.schemas.context import RequestContext
 from shared.schemas.embedding import EmbeddingInput, EmbeddingRequest, EmbeddingResponse
 from shared.schemas.model import Capability
-from shared.selection import select_for
 
 if TYPE_CHECKING:
     from shared.gateway import Gateway
@@ -26,9 +25,8 @@ _MOST_TOKENS = 200_000
 
 async def embed(gateway: "Gateway", request: EmbeddingRequest, context: RequestContext) -> EmbeddingResponse:
     """See Gateway.embeddings."""
-    assert context.caller is not None, "routes authenticate before they call the gateway"
-    model = select_for(Capability.EMBEDDINGS, request.model, gateway.catalog, context.caller)
-    route = gateway.route(model, request.model, EmbeddingAdapter, context)  # type: ignore[type-abstract]
+    route = gateway.route_for(Capability.EMBEDDINGS, request.model, EmbeddingAdapter, context)  # type: ignore[type-abstract]
+    model = route.model
     turn = asyncio.Semaphore(_AT_ONCE)
 
     async def called(inputs: Sequence[EmbeddingInput]) -> EmbeddingResponse:

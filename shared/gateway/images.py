@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from shared.errors import InvalidRequest, UpstreamError, UpstreamTimeout
 from shared.gateway.estimates import of_images
 from shared.gateway.metering import metered, used
+from shared.gateway.route import caller_of
 from shared.gateway.stills import readable_mask, still_uploads
 from shared.gateway.storing import stored as kept
 from shared.media import IMAGE_TYPES
@@ -22,7 +23,6 @@ from shared.schemas.context import RequestContext
 from shared.schemas.image import GeneratedImage, ImageRequest, ImageResponse
 from shared.schemas.model import Capability, Model
 from shared.schemas.usage import Usage
-from shared.selection import select_for
 
 if TYPE_CHECKING:
     from shared.gateway import Gateway
@@ -32,10 +32,9 @@ async def generate(
     gateway: "Gateway", request: ImageRequest, context: RequestContext, *, stored: bool
 ) -> ImageResponse:
     """See Gateway.image."""
-    assert context.caller is not None, "routes authenticate before they call the gateway"
     needs = Capability.IMAGE_EDITING if request.images else Capability.IMAGE_GENERATION
-    model = select_for(needs, request.model, gateway.catalog, context.caller)
-    route = gateway.route(model, request.model, ImageAdapter, context)  # type: ignore[type-abstract]
+    route = gateway.route_for(needs, request.model, ImageAdapter, context)  # type: ignore[type-abstract]
+    model = route.model
 
     async def called(call: ImageRequest) -> ImageResponse:
         response = await route.answer(route.adapter.image(call, model), route.adapter.image_response)
@@ -49,7 +48,7 @@ async def generate(
         images = list(chain.from_iterable(response.images for response in responses))
         if not images:
             raise UpstreamError("The provider answered without an image.")
-        tenant = context.caller.tenant
+        tenant = caller_of(context).tenant
         delivered = _stored if stored else _inline
         try:
             async with asyncio.timeout_at(route.deadline):

@@ -10,6 +10,8 @@ from pydantic_core import from_json
 
 from shared.errors import GatewayError, UpstreamError
 from shared.providers.base import REMOVED, Adapter, Call, error_for_status
+from shared.schemas.caller import Caller
+from shared.schemas.context import RequestContext
 from shared.schemas.model import Model
 
 if TYPE_CHECKING:
@@ -23,6 +25,12 @@ T = TypeVar("T")
 # What an adapter raises on a body that is not its vendor's format.
 _UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, RecursionError)
 _SHORTEST_SECRET = 8
+
+
+def caller_of(context: RequestContext) -> Caller:
+    """Who makes the request."""
+    assert context.caller is not None, "routes authenticate before they call the gateway"
+    return context.caller
 
 
 @dataclass(frozen=True, slots=True)

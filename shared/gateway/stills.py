@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shared.errors import InvalidRequest
+from shared.inputs import first_frame
 from shared.schemas.content import Inline
 from shared.schemas.model import Model
 from shared.schemas.upload import Upload
@@ -56,19 +57,10 @@ def _is_refused(media_type: str, model: Model) -> bool:
 
 
 async def _still_upload(image: Upload) -> Upload:
-    png = await _first_frame(image.read(), "image")
+    png = await first_frame(image.read(), "image")
     return Upload(io.BytesIO(png), f"{image.filename}.png", "image/png", len(png))
 
 
 async def _still_inline(image: Inline, field: str) -> Inline:
-    png = await _first_frame(base64.b64decode(image.data), field)
+    png = await first_frame(base64.b64decode(image.data), field)
     return Inline(media_type="image/png", data=base64.b64encode(png).decode("ascii"))
-
-
-async def _first_frame(data: bytes, field: str) -> bytes:
-    from shared import gif
-
-    try:
-        return await asyncio.to_thread(gif.first_frame_png, data)
-    except ValueError:
-        raise InvalidRequest.field(field, "is not a readable GIF") from None

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+MAX_FILE_BYTES = 512 * 1024 * 1024
+"""What may be uploaded to a presigned URL, as OpenAI allows."""
+
 FilePurpose: TypeAlias = Literal["assistants", "batch", "batch_output", "evals", "fine-tune", "user_data", "vision"]
 
 

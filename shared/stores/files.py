@@ -5,7 +5,6 @@
 File ids begin with the time left until a far day, so that S3, which lists by name, lists the newest first.
 """
 
-import hashlib
 import re
 import secrets
 import time
@@ -18,12 +17,10 @@ from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.media import SNIFF_BYTES, sniff
 from shared.schemas.stored_file import FilePurpose, StoredFile
 from shared.schemas.upload import Upload
-from shared.stores.objects import ObjectNotFound, ObjectStore
+from shared.stores.objects import ObjectNotFound, ObjectStore, tenant_folder
 
 KEPT_DAYS = 30
 """How long the bucket's lifecycle rule for `files/` lets a file live."""
-MAX_UPLOAD_BYTES = 512 * 1024 * 1024
-"""What may be uploaded to a presigned URL, as OpenAI allows."""
 _UPLOAD_SECONDS = 3600
 _PREFIX = "files/"
 _FAR_DAY = 2**43  # in Unix milliseconds, the year 2248
@@ -147,7 +144,7 @@ def file_id_of(key: str) -> str:
 
 
 def _folder(tenant: str) -> str:
-    return f"{_PREFIX}{hashlib.sha256(tenant.encode()).hexdigest()[:20]}/"
+    return f"{_PREFIX}{tenant_folder(tenant)}/"
 
 
 def _described(key: str, size: int) -> StoredFile:

@@ -7,7 +7,7 @@ import hashlib
 
 from shared.media import sniff
 from shared.stores.aws import AwsError
-from shared.stores.objects import ObjectNotFound, ObjectStore
+from shared.stores.objects import ObjectNotFound, ObjectStore, tenant_folder
 
 _PREFIX = "images/"
 _EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
@@ -53,4 +53,4 @@ class ImageStore:
 
 
 def _folder(tenant: str) -> str:
-    return f"{_PREFIX}{hashlib.sha256(tenant.encode()).hexdigest()[:20]}/"
+    return f"{_PREFIX}{tenant_folder(tenant)}/"

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.dialects.base import Form, FormWire, JsonObject, Wire, read, read_form
-from shared.schemas.stored_file import FilePurpose, StoredFile
+from shared.schemas.stored_file import MAX_FILE_BYTES, FilePurpose, StoredFile
 from shared.schemas.upload import Upload
 
 Purpose = Literal["assistants", "batch", "evals", "fine-tune", "user_data", "vision"]
@@ -27,7 +27,7 @@ class AnnouncedFile(Wire):
 
     filename: Annotated[str, Field(pattern=r"^[\w.() -]{1,100}$")]
     purpose: Purpose
-    bytes: Annotated[int, Field(ge=1, le=512 * 1024 * 1024)]
+    bytes: Annotated[int, Field(ge=1, le=MAX_FILE_BYTES)]
 
 
 class FileQuery(FormWire):
