@@ -15,9 +15,9 @@ from starlette.types import Receive, Scope, Send
 
 from functions.embedded_aws import LOCAL_TOKEN, announced, embedded_aws, seed, seed_batches
 from functions.local_worker import work
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.web.app import create_app
-from shared.web.process import process_gateway
+from shared.web.process import process_services
 
 ENDPOINTS = ("chat", "completions", "images", "embeddings", "transcriptions", "speech", "files", "batches", "models")
 
@@ -49,7 +49,7 @@ def main() -> None:
     os.environ.setdefault("GATEWAY_SANDBOX", "on")
     os.environ.setdefault("GATEWAY_LIMITS_TABLE", "gateway-limits")
     try:
-        gateway = process_gateway()
+        services = process_services()
         listening = _listen(int(port))
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
@@ -57,7 +57,7 @@ def main() -> None:
     except ValueError as error:
         sys.exit(str(error))
     with listening, embedded_aws() as aws_url, announced(listening), suppress(KeyboardInterrupt):
-        asyncio.run(_serve(gateway, listening, aws_url))
+        asyncio.run(_serve(services, listening, aws_url))
 
 
 def _listen(port: int) -> socket.socket:
@@ -70,13 +70,13 @@ def _listen(port: int) -> socket.socket:
     return listening
 
 
-async def _serve(gateway: Gateway, listening: socket.socket, aws_url: str) -> None:
+async def _serve(services: Services, listening: socket.socket, aws_url: str) -> None:
     if "AWS_ENDPOINT_URL" not in os.environ:
-        assert gateway.limits is not None, "main() names its table"
-        await seed(gateway.keys, gateway.objects, gateway.limits)
-        await seed_batches(gateway.batches, gateway.batch_queue)
+        assert services.limits is not None, "main() names its table"
+        await seed(services.keys, services.objects, services.limits)
+        await seed_batches(services.batches, services.batch_queue)
     url = "http://{}:{}".format(*listening.getsockname())
-    providers = ", ".join(sorted(gateway.catalog.configured)) or "none: set a provider's key"
+    providers = ", ".join(sorted(services.catalog.configured)) or "none: set a provider's key"
     print(
         f"\nGateway    {url}\nKey        {LOCAL_TOKEN}\nProviders  {providers}\nAWS        {aws_url}\n\n"
         f"curl {url}/v1/chat/completions -H 'Authorization: Bearer {LOCAL_TOKEN}' \\\n"
@@ -88,11 +88,11 @@ async def _serve(gateway: Gateway, listening: socket.socket, aws_url: str) -> No
     config = uvicorn.Config(
         AllFunctions(), log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1
     )
-    worker = asyncio.create_task(work(gateway))
+    worker = asyncio.create_task(work(services))
     await uvicorn.Server(config).serve(sockets=[listening])
     worker.cancel()
     await asyncio.gather(worker, return_exceptions=True)
-    await gateway.aclose()
+    await services.aclose()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from functions.local_worker import HIDDEN_SECONDS
-from shared.cli.place import RUNNING
+from shared.cli.target import RUNNING
 from shared.schemas.caller import Key, Permission
 from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore

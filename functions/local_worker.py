@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 
 from shared.batches.delivery import deliver
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.stores.aws import AwsError
 from shared.stores.queue import Received
 
@@ -16,13 +16,13 @@ _AT_ONCE = 4
 _IDLE_SECONDS = 1
 
 
-async def work(gateway: Gateway) -> None:
+async def work(services: Services) -> None:
     """Runs until it is cancelled."""
     running: set[asyncio.Task[None]] = set()
     try:
         while True:
-            for message in await _received(gateway, _AT_ONCE - len(running)):
-                running.add(asyncio.create_task(_process(gateway, message)))
+            for message in await _received(services, _AT_ONCE - len(running)):
+                running.add(asyncio.create_task(_process(services, message)))
             if len(running) == _AT_ONCE:
                 await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             running = {task for task in running if not task.done()}
@@ -32,16 +32,16 @@ async def work(gateway: Gateway) -> None:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _received(gateway: Gateway, limit: int) -> list[Received]:
+async def _received(services: Services, limit: int) -> list[Received]:
     try:
-        return await gateway.batch_queue.receive(limit, wait=_IDLE_SECONDS)
+        return await services.batch_queue.receive(limit, wait=_IDLE_SECONDS)
     except AwsError:
         await asyncio.sleep(_IDLE_SECONDS)
         return []
 
 
-async def _process(gateway: Gateway, message: Received) -> None:
+async def _process(services: Services, message: Received) -> None:
     end = time.monotonic() + _STEP_SECONDS
     with suppress(Exception):  # it is logged, and its message comes again
-        await deliver(message, gateway, remaining=lambda: end - time.monotonic())
-        await gateway.batch_queue.delete(message.receipt)
+        await deliver(message, services, remaining=lambda: end - time.monotonic())
+        await services.batch_queue.delete(message.receipt)

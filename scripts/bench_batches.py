@@ -21,7 +21,7 @@ import httpx
 from functions.embedded_aws import LOCAL_TOKEN, embedded_aws, seed, seed_batches
 from scripts.emulator import peak_megabytes
 from shared.stores.limits.store import LimitStore
-from shared.web.process import process_gateway
+from shared.web.process import process_services
 
 ROOT = Path(__file__).parents[1]
 SIZES = [int(size) for size in os.environ.get("SIZES", "5000 50000").split()]
@@ -47,16 +47,16 @@ def main() -> None:
 
 
 async def _fill() -> None:
-    gateway = process_gateway()
-    limits = LimitStore(gateway.keys.aws, LIMITS_TABLE, gateway.settings.usage_table)
-    await seed(gateway.keys, gateway.objects, limits)
-    await seed_batches(gateway.batches, gateway.batch_queue)
-    await gateway.aclose()
+    services = process_services()
+    limits = LimitStore(services.keys.aws, LIMITS_TABLE, services.settings.usage_table)
+    await seed(services.keys, services.objects, limits)
+    await seed_batches(services.batches, services.batch_queue)
+    await services.aclose()
 
 
 def _measure(size: int, aws: str) -> None:
     content = _lines(size)
-    with _gateway(aws) as (process, client):
+    with _services(aws) as (process, client):
         before = peak_megabytes(process.pid)
         upload = {"file": ("lines.jsonl", content), "purpose": (None, "batch")}
         file = client.post("/v1/files", files=upload).raise_for_status().json()
@@ -95,7 +95,7 @@ def _lines(size: int) -> bytes:
 
 
 @contextmanager
-def _gateway(aws: str) -> "Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]":
+def _services(aws: str) -> "Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]":
     """A gateway with its worker, that uses the AWS at an address."""
     port = "8099"
     process = subprocess.Popen(

@@ -18,7 +18,7 @@ from typing import Any
 
 from functions.embedded_aws import embedded_aws, seed
 from scripts.emulator import ROOT, Function, NotReady, built_functions, emulated
-from shared.web.process import process_gateway
+from shared.web.process import process_services
 
 ROUNDS = int(os.environ.get("ROUNDS", "7"))
 WARM_INVOKES = 20
@@ -83,9 +83,9 @@ def main() -> None:
     """Prints the table. Exits with one line when something has to be built first."""
     os.environ |= SETTINGS
     with tempfile.TemporaryDirectory() as folder, embedded_aws():
-        gateway = process_gateway()
-        assert gateway.limits is not None, "SETTINGS names its table"
-        asyncio.run(seed(gateway.keys, gateway.objects, gateway.limits))
+        services = process_services()
+        assert services.limits is not None, "SETTINGS names its table"
+        asyncio.run(seed(services.keys, services.objects, services.limits))
         try:
             candidates = _candidates(Path(folder))
             runs = _measure(candidates)

@@ -26,7 +26,7 @@ import yaml
 from moto.server import ThreadedMotoServer
 
 from functions.embedded_aws import LOCAL_TOKEN, seed, seed_batches
-from shared.batches.places import input_key
+from shared.batches.object_keys import input_key
 from shared.dialects.openai.speech import MEDIA_TYPES
 from shared.schemas.batch import WINDOW_SECONDS, Submission
 from shared.schemas.caller import Caller

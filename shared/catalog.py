@@ -33,7 +33,7 @@ class Provider(Frozen):
     base_url: str | None = None
     base_url_env: str | None = None
     api_key_env: str | None = None
-    rules: frozenset[str] = frozenset()
+    quirks: frozenset[str] = frozenset()
 
 
 class Catalog:
@@ -143,6 +143,6 @@ class Catalog:
 
     def _model(self, public_id: str) -> Model:
         row = self._rows[public_id]
-        rules = {*self._providers[row["provider"]].get("rules", ()), *row.get("rules", ())}
+        quirks = {*self._providers[row["provider"]].get("quirks", ()), *row.get("quirks", ())}
         values = {name: value for name, value in row.items() if name not in _ROW_ONLY}
-        return Model(**{"upstream": public_id, **values, "rules": frozenset(rules)})
+        return Model(**{"upstream": public_id, **values, "quirks": frozenset(quirks)})

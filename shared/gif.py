@@ -224,10 +224,10 @@ def _stored_rows(frame: _Frame) -> Sequence[int]:
     """For each row of the frame from top to bottom, its place in the order in which rows are stored."""
     if not frame.interlaced:
         return range(frame.height)
-    places = [0] * frame.height
+    object_keys = [0] * frame.height
     for place, y in enumerate(y for start, step in _PASSES for y in range(start, frame.height, step)):
-        places[y] = place
-    return places
+        object_keys[y] = place
+    return object_keys
 
 
 def _deflate(pieces: Iterator[bytes]) -> bytes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from shared.errors import InvalidRequest, UpstreamError
 from shared.media import IMAGE_TYPES
-from shared.pump import together
+from shared.pump import gather_or_cancel
 from shared.schemas.chat import ChatRequest
 from shared.schemas.content import Image, Inline, Message, Part, Remote, Text, ToolResult
 from shared.schemas.model import Capability, Model
@@ -63,7 +63,7 @@ class Inputs:
             )
         ordered = list(wanted)
         budget = _Budget()
-        results = await together(
+        results = await gather_or_cancel(
             self._acceptable(source, model, budget, tenant if source in own else None) for source in ordered
         )
         changed = dict(zip(ordered, results, strict=True))
@@ -111,7 +111,7 @@ class Inputs:
                     return None
                 media_type, data = found
                 budget.spend(len(data))
-                if media_type != "image/gif" or "no_gif" not in model.rules:
+                if media_type != "image/gif" or "no_gif" not in model.quirks:
                     return Inline(media_type=media_type, data=base64.b64encode(data).decode("ascii"))
             else:
                 data = base64.b64decode(source.data)
@@ -167,8 +167,8 @@ def _image_sources(request: ChatRequest) -> list[Inline | Remote]:
 
 def _must_change(source: Inline | Remote, model: Model) -> bool:
     if isinstance(source, Remote):
-        return "inline_images" in model.rules
-    return source.media_type == "image/gif" and "no_gif" in model.rules
+        return "inline_images" in model.quirks
+    return source.media_type == "image/gif" and "no_gif" in model.quirks
 
 
 async def first_frame(gif: bytes, field: str) -> bytes:

@@ -62,7 +62,7 @@ class Pump(Generic[T]):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def gather_or_cancel(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """The results of all calls, in their order. The first error ends the others and is raised."""
     tasks = [asyncio.create_task(call) for call in calls]
     try:

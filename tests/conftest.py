@@ -15,7 +15,7 @@ from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
-from tests.door import BATCHES, BUCKET, KEYS, LIMITS, USAGE
+from tests.client import BATCHES, BUCKET, KEYS, LIMITS, USAGE
 
 _LOOPBACK = ("127.", "::1", "localhost")
 

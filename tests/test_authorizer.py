@@ -11,7 +11,7 @@ from shared import authorizer
 from shared.schemas.caller import Caller
 from shared.schemas.limits import Limits
 from shared.stores.keys import KeyStore
-from tests.door import KEYS, TOKEN
+from tests.client import KEYS, TOKEN
 
 ARN = "arn:aws:execute-api:us-east-1:123456789012:abc123/live/POST/v1/chat/completions"
 

@@ -52,7 +52,7 @@ def test_no_row_points_to_a_model_that_its_vendor_has_retired(row: dict[str, Any
 def test_every_rule_of_a_row_is_explained_at_the_top_of_the_file() -> None:
     text = (Path(__file__).parents[1] / "shared" / "catalog.toml").read_text("utf-8")
     explained = set(text.split("[providers", 1)[0].replace("#", " ").split())
-    used = {rule for row in [*DEFAULT["models"], *DEFAULT["providers"].values()] for rule in row.get("rules", ())}
+    used = {quirk for row in [*DEFAULT["models"], *DEFAULT["providers"].values()] for quirk in row.get("quirks", ())}
     assert used <= explained
 
 

@@ -19,8 +19,8 @@ from shared.runtime.event import http_event
 from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
-from shared.web.process import process_gateway
-from tests.door import BATCHES, BUCKET, TOKEN, frames, make_gateway
+from shared.web.process import process_services
+from tests.client import BATCHES, BUCKET, TOKEN, frames, make_services
 from tests.entry_points import entry_point
 
 ROOT = Path(__file__).parents[1]
@@ -71,13 +71,13 @@ def answer(name: str, keys: KeyStore) -> tuple[int, dict[str, str], bytes]:
         sent.append({"more_body": False, **message} if message["type"] == "http.response.body" else message)
 
     async def run() -> None:
-        gateway = make_gateway(keys, settings)
-        app.dependency_overrides[process_gateway] = lambda: gateway
+        services = make_services(keys, settings)
+        app.dependency_overrides[process_services] = lambda: services
         try:
             await app(request.scope, receive, send)
         finally:
             app.dependency_overrides.clear()
-            await gateway.aclose()
+            await services.aclose()
 
     asyncio.run(run())
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}

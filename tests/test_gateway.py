@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as Pillow
 
 from shared.stores.keys import KeyStore
-from tests.door import frames, front_door
+from tests.client import frames, gateway_client
 from tests.providers.wires import anthropic, gemini, openai
 
 pytestmark = pytest.mark.anyio
@@ -65,8 +65,8 @@ Ask = Callable[..., Any]
 
 
 @asynccontextmanager
-async def asking(keys: KeyStore, environment: dict[str, str], vendors: Vendors, **door: Any) -> AsyncIterator[Ask]:
-    async with front_door(keys, environment, vendors, **door) as client:
+async def asking(keys: KeyStore, environment: dict[str, str], vendors: Vendors, **client: Any) -> AsyncIterator[Ask]:
+    async with gateway_client(keys, environment, vendors, **client) as client:
 
         async def ask(**body: Any) -> httpx.Response:
             return await client.post("/v1/chat/completions", json={"model": "Auto", "messages": [user("Hi")], **body})
@@ -227,7 +227,7 @@ async def test_one_failing_call_of_several_fails_the_answer_with_its_own_error(k
         body = anthropic.wire.answers["text"].body
         return httpx.Response(429, headers={"retry-after": "9"}) if calls == 2 else httpx.Response(200, content=body)
 
-    async with front_door(keys, ANTHROPIC, upstream) as client:
+    async with gateway_client(keys, ANTHROPIC, upstream) as client:
         body = {"model": "claude-haiku-4-5", "n": 3, "messages": [user("Hi")]}
         answer = await client.post("/v1/chat/completions", json=body)
     assert answer.status_code == 429
@@ -236,7 +236,7 @@ async def test_one_failing_call_of_several_fails_the_answer_with_its_own_error(k
 
 async def test_a_prompt_list_is_answered_in_its_order_with_candidates_numbered_through(keys: KeyStore) -> None:
     vendors = Vendors()
-    async with front_door(keys, ANTHROPIC, vendors) as client:
+    async with gateway_client(keys, ANTHROPIC, vendors) as client:
         body = {"model": "claude-haiku-4-5", "prompt": ["one", "two"], "n": 2, "echo": True}
         answer = await client.post("/v1/completions", json=body)
     text = anthropic.wire.answers["text"].means.candidates[0].parts[0].text  # type: ignore[union-attr]
@@ -293,7 +293,7 @@ async def test_a_broken_gif_is_refused_naming_the_field(keys: KeyStore) -> None:
 
 
 async def test_the_vendors_model_behind_a_public_id_is_told(keys: KeyStore) -> None:
-    async with front_door(keys, OPENAI, Vendors()) as client:
+    async with gateway_client(keys, OPENAI, Vendors()) as client:
         listed = (await client.get("/v1/models/gpt-4o-mini")).json()
         body = {"model": "openai/gpt-4o-mini", "messages": [user("Hi")]}
         answer = await client.post("/v1/chat/completions", json=body)
@@ -327,7 +327,7 @@ async def test_auto_passes_over_models_that_would_refuse_how_the_request_asks(
 ) -> None:
     row = (
         _row("plain", "chat", "function_calling")
-        + 'rules = ["no_forced_tool_choice", "no_logprobs", "single_candidate"]\n'
+        + 'quirks = ["no_forced_tool_choice", "no_logprobs", "single_candidate"]\n'
     )
     rows = tmp_path / "rows.toml"
     rows.write_text(row + _row("able", "chat", "function_calling"))
@@ -361,7 +361,7 @@ async def test_a_failing_call_ends_the_other_calls_of_its_request(keys: KeyStore
         return httpx.Response(200)
 
     started: list[httpx.Request] = []
-    async with front_door(keys, ANTHROPIC, upstream) as client:
+    async with gateway_client(keys, ANTHROPIC, upstream) as client:
         body = {"model": "claude-haiku-4-5", "n": 3, "messages": [user("Hi")]}
         assert (await client.post("/v1/chat/completions", json=body)).status_code == 429
     assert len(ended) == 2
@@ -391,7 +391,7 @@ async def test_too_many_images_to_convert_are_refused(keys: KeyStore) -> None:
 @pytest.mark.parametrize("model", ["gpt-4o-mini", "claude-haiku-4-5", "gemini-2.5-flash"])
 async def test_an_odd_error_body_of_a_vendor_keeps_its_status(keys: KeyStore, model: str, body: bytes) -> None:
     environment = {**OPENAI, **ANTHROPIC, **GEMINI}
-    async with front_door(keys, environment, lambda request: httpx.Response(400, content=body)) as client:
+    async with gateway_client(keys, environment, lambda request: httpx.Response(400, content=body)) as client:
         answer = await client.post("/v1/chat/completions", json={"model": model, "messages": [user("Hi")]})
     assert answer.status_code in (400, 502)
     assert answer.json()["error"]["code"] != "internal_error"
@@ -400,7 +400,7 @@ async def test_an_odd_error_body_of_a_vendor_keeps_its_status(keys: KeyStore, mo
 async def test_what_a_broken_off_stream_has_used_is_logged(keys: KeyStore, caplog: pytest.LogCaptureFixture) -> None:
     stream = anthropic.wire.answers["text"].stream
     cut_off = stream[: stream.index(b"event: message_delta")]
-    async with front_door(keys, ANTHROPIC, lambda request: httpx.Response(200, content=cut_off)) as client:
+    async with gateway_client(keys, ANTHROPIC, lambda request: httpx.Response(200, content=cut_off)) as client:
         body = {"model": "claude-haiku-4-5", "stream": True, "messages": [user("Hi")]}
         answer = await client.post("/v1/chat/completions", json=body)
     assert b"[DONE]" not in answer.content

@@ -62,10 +62,10 @@ class Shelves:
         return None if found is None else ("image/gif" if found[:3] == b"GIF" else "image/png", found)
 
 
-def model(*rules: str, sees: bool = True) -> Model:
+def model(*quirks: str, sees: bool = True) -> Model:
     capabilities = {Capability.CHAT, Capability.VISION} if sees else {Capability.CHAT}
     return Model(
-        id="m", provider="p", upstream="u", owned_by="o", capabilities=frozenset(capabilities), rules=frozenset(rules)
+        id="m", provider="p", upstream="u", owned_by="o", capabilities=frozenset(capabilities), quirks=frozenset(quirks)
     )
 
 

@@ -509,10 +509,10 @@ def test_what_the_sandbox_costs_is_in_the_table() -> None:
 def test_candidates_that_take_a_call_each_are_reserved_their_inputs_each() -> None:
     request = ChatRequest(model="m", messages=(Message(role="user", parts=(Text(text="x" * 300),)),), n=4, max_tokens=5)
     model = MODELS["sandbox/chat"]
-    alone = model.model_copy(update={"rules": frozenset({"single_candidate"})})
-    together, apart = of_chat([request], model), of_chat([request], alone)
-    assert [usage.input_tokens * 4 for usage in together] == [usage.input_tokens for usage in apart]
-    assert [usage.output_tokens for usage in together] == [usage.output_tokens for usage in apart] == [20, 20]
+    alone = model.model_copy(update={"quirks": frozenset({"single_candidate"})})
+    gather_or_cancel, apart = of_chat([request], model), of_chat([request], alone)
+    assert [usage.input_tokens * 4 for usage in gather_or_cancel] == [usage.input_tokens for usage in apart]
+    assert [usage.output_tokens for usage in gather_or_cancel] == [usage.output_tokens for usage in apart] == [20, 20]
 
 
 def test_an_answer_without_a_cap_is_reserved_the_models_longest() -> None:

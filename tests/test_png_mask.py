@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from shared.errors import InvalidRequest
 from shared.png_mask import MAX_PIXELS, brightness_mask, has_alpha
 from shared.stores.keys import KeyStore
-from tests.door import front_door
+from tests.client import gateway_client
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
@@ -257,7 +257,7 @@ async def edited(keys: KeyStore, model: str, mask: bytes) -> tuple[httpx.Respons
         seen.append(await request.aread())
         return httpx.Response(500)
 
-    async with front_door(keys, VENDORS, vendor) as client:
+    async with gateway_client(keys, VENDORS, vendor) as client:
         files = {"image": ("photo.jpg", JPEG_FILE.getvalue()), "mask": ("hole.png", mask)}
         form = {"model": model, "prompt": "a hat"}
         return await client.post("/v1/images/edits", data=form, files=files), seen

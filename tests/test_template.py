@@ -567,8 +567,8 @@ def test_media_are_private_encrypted_and_temporary() -> None:
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     assert "BucketEncryption" in bucket
-    rules = bucket["LifecycleConfiguration"]["Rules"]
-    days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
+    quirks = bucket["LifecycleConfiguration"]["Rules"]
+    days = {quirk["Prefix"]: quirk["ExpirationInDays"] for quirk in quirks if "ExpirationInDays" in quirk}
     assert days == {"images/": 30, "files/": KEPT_DAYS, "batches/": 7}
     assert days["batches/"] * 86_400 > 2 * max(WINDOW_SECONDS.values())
     ((statement,),) = [policy["PolicyDocument"]["Statement"] for policy in of_type("AWS::S3::BucketPolicy").values()]
@@ -579,9 +579,9 @@ def test_media_are_private_encrypted_and_temporary() -> None:
 def test_a_page_reaches_media_only_from_the_origin_that_may_call() -> None:
     assert "CorsConfiguration" not in translated()["MediaBucket"]["Properties"]
     origin = "https://app.example.com"
-    (rule,) = translated(CorsOrigin=origin)["MediaBucket"]["Properties"]["CorsConfiguration"]["CorsRules"]
-    assert rule["AllowedOrigins"] == [origin]
-    assert set(rule["AllowedMethods"]) == {"GET", "HEAD", "PUT"}
+    (quirk,) = translated(CorsOrigin=origin)["MediaBucket"]["Properties"]["CorsConfiguration"]["CorsRules"]
+    assert quirk["AllowedOrigins"] == [origin]
+    assert set(quirk["AllowedMethods"]) == {"GET", "HEAD", "PUT"}
 
 
 def test_tracing_is_on_only_when_asked_for() -> None:

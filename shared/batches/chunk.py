@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 
 from shared.batches.endpoints import URLS, answer, error_answer
 from shared.batches.lines import BadLine, Line, duplicate, is_blank, read_line
-from shared.batches.places import input_key
+from shared.batches.object_keys import input_key
 from shared.batches.results import Results
 from shared.errors import BudgetExceeded, GatewayError, InternalError, PermissionDenied, RateLimited, Unauthorized
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.observability import log_crash, log_request
-from shared.pump import together
+from shared.pump import gather_or_cancel
 from shared.schemas.batch import Batch, BatchStatus, ChunkMessage
 from shared.schemas.caller import Caller, Permission
 from shared.schemas.context import RequestContext
@@ -51,7 +51,7 @@ class ChunkRun:
 
     def __init__(
         self,
-        gateway: Gateway,
+        services: Services,
         batch: Batch,
         message: ChunkMessage,
         results: Results,
@@ -60,7 +60,7 @@ class ChunkRun:
         clock: Callable[[], float] = time.time,
         give_up: bool = False,
     ) -> None:
-        self._gateway = gateway
+        self._services = services
         self._batch = batch
         self._message = message
         self._results = results
@@ -79,7 +79,7 @@ class ChunkRun:
         begun = self._results.tally
         await self._read()
         caller = await self._caller()
-        await together(self._work(caller) for _ in range(max(1, self._gateway.settings.batch_concurrency)))
+        await gather_or_cancel(self._work(caller) for _ in range(max(1, self._services.settings.batch_concurrency)))
         if not self._waiting and not self._lines:
             return None
         rounds = 0 if self._results.tally != begun else self._message.round + 1
@@ -89,7 +89,7 @@ class ChunkRun:
     async def _read(self) -> None:
         """Takes the lines that have no results yet from the input."""
         message, submission = self._message, self._batch.submission
-        stored = await self._gateway.objects.get(input_key(submission), first=message.first, last=message.last)
+        stored = await self._services.objects.get(input_key(submission), first=message.first, last=message.last)
         for number, text in enumerate(stored.content.split(b"\n"), message.line):
             if is_blank(text) or self._results.has(number):
                 continue
@@ -104,7 +104,7 @@ class ChunkRun:
 
     async def _caller(self) -> Caller | GatewayError:
         """Who submitted the batch, as their key is now, or why they may no longer do so."""
-        key = await self._gateway.keys.find_hashed(self._batch.submission.token_hash)
+        key = await self._services.keys.find_hashed(self._batch.submission.token_hash)
         if key is None or not key.usable(datetime.fromtimestamp(self._clock(), UTC)):
             return Unauthorized("The API key is no longer valid.")
         for permission in (Permission.MODELS_USE, Permission.BATCH_USE):
@@ -136,7 +136,7 @@ class ChunkRun:
         if self._ending is None and now >= self._looked + _LOOK_SECONDS:
             self._looked = now
             with suppress(AwsError):  # what is being answered is worth more than the look
-                self._batch = await self._gateway.batches.find(self._batch.tenant, self._batch.id) or self._batch
+                self._batch = await self._services.batches.find(self._batch.tenant, self._batch.id) or self._batch
             return await self._look()
         return self._ending
 
@@ -150,7 +150,7 @@ class ChunkRun:
             if isinstance(caller, GatewayError):
                 raise caller
             context.caller = caller
-            body = await answer(line.url, line.body, self._gateway, context)
+            body = await answer(line.url, line.body, self._services, context)
         except AwsError:
             status = 503
             self._put_off(line, self._clock() + self._pause())

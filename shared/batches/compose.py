@@ -5,9 +5,9 @@ S3 joins what is large without moving it here; what is smaller than a part may b
 
 from dataclasses import dataclass, field
 
-from shared.batches.places import result_key
+from shared.batches.object_keys import result_key
 from shared.batches.results import MEDIA_TYPE, output_bytes
-from shared.pump import together
+from shared.pump import gather_or_cancel
 from shared.schemas.batch import Batch
 from shared.stores.objects import MIN_PART_BYTES, ObjectStore, Part, StoredObject
 
@@ -24,7 +24,7 @@ async def compose(batch: Batch, objects: ObjectStore) -> tuple[bool, bool]:
         for start in range(1, batch.chunks + 1, _AT_ONCE):
             numbers = range(start, min(start + _AT_ONCE, batch.chunks + 1))
             keys = [result_key(batch, number) for number in numbers]
-            beginnings = await together(objects.get(key, first=0, last=MIN_PART_BYTES - 1) for key in keys)
+            beginnings = await gather_or_cancel(objects.get(key, first=0, last=MIN_PART_BYTES - 1) for key in keys)
             for key, beginning in zip(keys, beginnings, strict=True):
                 middle = output_bytes(beginning.metadata)
                 await outputs.append(key, beginning, 0, middle)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from shared.batches.steps import NotReady, Steps
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.observability import logger
 from shared.schemas.batch import read_message
 from shared.stores.aws import AwsError
@@ -13,7 +13,7 @@ from shared.stores.queue import MAX_DELAY_SECONDS, Outgoing, Received
 
 async def deliver(
     message: Received,
-    gateway: Gateway,
+    services: Services,
     *,
     remaining: Callable[[], float],
     clock: Callable[[], float] = time.time,
@@ -26,35 +26,35 @@ async def deliver(
     """
     told = {"request_id": message.id, "receives": message.receives}
     try:
-        await Steps(gateway, clock=clock).process(message.body, receives=message.receives, remaining=remaining)
+        await Steps(services, clock=clock).process(message.body, receives=message.receives, remaining=remaining)
     except AwsError as error:
         logger().warning("batch step put off", extra={**told, "error": str(error)})
-        await _send_anew(message, gateway)
+        await _send_anew(message, services)
     except NotReady:
         logger().info("batch step too early", extra=told)
-        await _bring_back(message, gateway)
+        await _bring_back(message, services)
         raise
     except Exception:
         logger().exception("batch step failed", extra=told)
-        await _bring_back(message, gateway)
+        await _bring_back(message, services)
         raise
 
 
-async def _send_anew(message: Received, gateway: Gateway) -> None:
+async def _send_anew(message: Received, services: Services) -> None:
     content = read_message(message.body)
     failures = content.failures + 1
     body = content.model_copy(update={"failures": failures}).model_dump_json()
     try:
-        await gateway.batch_queue.send([Outgoing(body, _pause(failures))])
+        await services.batch_queue.send([Outgoing(body, _pause(failures))])
     except AwsError:
-        await _bring_back(message, gateway)
+        await _bring_back(message, services)
         raise
 
 
-async def _bring_back(message: Received, gateway: Gateway) -> None:
+async def _bring_back(message: Received, services: Services) -> None:
     """Has a message seen again sooner than it would be of its own."""
     try:
-        await gateway.batch_queue.hide(message.receipt, _pause(message.receives))
+        await services.batch_queue.hide(message.receipt, _pause(message.receives))
     except AwsError:
         logger().warning("a message comes back only when its visibility ends", extra={"request_id": message.id})
 

@@ -8,14 +8,14 @@ from typing import Any
 from shared.dialects import dialect_for
 from shared.dialects.base import Defaults, EmbeddingOperation, ImageOperation, JsonObject, Operation
 from shared.errors import GatewayError, InvalidRequest
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.schemas.context import RequestContext
 from shared.schemas.speech import SpeechRequest
 
 # S3's own limit. A line may be answered a day before its result is read.
 _AUDIO_URL_SECONDS = 7 * 24 * 3600
 
-_Answer = Callable[[Any, JsonObject, Gateway, RequestContext], Awaitable[JsonObject]]
+_Answer = Callable[[Any, JsonObject, Services, RequestContext], Awaitable[JsonObject]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class _Endpoint:
     answer: _Answer
 
 
-async def answer(url: str, body: JsonObject, gateway: Gateway, context: RequestContext) -> JsonObject:
+async def answer(url: str, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     """The body of the answer to a request, whose `url` is one of URLS. Raises any GatewayError, and AwsError."""
     endpoint = _ENDPOINTS[url]
     module, _, function = endpoint.parser.rpartition(".")
     parse = getattr(import_module(f"shared.dialects.{module}"), function)
-    return await endpoint.answer(parse, body, gateway, context)
+    return await endpoint.answer(parse, body, services, context)
 
 
 def error_answer(url: str, error: GatewayError, context: RequestContext) -> tuple[int, JsonObject]:
@@ -40,33 +40,33 @@ def error_answer(url: str, error: GatewayError, context: RequestContext) -> tupl
     return dialect.status(error), dialect.error(error, context.request_id)
 
 
-async def _chat(parse: Any, body: JsonObject, gateway: Gateway, context: RequestContext) -> JsonObject:
-    operation: Operation = parse(body, Defaults(max_tokens=gateway.settings.default_max_tokens))
+async def _chat(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
+    operation: Operation = parse(body, Defaults(max_tokens=services.settings.default_max_tokens))
     if operation.requests[0].stream:
         raise InvalidRequest.field("stream", "the answers of a batch cannot be streamed")
-    return operation.body(await gateway.chat(operation.requests, context), context)
+    return operation.body(await services.chat(operation.requests, context), context)
 
 
-async def _embeddings(parse: Any, body: JsonObject, gateway: Gateway, context: RequestContext) -> JsonObject:
+async def _embeddings(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     operation: EmbeddingOperation = parse(body)
-    return operation.body(await gateway.embeddings(operation.request, context), context)
+    return operation.body(await services.embeddings(operation.request, context), context)
 
 
-async def _images(parse: Any, body: JsonObject, gateway: Gateway, context: RequestContext) -> JsonObject:
+async def _images(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     operation: ImageOperation = parse(body)
-    return operation.body(await gateway.image(operation.request, context, stored=operation.stored), context)
+    return operation.body(await services.image(operation.request, context, stored=operation.stored), context)
 
 
-async def _speech(parse: Any, body: JsonObject, gateway: Gateway, context: RequestContext) -> JsonObject:
+async def _speech(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     """Audio cannot stand in a line: it becomes a file of the caller's, and the line says where that is."""
     from shared.dialects.openai.speech import MEDIA_TYPES
 
     request: SpeechRequest = parse(body)
-    audio = b"".join([chunk async for chunk in gateway.speech(request, context)])
+    audio = b"".join([chunk async for chunk in services.speech(request, context)])
     assert context.caller is not None, "lines are answered for a caller"
-    stored = await gateway.files.put(context.caller.tenant, "batch_output", f"speech.{request.format}", audio)
+    stored = await services.files.put(context.caller.tenant, "batch_output", f"speech.{request.format}", audio)
     media_type = MEDIA_TYPES[request.format]
-    url = await gateway.objects.presigned("GET", stored.key, _AUDIO_URL_SECONDS, media_type=media_type)
+    url = await services.objects.presigned("GET", stored.key, _AUDIO_URL_SECONDS, media_type=media_type)
     return {"url": url, "content_type": media_type, "file_id": stored.id}
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 from shared.batches.endpoints import URLS
 from shared.batches.lines import BadLine, CustomIds, InputRejected, RawLine, raw_lines, read_line
-from shared.batches.places import input_key
+from shared.batches.object_keys import input_key
 from shared.schemas.batch import Batch, ChunkMessage
 from shared.settings import Settings
 from shared.stores.objects import ObjectNotFound, ObjectStore

@@ -9,10 +9,10 @@ from typing import assert_never
 from shared.batches.chunk import LONGEST_WAIT, ChunkRun
 from shared.batches.compose import compose
 from shared.batches.lines import InputRejected
-from shared.batches.places import partial_key, plan_key, result_key
+from shared.batches.object_keys import partial_key, plan_key, result_key
 from shared.batches.results import Results, stored_tally
 from shared.batches.split import split
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.schemas.batch import (
     Batch,
     BatchMessage,
@@ -42,10 +42,10 @@ class NotReady(Exception):
 class Steps:
     """Does what messages say. `clock` is Unix time."""
 
-    def __init__(self, gateway: Gateway, *, clock: Callable[[], float] = time.time) -> None:
-        self._gateway = gateway
-        self._store = gateway.batches
-        self._objects = gateway.objects
+    def __init__(self, services: Services, *, clock: Callable[[], float] = time.time) -> None:
+        self._services = services
+        self._store = services.batches
+        self._objects = services.objects
         self._clock = clock
 
     async def process(self, text: str, *, receives: int, remaining: Callable[[], float]) -> None:
@@ -63,7 +63,7 @@ class Steps:
             raise NotReady("there is no such batch")
         if batch.status.ended:
             return
-        await self._gateway.refresh()
+        await self._services.refresh()
         match message:
             case SplitMessage():
                 await self._split(batch, last_try)
@@ -82,7 +82,7 @@ class Steps:
             try:
                 if last_try:
                     raise InputRejected("internal_error", "The gateway failed again and again to read the input.")
-                plan, total = await split(batch, self._objects, self._gateway.settings)
+                plan, total = await split(batch, self._objects, self._services.settings)
             except InputRejected as rejected:
                 error = InputError(code=rejected.code, message=rejected.message, line=rejected.line)
                 await self._store.fail(batch, [error])
@@ -98,7 +98,7 @@ class Steps:
 
     async def _started(self, batch: Batch, total: int, chunks: int) -> Batch | None:
         output, error = (
-            self._gateway.files.new_key(batch.tenant, "batch_output", f"{batch.id}_{kind}.jsonl")
+            self._services.files.new_key(batch.tenant, "batch_output", f"{batch.id}_{kind}.jsonl")
             for kind in ("output", "error")
         )
         return await self._store.start(batch, total=total, chunks=chunks, output_key=output, error_key=error)
@@ -123,7 +123,7 @@ class Steps:
         with closing(Results(batch)) as results:
             await results.load(self._objects, partial_key(batch, message.chunk))
             run = ChunkRun(
-                self._gateway, batch, message, results, remaining=remaining, clock=self._clock, give_up=last_try
+                self._services, batch, message, results, remaining=remaining, clock=self._clock, give_up=last_try
             )
             rest = await run.run()
             if rest is not None:
@@ -163,7 +163,7 @@ class Steps:
         await self._send([*messages, message])
 
     async def _send(self, messages: Sequence[BatchMessage]) -> None:
-        await self._gateway.batch_queue.send(
+        await self._services.batch_queue.send(
             [Outgoing(message.model_dump_json(), self._delay(message)) for message in messages]
         )
 

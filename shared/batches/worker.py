@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools.utilities.batch import AsyncBatchProcessor, EventType, async_process_partial_response
 
 from shared.batches.delivery import deliver
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.stores.queue import Received
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ def _keep_event_loop() -> None:
 
 
 @cache
-def _gateway() -> Gateway:
-    return Gateway.from_environment(dict(os.environ))
+def _services() -> Services:
+    return Services.from_environment(dict(os.environ))
 
 
 async def _process(record: "SQSRecord", lambda_context: "LambdaContext") -> None:
     """Does the step of one message; whatever it raises has the message delivered again."""
     receives = int(record.attributes.approximate_receive_count)
     received = Received(record.message_id, record.body, record.receipt_handle, receives)
-    await deliver(received, _gateway(), remaining=lambda: lambda_context.get_remaining_time_in_millis() / 1000)
+    await deliver(received, _services(), remaining=lambda: lambda_context.get_remaining_time_in_millis() / 1000)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from shared.cli import batches, keys, models, usage
 from shared.cli.output import Output
-from shared.cli.place import NoPlace, local, stack
+from shared.cli.target import NoTarget, local, stack
 from shared.stores.aws import AwsError
 
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         asyncio.run(_run(options))
-    except (NoPlace, keys.NoSuchKey, batches.Refused, AwsError, ValueError) as error:
+    except (NoTarget, keys.NoSuchKey, batches.Refused, AwsError, ValueError) as error:
         sys.exit(f"gateway: {error}")
     except ModuleNotFoundError as error:
         sys.exit(f"gateway: {error}; pip install 'inference-gateway[local]' brings it")
@@ -46,11 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 async def _run(options: Namespace) -> None:
-    place = stack(options.stack, options.region) if options.stack else local()
+    target = stack(options.stack, options.region) if options.stack else local()
     try:
-        await options.run(options, place, Output(as_json=options.json))
+        await options.run(options, target, Output(as_json=options.json))
     finally:
-        await place.gateway.aclose()
+        await target.services.aclose()
 
 
 if __name__ == "__main__":

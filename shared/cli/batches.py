@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.cli.output import Output, Row
-from shared.cli.place import NoPlace, Place
+from shared.cli.target import NoTarget, Target
 
 if TYPE_CHECKING:
     import httpx
@@ -54,10 +54,10 @@ def add_commands(commands: Any) -> None:
     results.set_defaults(run=_results)
 
 
-async def _submit(options: Namespace, place: Place, output: Output) -> None:
+async def _submit(options: Namespace, target: Target, output: Output) -> None:
     if not options.file.is_file():
-        raise NoPlace(f"There is no file {options.file}.")
-    async with _client(options, place) as client:
+        raise NoTarget(f"There is no file {options.file}.")
+    async with _client(options, target) as client:
         announced = {"filename": "batch.jsonl", "purpose": "batch", "bytes": options.file.stat().st_size}
         file = _data(await client.post("/v1/files", json=announced))
         await _upload(options.file, file["upload"])
@@ -84,33 +84,33 @@ async def _upload(file: Path, upload: dict[str, Any]) -> None:
         raise Refused(f"The file could not be uploaded: {answer.status_code}")
 
 
-async def _list(options: Namespace, place: Place, output: Output) -> None:
+async def _list(options: Namespace, target: Target, output: Output) -> None:
     query = {"limit": options.limit, **({"status": options.status} if options.status else {})}
-    async with _client(options, place) as client:
+    async with _client(options, target) as client:
         items = _data(await client.get(_BATCHES, params=query))["items"]
     output.rows([_row(batch) for batch in items], empty="There are no batches.")
 
 
-async def _show(options: Namespace, place: Place, output: Output) -> None:
-    async with _client(options, place) as client:
+async def _show(options: Namespace, target: Target, output: Output) -> None:
+    async with _client(options, target) as client:
         output.one(_row(_data(await client.get(f"{_BATCHES}/{options.batch_id}"))))
 
 
-async def _wait(options: Namespace, place: Place, output: Output) -> None:
-    async with _client(options, place) as client:
+async def _wait(options: Namespace, target: Target, output: Output) -> None:
+    async with _client(options, target) as client:
         batch = await _watched(client, _data(await client.get(f"{_BATCHES}/{options.batch_id}")))
     output.one(_row(batch))
 
 
-async def _cancel(options: Namespace, place: Place, output: Output) -> None:
-    async with _client(options, place) as client:
+async def _cancel(options: Namespace, target: Target, output: Output) -> None:
+    async with _client(options, target) as client:
         output.one(_row(_data(await client.post(f"{_BATCHES}/{options.batch_id}/cancel"))))
 
 
-async def _results(options: Namespace, place: Place, output: Output) -> None:
+async def _results(options: Namespace, target: Target, output: Output) -> None:
     import httpx
 
-    async with _client(options, place) as client:
+    async with _client(options, target) as client:
         batch = _data(await client.get(f"{_BATCHES}/{options.batch_id}"))
     url = batch["error_file_url" if options.errors else "output_file_url"]
     if url is None:
@@ -144,13 +144,13 @@ async def _watched(client: "httpx.AsyncClient", batch: dict[str, Any]) -> dict[s
             batch = _data(await client.get(f"{_BATCHES}/{batch['id']}"))
 
 
-def _client(options: Namespace, place: Place) -> "httpx.AsyncClient":
+def _client(options: Namespace, target: Target) -> "httpx.AsyncClient":
     import httpx
 
-    url = options.url or place.url
-    key = options.key or os.environ.get("GATEWAY_KEY") or (_LOCAL_KEY if place.is_local else None)
+    url = options.url or target.url
+    key = options.key or os.environ.get("GATEWAY_KEY") or (_LOCAL_KEY if target.is_local else None)
     if key is None:
-        raise NoPlace("A client's key is needed: --key, or GATEWAY_KEY in the environment.")
+        raise NoTarget("A client's key is needed: --key, or GATEWAY_KEY in the environment.")
     return httpx.AsyncClient(base_url=url.rstrip("/"), headers={"authorization": f"Bearer {key}"}, timeout=60)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.cli import values
 from shared.cli.output import Output
-from shared.cli.place import NoPlace, Place, client
+from shared.cli.target import NoTarget, Target, client
 from shared.schemas.caller import Key, Permission
 from shared.schemas.limits import MINUTE, Limits
 
@@ -73,12 +73,12 @@ def _limits(options: Namespace) -> Limits:
     return Limits(**{name: getattr(options, name) for name in _LIMITS})
 
 
-async def _create(options: Namespace, place: Place, output: Output) -> None:
+async def _create(options: Namespace, target: Target, output: Output) -> None:
     if options.expires and options.expires <= _now():
         raise ValueError("--expires: that is past")
     limits = _limits(options)
     tenant = options.tenant or options.name
-    usage_key = _new_usage_key(place, options.name) if options.api_gateway else None
+    usage_key = _new_usage_key(target, options.name) if options.api_gateway else None
     key = Key(
         key_id=f"key_{secrets.token_hex(6)}",
         name=options.name,
@@ -86,69 +86,69 @@ async def _create(options: Namespace, place: Place, output: Output) -> None:
         permissions=options.permissions,
         models=options.models,
         limits=limits,
-        tenant_limits=await _tenant_limits(place, tenant),
+        tenant_limits=await _tenant_limits(target, tenant),
         created_at=_now(),
         expires_at=options.expires,
         usage_key=usage_key,
     )
     token = _new_token()
-    await place.keys.put(token, key)
+    await target.keys.put(token, key)
     output.one({**_described([key]), "token": token})
 
 
-async def _tenant_limits(place: Place, tenant: str) -> Limits:
+async def _tenant_limits(target: Target, tenant: str) -> Limits:
     """What the tenant's other keys have: the limits are kept with each of them, so that no request looks them up."""
-    for key in await place.keys.all():
+    for key in await target.keys.all():
         if key.tenant == tenant:
             return key.tenant_limits
     return Limits()
 
 
-async def _list(options: Namespace, place: Place, output: Output) -> None:
-    found = _by_id(await place.keys.all())
+async def _list(options: Namespace, target: Target, output: Output) -> None:
+    found = _by_id(await target.keys.all())
     rows = [_described(keys) for keys in sorted(found.values(), key=lambda keys: (keys[0].tenant, keys[0].name))]
     output.rows(rows, empty="There are no keys yet: gateway keys create NAME")
 
 
-async def _show(options: Namespace, place: Place, output: Output) -> None:
-    keys = await _find(place, options.key_id)
+async def _show(options: Namespace, target: Target, output: Output) -> None:
+    keys = await _find(target, options.key_id)
     limits = {f"tenant_{name}": value for name, value in _described_limits(keys[0].tenant_limits).items()}
     output.one({**_described(keys), **limits})
 
 
-async def _rotate(options: Namespace, place: Place, output: Output) -> None:
-    old = await _find(place, options.key_id)
+async def _rotate(options: Namespace, target: Target, output: Output) -> None:
+    old = await _find(target, options.key_id)
     newest = max(old, key=lambda key: key.created_at or datetime.min.replace(tzinfo=UTC))
     if not newest.usable(_now()):
         raise NoSuchKey(f"The key {options.key_id} is {_state(old)}: make another with gateway keys create")
     until = _now() + options.overlap
-    await place.keys.change(
+    await target.keys.change(
         options.key_id,
         lambda key: key.model_copy(update={"expires_at": min(until, key.expires_at or until)}),
     )
     token = _new_token()
-    await place.keys.put(token, newest.model_copy(update={"created_at": _now()}))
+    await target.keys.put(token, newest.model_copy(update={"created_at": _now()}))
     output.one({"key_id": options.key_id, "old_tokens_work_until": until.isoformat("T", "seconds"), "token": token})
 
 
-async def _revoke(options: Namespace, place: Place, output: Output) -> None:
-    await _find(place, options.key_id)
-    await place.keys.change(options.key_id, lambda key: key.model_copy(update={"revoked": True}))
+async def _revoke(options: Namespace, target: Target, output: Output) -> None:
+    await _find(target, options.key_id)
+    await target.keys.change(options.key_id, lambda key: key.model_copy(update={"revoked": True}))
     output.one({"key_id": options.key_id, "revoked": True})
 
 
-async def _limit_tenant(options: Namespace, place: Place, output: Output) -> None:
+async def _limit_tenant(options: Namespace, target: Target, output: Output) -> None:
     limits = _limits(options)
-    ids = {key.key_id for key in await place.keys.all() if key.tenant == options.tenant}
+    ids = {key.key_id for key in await target.keys.all() if key.tenant == options.tenant}
     if not ids:
         raise NoSuchKey(f"The tenant {options.tenant} has no key.")
     for key_id in sorted(ids):
-        await place.keys.change(key_id, lambda key: key.model_copy(update={"tenant_limits": limits}))
+        await target.keys.change(key_id, lambda key: key.model_copy(update={"tenant_limits": limits}))
     output.one({"tenant": options.tenant, "keys": len(ids), **_described_limits(limits)})
 
 
-async def _find(place: Place, key_id: str) -> list[Key]:
-    keys = [key for key in await place.keys.all() if key.key_id == key_id]
+async def _find(target: Target, key_id: str) -> list[Key]:
+    keys = [key for key in await target.keys.all() if key.key_id == key_id]
     if not keys:
         raise NoSuchKey(f"There is no key {key_id}: see gateway keys list")
     return keys
@@ -194,17 +194,17 @@ def _described_limits(limits: Limits) -> dict[str, Any]:
     }
 
 
-def _new_usage_key(place: Place, name: str) -> str:
+def _new_usage_key(target: Target, name: str) -> str:
     """A key of API Gateway's own in the stack's usage plan; its value is what the authorizer answers."""
-    if place.usage_plan is None:
-        raise NoPlace("Only a stack has API Gateway keys: name one with --stack.")
+    if target.usage_plan is None:
+        raise NoTarget("Only a stack has API Gateway keys: name one with --stack.")
     value = secrets.token_hex(30)
     try:
-        gateway = client("apigateway", place.aws.region)
-        made = gateway.create_api_key(name=name, value=value, enabled=True)
-        gateway.create_usage_plan_key(usagePlanId=place.usage_plan, keyId=made["id"], keyType="API_KEY")
+        services = client("apigateway", target.aws.region)
+        made = services.create_api_key(name=name, value=value, enabled=True)
+        services.create_usage_plan_key(usagePlanId=target.usage_plan, keyId=made["id"], keyType="API_KEY")
     except Exception as error:  # noqa: BLE001 - botocore's errors have no common base worth importing
-        raise NoPlace(f"API Gateway made no key: {error}") from None
+        raise NoTarget(f"API Gateway made no key: {error}") from None
     return value
 
 

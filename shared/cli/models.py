@@ -4,7 +4,7 @@ from argparse import Namespace
 from typing import Any
 
 from shared.cli.output import Output
-from shared.cli.place import Place
+from shared.cli.target import Target
 
 
 def add_commands(commands: Any) -> None:
@@ -12,17 +12,17 @@ def add_commands(commands: Any) -> None:
     commands.add_parser("models", help="list the configured models").set_defaults(run=_list)
 
 
-async def _list(options: Namespace, place: Place, output: Output) -> None:
-    await place.gateway.refresh()
+async def _list(options: Namespace, target: Target, output: Output) -> None:
+    await target.services.refresh()
     rows = [
         {
             "model": model.id,
             "provider": model.provider,
             "upstream": model.upstream,
             "retires": model.retires and model.retires.isoformat(),
-            "priced": place.gateway.price(model) is not None,
+            "priced": target.services.price(model) is not None,
             "capabilities": sorted(model.capabilities),
         }
-        for model in place.gateway.catalog.models()
+        for model in target.services.catalog.models()
     ]
     output.rows(rows, empty="No provider is configured: set a provider's key, for example OPENAI_API_KEY.")

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.cli import values
 from shared.cli.output import Output, Row
-from shared.cli.place import NoPlace, Place
+from shared.cli.target import NoTarget, Target
 from shared.schemas.limits import UsageRow
 from shared.stores.limits.usage import By, summed
 
@@ -35,18 +35,18 @@ def add_commands(commands: Any) -> None:
     parser.set_defaults(run=_report)
 
 
-async def _report(options: Namespace, place: Place, output: Output) -> None:
-    limits = place.gateway.limits
+async def _report(options: Namespace, target: Target, output: Output) -> None:
+    limits = target.services.limits
     if limits is None:
-        raise NoPlace("This gateway keeps no usage: GATEWAY_LIMITS_TABLE names no table.")
+        raise NoTarget("This gateway keeps no usage: GATEWAY_LIMITS_TABLE names no table.")
     now = datetime.now(UTC)
     since = options.since or now.strftime("%Y-%m-01")
     until = options.until or now.strftime("%Y-%m-%d")
     if since > until:
-        raise NoPlace(f"The report would end before it begins: from {since} to {until}.")
+        raise NoTarget(f"The report would end before it begins: from {since} to {until}.")
     by = By(options.by)
     sums = summed(await limits.usage.rows(since, until, options.key), by)
-    titles = await _names_of_keys(place) if by is By.KEY else {}
+    titles = await _names_of_keys(target) if by is By.KEY else {}
     rows = [_row(by, titles.get(name, name), name, row) for name, row in sums.items()]
     shown = [name for name in _RARE if any(row[name] for row in rows)]
     hidden = set(_RARE) - set(shown)
@@ -56,8 +56,8 @@ async def _report(options: Namespace, place: Place, output: Output) -> None:
     )
 
 
-async def _names_of_keys(place: Place) -> dict[str, str]:
-    return {key.key_id: key.name or key.key_id for key in await place.keys.all()}
+async def _names_of_keys(target: Target) -> dict[str, str]:
+    return {key.key_id: key.name or key.key_id for key in await target.keys.all()}
 
 
 def _row(by: By, title: str, name: str, row: UsageRow) -> Row:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from shared.errors import UpstreamError
 from shared.framing import sse_frames
 from shared.gateway.estimates import of_speech, of_transcription
-from shared.gateway.metering import metered, metered_stream, used
+from shared.gateway.metering import metered, metered_stream, record_usage
 from shared.gateway.route import Route
 from shared.providers.base import SpeechAdapter, TranscriptionAdapter
 from shared.schemas.context import RequestContext
@@ -22,32 +22,32 @@ from shared.schemas.transcription import (
 from shared.schemas.usage import Usage
 
 if TYPE_CHECKING:
-    from shared.gateway import Gateway
+    from shared.gateway.services import Services
 
 
-async def transcribe(gateway: "Gateway", request: TranscriptionRequest, context: RequestContext) -> Transcript:
+async def transcribe(services: "Services", request: TranscriptionRequest, context: RequestContext) -> Transcript:
     """See Gateway.transcription."""
-    route = _transcriber(gateway, request, context)
-    async with metered(gateway, context, *of_transcription(request)):
+    route = _transcriber(services, request, context)
+    async with metered(services, context, *of_transcription(request)):
         body = await route.body(route.adapter.transcription(request, route.model))
         with route.reading():
             transcript = route.adapter.transcription_response(body, request)
-        used(context, transcript.usage)
+        record_usage(context, transcript.usage)
     return transcript
 
 
 def transcript_events(
-    gateway: "Gateway", request: TranscriptionRequest, context: RequestContext
+    services: "Services", request: TranscriptionRequest, context: RequestContext
 ) -> AsyncGenerator[TranscriptEvent, None]:
     """See Gateway.transcription_stream."""
-    events = _events(_transcriber(gateway, request, context), request, context)
-    return metered_stream(gateway, context, *of_transcription(request), events)
+    events = _events(_transcriber(services, request, context), request, context)
+    return metered_stream(services, context, *of_transcription(request), events)
 
 
 def _transcriber(
-    gateway: "Gateway", request: TranscriptionRequest, context: RequestContext
+    services: "Services", request: TranscriptionRequest, context: RequestContext
 ) -> Route[TranscriptionAdapter]:
-    return gateway.route_for(Capability.TRANSCRIPTION, request.model, TranscriptionAdapter, context)  # type: ignore[type-abstract]
+    return services.route_for(Capability.TRANSCRIPTION, request.model, TranscriptionAdapter, context)  # type: ignore[type-abstract]
 
 
 async def _events(
@@ -62,18 +62,18 @@ async def _events(
             ):
                 async for event in events:
                     if isinstance(event, TranscriptDone):
-                        used(context, event.transcript.usage)
+                        record_usage(context, event.transcript.usage)
                     yield event
         await answer.drain()
 
 
-def speak(gateway: "Gateway", request: SpeechRequest, context: RequestContext) -> AsyncGenerator[bytes, None]:
+def speak(services: "Services", request: SpeechRequest, context: RequestContext) -> AsyncGenerator[bytes, None]:
     """See Gateway.speech."""
-    route = gateway.route_for(Capability.SPEECH, request.model, SpeechAdapter, context)  # type: ignore[type-abstract]
+    route = services.route_for(Capability.SPEECH, request.model, SpeechAdapter, context)  # type: ignore[type-abstract]
     if context.price is not None and not context.price.characters:
         # Charged by the tokens of its audio, which no answer counts: better no price than one that comes to nothing.
         context.price = None
-    return metered_stream(gateway, context, *of_speech(request), _audio(route, request, context))
+    return metered_stream(services, context, *of_speech(request), _audio(route, request, context))
 
 
 async def _audio(
@@ -88,7 +88,7 @@ async def _audio(
                     if silent and chunk:
                         silent = False
                         # What vendors charge for; they do not report it.
-                        used(context, Usage(characters=len(request.input)))
+                        record_usage(context, Usage(characters=len(request.input)))
                     yield chunk
     if silent:
         raise UpstreamError("The provider answered without audio.")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from shared.errors import InvalidRequest, UpstreamTimeout
 from shared.framing import sse_frames
 from shared.gateway.chat_model import select
-from shared.gateway.metering import used
+from shared.gateway.metering import record_usage
 from shared.gateway.route import Route
 from shared.gateway.storing import Markdown, stored
 from shared.providers.base import ChatAdapter
-from shared.pump import merge, together
+from shared.pump import gather_or_cancel, merge
 from shared.schemas.chat import Candidate, ChatRequest, ChatResponse
 from shared.schemas.content import Image, Inline, Part, Text
 from shared.schemas.context import RequestContext
@@ -27,7 +27,7 @@ from shared.selection import MAX_FANNED_OUT
 from shared.stopping import cut, cut_stream
 
 if TYPE_CHECKING:
-    from shared.gateway import Gateway
+    from shared.gateway.services import Services
 
 
 class Chat:
@@ -36,19 +36,19 @@ class Chat:
     Making it chooses the model: raises ModelNotFound, ModelAccessDenied, UnsupportedFeature and ModelUnavailable.
     """
 
-    def __init__(self, gateway: "Gateway", requests: Sequence[ChatRequest], context: RequestContext) -> None:
+    def __init__(self, services: "Services", requests: Sequence[ChatRequest], context: RequestContext) -> None:
         assert context.caller is not None, "routes authenticate before they call the gateway"
-        self._gateway = gateway
+        self._services = services
         self._requests = requests
         self._context = context
         self._tenant = context.caller.tenant
-        self.model = model = select(requests[0], gateway.catalog, context.caller)
-        self._route: Route[ChatAdapter] = gateway.route(model, requests[0].model, ChatAdapter, context)  # type: ignore[type-abstract]
+        self.model = model = select(requests[0], services.catalog, context.caller)
+        self._route: Route[ChatAdapter] = services.route(model, requests[0].model, ChatAdapter, context)  # type: ignore[type-abstract]
 
     async def response(self) -> ChatResponse:
         """The whole answer, its candidates numbered through. Raises any GatewayError."""
         calls = list(_single_calls(await self._prepared(), self._route.model))
-        responses = await together(self._complete(request) for request, _ in calls)
+        responses = await gather_or_cancel(self._complete(request) for request, _ in calls)
         candidates = tuple(
             candidate.model_copy(update={"index": candidate.index + offset})
             for (_, offset), response in zip(calls, responses, strict=True)
@@ -69,7 +69,7 @@ class Chat:
 
     async def _prepared(self) -> list[ChatRequest]:
         """The requests as the model takes them, before they are split into calls. Raises UpstreamTimeout."""
-        prepared = self._gateway.inputs.prepared
+        prepared = self._services.inputs.prepared
         try:
             async with asyncio.timeout_at(self._route.deadline):
                 return [await prepared(request, self._route.model, self._tenant) for request in self._requests]
@@ -79,7 +79,7 @@ class Chat:
     async def _complete(self, request: ChatRequest) -> ChatResponse:
         route = self._route
         response = await route.answer(route.adapter.chat(request, route.model), route.adapter.chat_response)
-        used(self._context, response.usage)
+        record_usage(self._context, response.usage)
         if not request.image_output:
             response = await self._with_links(response)
         return cut(response, request.stop) if _is_ours_to_stop(request, route.model) else response
@@ -106,24 +106,24 @@ class Chat:
                             if isinstance(event, Started):
                                 begun = event.usage
                             elif isinstance(event, Finished):
-                                used(context, event.usage)
+                                record_usage(context, event.usage)
                                 begun = Usage()
                             yield event
             finally:
                 if begun.total_tokens:
-                    used(context, begun)
+                    record_usage(context, begun)
             await answer.drain()
 
     async def _with_links(self, response: ChatResponse) -> ChatResponse:
         """The response with each image stored, and a link in its place."""
-        candidates = await together(map(self._linked, response.candidates))
+        candidates = await gather_or_cancel(map(self._linked, response.candidates))
         return response.model_copy(update={"candidates": tuple(candidates)})
 
     async def _linked(self, candidate: Candidate) -> Candidate:
         images = [part.source for part in candidate.parts if isinstance(part, Image)]
         if not images:
             return candidate
-        urls = iter(await together(self._stored(image.data) for image in images if isinstance(image, Inline)))
+        urls = iter(await gather_or_cancel(self._stored(image.data) for image in images if isinstance(image, Inline)))
         markdown = Markdown()
         parts: list[Part] = []
         for part in candidate.parts:
@@ -154,13 +154,13 @@ class Chat:
         """The URL of an image in base64 that is now in the store. Raises UpstreamError and UpstreamTimeout."""
         try:
             async with asyncio.timeout_at(self._route.deadline):
-                return await stored(base64.b64decode(data), self._gateway.images, self._tenant)
+                return await stored(base64.b64decode(data), self._services.images, self._tenant)
         except TimeoutError:
             raise UpstreamTimeout("The image was made, but could not be stored in time.") from None
 
 
 def _is_ours_to_stop(request: ChatRequest, model: Model) -> bool:
-    return bool(request.stop) and "no_stop" in model.rules
+    return bool(request.stop) and "no_stop" in model.quirks
 
 
 def _single_calls(requests: Sequence[ChatRequest], model: Model) -> Iterator[tuple[ChatRequest, int]]:
@@ -168,7 +168,7 @@ def _single_calls(requests: Sequence[ChatRequest], model: Model) -> Iterator[tup
 
     Raises InvalidRequest when that would be too many.
     """
-    split = "single_candidate" in model.rules
+    split = "single_candidate" in model.quirks
     if sum(request.n if split else 1 for request in requests) > MAX_FANNED_OUT:
         raise InvalidRequest.field("n", f"this model can give at most {MAX_FANNED_OUT} candidates for one request")
     offset = 0

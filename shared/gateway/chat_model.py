@@ -67,9 +67,9 @@ def _refuses(model: Model, request: ChatRequest) -> bool:
     """Whether the model, able as it is, would refuse how the request asks."""
     forced = request.tool_choice == "required" or isinstance(request.tool_choice, NamedTool)
     return (
-        (forced and "no_forced_tool_choice" in model.rules)
-        or (request.logprobs and not model.rules.isdisjoint(("no_logprobs", "default_temperature_only")))
-        or (request.n > MAX_FANNED_OUT and "single_candidate" in model.rules)
+        (forced and "no_forced_tool_choice" in model.quirks)
+        or (request.logprobs and not model.quirks.isdisjoint(("no_logprobs", "default_temperature_only")))
+        or (request.n > MAX_FANNED_OUT and "single_candidate" in model.quirks)
     )
 
 

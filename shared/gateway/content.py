@@ -6,39 +6,39 @@ from typing import TYPE_CHECKING
 
 from shared.errors import InvalidRequest
 from shared.gateway.estimates import of_content
-from shared.gateway.metering import metered, used
-from shared.gateway.stills import still_inlines
+from shared.gateway.image_compat import still_inlines
+from shared.gateway.metering import metered, record_usage
 from shared.providers.base import ContentAdapter
-from shared.pump import together
+from shared.pump import gather_or_cancel
 from shared.schemas.context import RequestContext
 from shared.schemas.generated_content import ContentRequest, ContentResponse, JsonObject
 from shared.schemas.model import Capability, Model
 
 if TYPE_CHECKING:
-    from shared.gateway import Gateway
+    from shared.gateway.services import Services
 
 
-async def generate(gateway: "Gateway", request: ContentRequest, context: RequestContext) -> ContentResponse:
+async def generate(services: "Services", request: ContentRequest, context: RequestContext) -> ContentResponse:
     """See Gateway.content."""
     needs = Capability.IMAGE_EDITING if request.images else Capability.IMAGE_GENERATION
-    route = gateway.route_for(needs, request.model, ContentAdapter, context)  # type: ignore[type-abstract]
+    route = services.route_for(needs, request.model, ContentAdapter, context)  # type: ignore[type-abstract]
     model = route.model
     if not isinstance(route.adapter, ContentAdapter):
         raise InvalidRequest.field("model", f"'{model.id}' is served by a provider that this route cannot speak to")
 
     async def called(call: ContentRequest) -> ContentResponse:
         response = await route.answer(route.adapter.content(call, model), route.adapter.content_response)
-        used(context, response.usage)
+        record_usage(context, response.usage)
         return response
 
     request = replace(request, images=await still_inlines(request.images, model))
-    async with metered(gateway, context, *of_content(request)):
-        responses = await together(called(call) for call in _single_calls(request, model))
+    async with metered(services, context, *of_content(request)):
+        responses = await gather_or_cancel(called(call) for call in _single_calls(request, model))
     return responses[0] if len(responses) == 1 else _merged(responses)
 
 
 def _single_calls(request: ContentRequest, model: Model) -> Iterator[ContentRequest]:
-    if "single_candidate" not in model.rules:
+    if "single_candidate" not in model.quirks:
         yield request
         return
     for copy in range(request.candidate_count):

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamError
 from shared.gateway.estimates import CHARACTERS_PER_TOKEN, of_embeddings
-from shared.gateway.metering import metered, used
+from shared.gateway.metering import metered, record_usage
 from shared.providers.base import EmbeddingAdapter
-from shared.pump import together
+from shared.pump import gather_or_cancel
 from shared.schemas.context import RequestContext
 from shared.schemas.embedding import EmbeddingInput, EmbeddingRequest, EmbeddingResponse
 from shared.schemas.model import Capability
 
 if TYPE_CHECKING:
-    from shared.gateway import Gateway
+    from shared.gateway.services import Services
 
 _AT_ONCE = 8
 # OpenAI takes 300,000 tokens a call; a careful estimate may still be short of some scripts.
 _MOST_TOKENS = 200_000
 
 
-async def embed(gateway: "Gateway", request: EmbeddingRequest, context: RequestContext) -> EmbeddingResponse:
+async def embed(services: "Services", request: EmbeddingRequest, context: RequestContext) -> EmbeddingResponse:
     """See Gateway.embeddings."""
-    route = gateway.route_for(Capability.EMBEDDINGS, request.model, EmbeddingAdapter, context)  # type: ignore[type-abstract]
+    route = services.route_for(Capability.EMBEDDINGS, request.model, EmbeddingAdapter, context)  # type: ignore[type-abstract]
     model = route.model
     turn = asyncio.Semaphore(_AT_ONCE)
 
@@ -33,14 +33,14 @@ async def embed(gateway: "Gateway", request: EmbeddingRequest, context: RequestC
         async with turn:
             call = route.adapter.embedding(replace(request, inputs=tuple(inputs)), model)
             response = await route.answer(call, route.adapter.embedding_response)
-        used(context, response.usage)
+        record_usage(context, response.usage)
         if len(response.vectors) != len(inputs):
             raise UpstreamError("The provider answered with another number of vectors than it was asked for.")
         return response
 
     batches = list(_batches(request.inputs, route.adapter.embedding_batch(model)))
-    async with metered(gateway, context, *of_embeddings(request)):
-        responses = await together(called(batch) for batch in batches)
+    async with metered(services, context, *of_embeddings(request)):
+        responses = await gather_or_cancel(called(batch) for batch in batches)
     vectors = tuple(chain.from_iterable(response.vectors for response in responses))
     if len({len(vector) for vector in vectors}) != 1:
         raise UpstreamError("The provider answered with vectors of different lengths.")

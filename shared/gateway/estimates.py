@@ -45,19 +45,19 @@ def of_chat(requests: "Sequence[ChatRequest]", model: Model) -> tuple[Usage, Usa
     """Of chat requests that are made together."""
     from shared.gateway.chat_model import input_tokens
 
-    calls = [(request, request.n if "single_candidate" in model.rules else 1) for request in requests]
+    calls = [(request, request.n if "single_candidate" in model.quirks else 1) for request in requests]
     draws = Capability.IMAGE_OUTPUT in model.capabilities and Capability.FUNCTION_CALLING not in model.capabilities
     longest = _TOKENS_PER_IMAGE if draws else model.max_output_tokens or _LONGEST_ANSWER
-    probable = Usage(
+    expected = Usage(
         input_tokens=sum(input_tokens(request) * times for request, times in calls),
         output_tokens=sum((request.max_tokens or _PROBABLE_ANSWER) * request.n for request in requests),
     )
-    most = Usage(
+    ceiling = Usage(
         input_tokens=sum(_most_input(request, model) * times for request, times in calls),
         output_tokens=sum((longest if draws else request.max_tokens or longest) * request.n for request in requests),
         images=sum(request.n for request in requests) if draws else 0,
     )
-    return probable, most
+    return expected, ceiling
 
 
 def _most_input(request: "ChatRequest", model: Model) -> int:
@@ -107,20 +107,20 @@ def of_content(request: "ContentRequest") -> tuple[Usage, Usage]:
 
 def _of_pictures(text: str, media: int, count: int) -> tuple[Usage, Usage]:
     inputs = len(text) // CHARACTERS_PER_TOKEN + media * TOKENS_PER_MEDIUM + 1
-    most = _bytes(text) + _TOKENS_AROUND + media * _TOKENS_PER_LOOK
+    ceiling = _bytes(text) + _TOKENS_AROUND + media * _TOKENS_PER_LOOK
     return (
         Usage(input_tokens=inputs * count, output_tokens=TOKENS_PER_MEDIUM * count, images=count),
-        Usage(input_tokens=most * count, output_tokens=_TOKENS_PER_IMAGE * count, images=count),
+        Usage(input_tokens=ceiling * count, output_tokens=_TOKENS_PER_IMAGE * count, images=count),
     )
 
 
 def of_embeddings(request: "EmbeddingRequest") -> tuple[Usage, Usage]:
     """Of texts and tokens that are embedded."""
-    probable = most = 0
+    expected = ceiling = 0
     for item in request.inputs:
-        probable += len(item) // (CHARACTERS_PER_TOKEN if isinstance(item, str) else 1) + 1
-        most += (_bytes(item) if isinstance(item, str) else len(item)) + _TOKENS_AROUND
-    return Usage(input_tokens=probable), Usage(input_tokens=most)
+        expected += len(item) // (CHARACTERS_PER_TOKEN if isinstance(item, str) else 1) + 1
+        ceiling += (_bytes(item) if isinstance(item, str) else len(item)) + _TOKENS_AROUND
+    return Usage(input_tokens=expected), Usage(input_tokens=ceiling)
 
 
 def of_transcription(request: "TranscriptionRequest") -> tuple[Usage, Usage]:
@@ -129,7 +129,7 @@ def of_transcription(request: "TranscriptionRequest") -> tuple[Usage, Usage]:
     if request.file.media_type == "audio/wav":
         head = request.file.open().read(_WAV_RATE.stop)
         usual = least = int.from_bytes(head[_WAV_RATE], "little") or least
-    seconds, most = request.file.size // usual + 1, request.file.size // least + 1
+    seconds, ceiling = request.file.size // usual + 1, request.file.size // least + 1
     prompt = _bytes(request.prompt or "")
     return (
         Usage(
@@ -138,9 +138,9 @@ def of_transcription(request: "TranscriptionRequest") -> tuple[Usage, Usage]:
             audio_seconds=float(seconds),
         ),
         Usage(
-            input_tokens=most * _TOKENS_PER_SECOND + prompt,
-            output_tokens=most * _MOST_SPOKEN_PER_SECOND + prompt,
-            audio_seconds=float(most),
+            input_tokens=ceiling * _TOKENS_PER_SECOND + prompt,
+            output_tokens=ceiling * _MOST_SPOKEN_PER_SECOND + prompt,
+            audio_seconds=float(ceiling),
         ),
     )
 
@@ -149,10 +149,10 @@ def of_speech(request: "SpeechRequest") -> tuple[Usage, Usage]:
     """Of a text that is spoken."""
     characters = len(request.input)
     tokens = (characters + len(request.instructions or "")) // CHARACTERS_PER_TOKEN + 1
-    most = _bytes(request.input) + _bytes(request.instructions or "") + _TOKENS_AROUND
+    ceiling = _bytes(request.input) + _bytes(request.instructions or "") + _TOKENS_AROUND
     return (
         Usage(input_tokens=tokens, characters=characters),
-        Usage(input_tokens=most, output_tokens=characters * 2, characters=characters),
+        Usage(input_tokens=ceiling, output_tokens=characters * 2, characters=characters),
     )
 
 
@@ -160,7 +160,7 @@ def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-class Heard:
+class StreamedUsage:
     """What a stream has said so far, for the case that it breaks off before its vendor has told what it used."""
 
     def __init__(self) -> None:
@@ -181,12 +181,12 @@ class Heard:
             self._characters += len(said)
             self._images += drawn
 
-    def untold(self, probable: Usage, told: Usage) -> Usage:
+    def unreported(self, expected: Usage, told: Usage) -> Usage:
         """What was probably used beyond what has been told; nothing where all that had begun is complete."""
         if not self._open:
             return Usage()
         tokens = self._images * TOKENS_PER_MEDIUM
-        used = probable.model_copy(
+        record_usage = expected.model_copy(
             update={
                 "output_tokens": tokens + -(-self._characters // CHARACTERS_PER_TOKEN),
                 "output_image_tokens": tokens,
@@ -194,5 +194,5 @@ class Heard:
             }
         )
         return Usage(
-            **{name: max(0, getattr(used, name) - getattr(told, name)) for name in Usage.model_fields},
+            **{name: max(0, getattr(record_usage, name) - getattr(told, name)) for name in Usage.model_fields},
         )

@@ -12,13 +12,13 @@ from shared.schemas.usage import Usage
 from shared.stores.aws import AwsError
 
 if TYPE_CHECKING:
-    from shared.gateway import Gateway
+    from shared.gateway.services import Services
     from shared.stores.limits.store import LimitStore, Reservation
 
 T = TypeVar("T")
 
 
-def used(context: RequestContext, usage: Usage) -> None:
+def record_usage(context: RequestContext, usage: Usage) -> None:
     """Adds what one call of a vendor has used to its request."""
     context.usage += usage
     if context.price is not None:
@@ -28,7 +28,9 @@ def used(context: RequestContext, usage: Usage) -> None:
 
 
 @asynccontextmanager
-async def metered(gateway: "Gateway", context: RequestContext, probable: Usage, most: Usage) -> AsyncIterator[None]:
+async def metered(
+    services: "Services", context: RequestContext, expected: Usage, ceiling: Usage
+) -> AsyncIterator[None]:
     """Around the calls of one request: reserves before them, settles after, however they end.
 
     `probable` is what is reserved of the tokens a minute, `most` what bounds the cost. Raises Refused
@@ -37,13 +39,13 @@ async def metered(gateway: "Gateway", context: RequestContext, probable: Usage, 
     """
     assert context.caller is not None, "routes authenticate before they call the gateway"
     context.rates = Rates()
-    limits = gateway.limits
+    limits = services.limits
     if limits is None:
         yield
         return
     try:
-        share = gateway.settings.batch_share if context.is_batch else 1.0
-        reservation = await limits.reserve(context.caller, _estimate(gateway, context, probable, most), share=share)
+        share = services.settings.batch_share if context.is_batch else 1.0
+        reservation = await limits.reserve(context.caller, _estimate(services, context, expected, ceiling), share=share)
     except Refused as refused:
         context.rates = refused.rates
         raise
@@ -58,39 +60,39 @@ async def metered(gateway: "Gateway", context: RequestContext, probable: Usage, 
 
 
 async def metered_stream(
-    gateway: "Gateway", context: RequestContext, probable: Usage, most: Usage, items: AsyncGenerator[T, None]
+    services: "Services", context: RequestContext, expected: Usage, ceiling: Usage, items: AsyncGenerator[T, None]
 ) -> AsyncGenerator[T, None]:
     """The same around a stream, from its first item to its last or to where it breaks off or is left.
 
     Vendors charge for what they have said until then, though most would only have told at the end.
     """
-    from shared.gateway.estimates import Heard
+    from shared.gateway.estimates import StreamedUsage
 
-    heard = Heard()
-    async with metered(gateway, context, probable, most):
+    heard = StreamedUsage()
+    async with metered(services, context, expected, ceiling):
         try:
             async with aclosing(items) as source:  # it may tell more when it is closed
                 async for item in source:
                     heard.add(item)
                     yield item
         finally:
-            if (untold := heard.untold(probable, context.usage)) != Usage():
-                used(context, untold)
+            if (unreported := heard.unreported(expected, context.usage)) != Usage():
+                record_usage(context, unreported)
 
 
-def _estimate(gateway: "Gateway", context: RequestContext, probable: Usage, most: Usage) -> Estimate:
-    caller, tokens = context.caller, probable.total_tokens
+def _estimate(services: "Services", context: RequestContext, expected: Usage, ceiling: Usage) -> Estimate:
+    caller, tokens = context.caller, expected.total_tokens
     assert caller is not None
     if not (caller.limits.budgeted or caller.tenant_limits.budgeted):
         return Estimate(tokens)
     if context.price is None:
-        if gateway.settings.allow_unpriced:
+        if services.settings.allow_unpriced:
             return Estimate(tokens)
         name = context.model.id if context.model else ""
         raise ModelAccessDenied(f"Nobody knows the price of the model '{name}', and this key has a budget.")
     from shared.pricing import upper_bound
 
-    return Estimate(tokens, upper_bound(most, context.price))
+    return Estimate(tokens, upper_bound(ceiling, context.price))
 
 
 async def _settle(limits: "LimitStore", reservation: "Reservation", context: RequestContext, *, failed: bool) -> None:

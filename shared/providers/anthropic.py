@@ -1,7 +1,7 @@
 """The Anthropic adapter: canonical chat to and from the Messages API of the Claude models.
 
 Follows https://platform.claude.com/docs/en/api/messages/create, …/build-with-claude/streaming, …/thinking, …/effort,
-…/structured-outputs and …/api/errors. The rules that it knows are described at the top of `shared/catalog.toml`.
+…/structured-outputs and …/api/errors. The quirks that it knows are described at the top of `shared/catalog.toml`.
 """
 
 import base64
@@ -202,7 +202,7 @@ def _call(request: ChatRequest, model: Model) -> Call:
     thinking, effort = _reasoning(request, model, messages, max_tokens)
     budget = Budget()
     headers = {"anthropic-version": _VERSION}
-    if "bound_thinking" in model.rules and _has_thinking(messages) and not _is_off(thinking):
+    if "bound_thinking" in model.quirks and _has_thinking(messages) and not _is_off(thinking):
         # Thinking behind a history that the caller has changed since is left out instead of refused.
         headers["anthropic-beta"] = _BINDING_BETA
         binding = {"prefix_mismatch_behavior": "drop_block"}
@@ -229,7 +229,7 @@ def _refuse_what_is_lacking(request: ChatRequest, model: Model) -> None:
         raise UnsupportedFeature(f"The model '{model.id}' does not support logprobs.")
     if request.image_output:
         raise UnsupportedFeature(f"The model '{model.id}' does not support image output.")
-    if request.tools and _forces_a_tool(request) and "no_forced_tool_choice" in model.rules:
+    if request.tools and _forces_a_tool(request) and "no_forced_tool_choice" in model.quirks:
         raise UnsupportedFeature(f"The model '{model.id}' does not support a tool_choice that forces a tool.")
 
 
@@ -240,13 +240,13 @@ def _forces_a_tool(request: ChatRequest) -> bool:
 def _sampling(request: ChatRequest, model: Model, *, thinks: bool) -> dict[str, float | None]:
     """temperature and top_p as far as the model takes them."""
     temperature, top_p = request.temperature, request.top_p
-    if "no_sampling" in model.rules:
+    if "no_sampling" in model.quirks:
         return {}
     if temperature is not None and temperature > 1:
         raise InvalidRequest.field("temperature", f"must be between 0 and 1 for the model '{model.id}'")
     if thinks:  # models with sampling refuse it while they think
         return {}
-    if "temperature_or_top_p" in model.rules and temperature is not None and top_p is not None:
+    if "temperature_or_top_p" in model.quirks and temperature is not None and top_p is not None:
         if temperature == 1:  # the default, so that top_p says more
             temperature = None
         else:
@@ -259,17 +259,17 @@ def _reasoning(
 ) -> tuple[Block | None, str | None]:
     """The thinking configuration and the effort; None where the vendor's default shall hold."""
     asked = request.reasoning_effort
-    if asked is None and "reasoning_opt_in" in model.rules:
+    if asked is None and "reasoning_opt_in" in model.quirks:
         asked = "none"
     if asked is None:
         return None, None
-    if "adaptive_thinking" in model.rules:
+    if "adaptive_thinking" in model.quirks:
         if asked != "none":
             return {"type": "adaptive", "display": "summarized"}, _EFFORTS[asked]
-        if "always_thinks" in model.rules:
+        if "always_thinks" in model.quirks:
             return None, "low"
-        return {"type": "between_tools" if "thinking_between_tools" in model.rules else "disabled"}, None
-    if "budget_thinking" in model.rules and asked != "none" and _may_think(request, messages):
+        return {"type": "between_tools" if "thinking_between_tools" in model.quirks else "disabled"}, None
+    if "budget_thinking" in model.quirks and asked != "none" and _may_think(request, messages):
         budget = min(_BUDGETS[asked], max_tokens * 3 // 4)  # leaves room for the answer, which max_tokens counts too
         if budget >= _SMALLEST_BUDGET:
             return {"type": "enabled", "budget_tokens": budget}, None
@@ -409,7 +409,7 @@ def _placed(instructions: list[str], turns: list[Block], model: Model) -> list[s
     """
     given = [text for text in instructions if text.strip()]
     instructions.clear()
-    if given and "system_messages" in model.rules and turns and turns[-1]["role"] == "user":
+    if given and "system_messages" in model.quirks and turns and turns[-1]["role"] == "user":
         turns.append({"role": "system", "content": [{"type": "text", "text": text} for text in given]})
         return []
     return given
@@ -419,7 +419,7 @@ def _end(turns: list[Block], model: Model) -> None:
     """Makes the last turn one that the model can answer."""
     if not turns or turns[-1]["role"] != "assistant":
         return
-    if "no_prefill" in model.rules:
+    if "no_prefill" in model.quirks:
         turns.append({"role": "user", "content": [{"type": "text", "text": _GO_ON}]})
         return
     last = turns[-1]["content"][-1]

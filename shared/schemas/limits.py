@@ -134,7 +134,7 @@ class OverBudget(BudgetExceeded, Refused):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Balance:
     """What a key or a tenant has in flight, and its micro-dollars: reserved, and spent in this UTC day and month."""
 
     in_flight: int

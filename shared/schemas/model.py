@@ -37,7 +37,7 @@ class Model(Frozen):
     """A model that clients may name.
 
     `upstream` is the vendor's name of the model that serves it, `context_length` and `max_output_tokens` are in
-    tokens, `created` is in Unix seconds, `retires` is the date announced for `upstream`. `rules` are the wire quirks
+    tokens, `created` is in Unix seconds, `retires` is the date announced for `upstream`. `quirks` are the wire quirks
     (see `catalog.toml`) that its adapter absorbs: those of the vendor and of the model together.
     """
 
@@ -49,6 +49,6 @@ class Model(Frozen):
     context_length: int | None = None
     max_output_tokens: int | None = None
     capabilities: frozenset[Capability] = Field(default_factory=frozenset)
-    rules: frozenset[str] = Field(default_factory=frozenset)
+    quirks: frozenset[str] = Field(default_factory=frozenset)
     retires: date | None = None
     listed: Listed = Listed()

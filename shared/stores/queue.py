@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.pump import together
+from shared.pump import gather_or_cancel
 from shared.stores.aws import ATTEMPTS, Aws, AwsError, pause_before
 
 MAX_DELAY_SECONDS = 900
@@ -45,7 +45,7 @@ class Queue:
         """Sends all messages. When it fails, some of them may have been sent."""
         calls = [messages[start : start + _SENT_AT_ONCE] for start in range(0, len(messages), _SENT_AT_ONCE)]
         for start in range(0, len(calls), _CALLS_AT_ONCE):
-            await together(self._send(call) for call in calls[start : start + _CALLS_AT_ONCE])
+            await gather_or_cancel(self._send(call) for call in calls[start : start + _CALLS_AT_ONCE])
 
     async def _send(self, messages: Sequence[Outgoing]) -> None:
         waiting = {

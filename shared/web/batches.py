@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Request, Response
 
 from shared.authentication import token_of
-from shared.batches.intake import Intake
+from shared.batches.batch_service import BatchService
 from shared.dialects.base import JsonObject
 from shared.errors import InvalidRequest, PayloadTooLarge, PermissionDenied
 from shared.schemas.batch import Batch, is_batch_id
 from shared.schemas.caller import Caller, Permission
 from shared.web.app import context_of, json_response
 from shared.web.body import json_body
-from shared.web.caller import InferenceCaller, ProcessGateway
+from shared.web.caller import InferenceCaller, ProcessServices
 
 
 async def batch_caller(caller: InferenceCaller) -> Caller:
@@ -22,12 +22,12 @@ async def batch_caller(caller: InferenceCaller) -> Caller:
     return caller
 
 
-def intake(gateway: ProcessGateway) -> Intake:
-    return Intake(gateway)
+def intake(services: ProcessServices) -> BatchService:
+    return BatchService(services)
 
 
 BatchCaller = Annotated[Caller, Depends(batch_caller)]
-ProcessIntake = Annotated[Intake, Depends(intake)]
+ProcessIntake = Annotated[BatchService, Depends(intake)]
 
 
 def envelope_batch_routes(app: FastAPI) -> None:
@@ -37,10 +37,10 @@ def envelope_batch_routes(app: FastAPI) -> None:
     path = "/v1/inference/batch"
 
     async def submit(
-        request: Request, caller: BatchCaller, batches: ProcessIntake, gateway: ProcessGateway
+        request: Request, caller: BatchCaller, batches: ProcessIntake, services: ProcessServices
     ) -> Response:
         try:
-            body = await json_body(request, gateway.settings.max_body)
+            body = await json_body(request, services.settings.max_body)
         except PayloadTooLarge:
             raise PayloadTooLarge(f"The batch is too large to be sent in a request. {wire.WAY_AROUND}") from None
         batch = await batches.submit(wire.order(body), caller, token_of(request.headers))
@@ -58,7 +58,7 @@ def envelope_batch_routes(app: FastAPI) -> None:
     async def cancel(request: Request, batch_id: str, caller: BatchCaller, batches: ProcessIntake) -> Response:
         return json_response(await shown(request, await batches.cancel(caller, batch_id), batches))
 
-    async def shown(request: Request, batch: Batch, batches: Intake) -> JsonObject:
+    async def shown(request: Request, batch: Batch, batches: BatchService) -> JsonObject:
         return wire.batch_body(batch, *await batches.result_urls(batch), context_of(request))
 
     app.add_api_route(path, submit, methods=["POST"], response_model=None)
@@ -74,9 +74,9 @@ def openai_batch_routes(app: FastAPI) -> None:
     path = "/v1/batches"
 
     async def submit(
-        request: Request, caller: BatchCaller, batches: ProcessIntake, gateway: ProcessGateway
+        request: Request, caller: BatchCaller, batches: ProcessIntake, services: ProcessServices
     ) -> Response:
-        order = wire.order(await json_body(request, gateway.settings.max_body))
+        order = wire.order(await json_body(request, services.settings.max_body))
         return json_response(wire.batch_body(await batches.submit(order, caller, token_of(request.headers))))
 
     async def list_(request: Request, caller: BatchCaller, batches: ProcessIntake) -> Response:

@@ -7,23 +7,23 @@ from fastapi import Depends, Request
 from shared.authentication import authenticate
 from shared.authorizer import caller_of
 from shared.errors import PermissionDenied
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.schemas.caller import Caller, Permission
 from shared.web.app import context_of
-from shared.web.process import process_gateway
+from shared.web.process import process_services
 
-ProcessGateway = Annotated[Gateway, Depends(process_gateway)]
+ProcessServices = Annotated[Services, Depends(process_services)]
 
 
-async def inference_caller(request: Request, gateway: ProcessGateway) -> Caller:
+async def inference_caller(request: Request, services: ProcessServices) -> Caller:
     """The caller of an inference route. Raises Unauthorized or PermissionDenied."""
-    caller = caller_of(request.scope.get("aws.event") or {}) if gateway.settings.trust_authorizer else None
+    caller = caller_of(request.scope.get("aws.event") or {}) if services.settings.trust_authorizer else None
     if caller is None:
-        caller = await authenticate(request.headers, gateway.keys)
+        caller = await authenticate(request.headers, services.keys)
     context_of(request).caller = caller
     if Permission.MODELS_USE not in caller.permissions:
         raise PermissionDenied(f"This key lacks the permission {Permission.MODELS_USE}.")
-    await gateway.refresh()
+    await services.refresh()
     return caller
 
 

@@ -7,18 +7,18 @@ from fastapi import FastAPI, Request, Response
 from shared.dialects.base import EmbeddingOperation
 from shared.web.app import context_of, json_response
 from shared.web.body import json_body
-from shared.web.caller import ProcessGateway
-from shared.web.events import unless_gone
+from shared.web.caller import ProcessServices
+from shared.web.events import cancel_on_disconnect
 from shared.web.routes import parser, post
 
 
 def embedding_route(path: str, name: str) -> Callable[[FastAPI], None]:
     """POST `path`, its body read by a dialect's parser."""
 
-    async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
-        operation: EmbeddingOperation = parser(name)(await json_body(request, gateway.settings.max_body))
+    async def endpoint(request: Request, services: ProcessServices) -> Response:
+        operation: EmbeddingOperation = parser(name)(await json_body(request, services.settings.max_body))
         context = context_of(request)
-        response = await unless_gone(gateway.embeddings(operation.request, context), request.receive)
+        response = await cancel_on_disconnect(services.embeddings(operation.request, context), request.receive)
         return json_response(operation.body(response, context))
 
     return post(path, endpoint)

@@ -113,7 +113,7 @@ class EventStream(LiveResponse, Generic[E]):
             return self._encoder.error(InternalError("The gateway failed.")), True
 
 
-async def opening_of(pump: Pump[E], encoder: Encoder[E], wait: float) -> bytes:
+async def first_bytes(pump: Pump[E], encoder: Encoder[E], wait: float) -> bytes:
     """The first bytes of a stream, for which its status line waits: a comment when none come within `wait` seconds.
 
     Raises what the stream raises before its first event, so that it can be answered with its own status.
@@ -131,7 +131,7 @@ async def opening_of(pump: Pump[E], encoder: Encoder[E], wait: float) -> bytes:
             return encoder.event(event)
 
 
-async def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
+async def cancel_on_disconnect(work: Coroutine[Any, Any, T], receive: Receive) -> T:
     """The work's result. When the client leaves before, the work is ended and ClientDisconnect raised."""
     working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(receive))
     try:

@@ -8,11 +8,11 @@ from starlette.types import Send
 
 from shared.dialects.base import JsonObject
 from shared.dialects.openai import files as wire
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.schemas.stored_file import StoredFile
 from shared.web.app import context_of, json_response
 from shared.web.body import json_body
-from shared.web.caller import InferenceCaller, ProcessGateway
+from shared.web.caller import InferenceCaller, ProcessServices
 from shared.web.events import LiveResponse
 from shared.web.form import form_body
 from shared.web.routes import post
@@ -30,26 +30,26 @@ def file_routes(app: FastAPI) -> None:
     app.add_api_route(f"{_ROUTES}/{{file_id}}/content", _content, methods=["GET"], response_model=None)
 
 
-async def _upload(request: Request, gateway: ProcessGateway) -> Response:
+async def _upload(request: Request, services: ProcessServices) -> Response:
     caller = context_of(request).caller
     assert caller is not None, "post() authenticates"
     if request.headers.get("content-type", "").lower().startswith("application/json"):
-        return json_response(await _announced(request, gateway, caller.tenant))
-    async with form_body(request, gateway.settings.max_body, _WAY_AROUND) as form:
+        return json_response(await _announced(request, services, caller.tenant))
+    async with form_body(request, services.settings.max_body, _WAY_AROUND) as form:
         purpose, upload = wire.upload(form)
-        stored = await gateway.files.put(caller.tenant, purpose, upload.filename, upload.read())
+        stored = await services.files.put(caller.tenant, purpose, upload.filename, upload.read())
     return json_response(wire.file_body(stored))
 
 
-async def _announced(request: Request, gateway: Gateway, tenant: str) -> JsonObject:
-    wanted = wire.announced(await json_body(request, gateway.settings.max_body))
-    file, url, expires = await gateway.files.begin(tenant, wanted.purpose, wanted.filename, wanted.bytes)
+async def _announced(request: Request, services: Services, tenant: str) -> JsonObject:
+    wanted = wire.announced(await json_body(request, services.settings.max_body))
+    file, url, expires = await services.files.begin(tenant, wanted.purpose, wanted.filename, wanted.bytes)
     return wire.announced_body(file, url, expires)
 
 
-async def _list(request: Request, caller: InferenceCaller, gateway: ProcessGateway) -> Response:
+async def _list(request: Request, caller: InferenceCaller, services: ProcessServices) -> Response:
     query = wire.query(request.query_params)
-    found = await gateway.files.list(
+    found = await services.files.list(
         caller.tenant,
         purpose=query.purpose,
         after=query.after,
@@ -59,19 +59,19 @@ async def _list(request: Request, caller: InferenceCaller, gateway: ProcessGatew
     return json_response(wire.list_body(found[: query.limit], has_more=len(found) > query.limit))
 
 
-async def _retrieve(file_id: str, caller: InferenceCaller, gateway: ProcessGateway) -> Response:
-    return json_response(wire.file_body(await gateway.files.find(caller.tenant, file_id)))
+async def _retrieve(file_id: str, caller: InferenceCaller, services: ProcessServices) -> Response:
+    return json_response(wire.file_body(await services.files.find(caller.tenant, file_id)))
 
 
-async def _delete(file_id: str, caller: InferenceCaller, gateway: ProcessGateway) -> Response:
-    await gateway.files.delete(caller.tenant, file_id)
+async def _delete(file_id: str, caller: InferenceCaller, services: ProcessServices) -> Response:
+    await services.files.delete(caller.tenant, file_id)
     return json_response(wire.deleted_body(file_id))
 
 
-async def _content(file_id: str, caller: InferenceCaller, gateway: ProcessGateway) -> Response:
-    file = await gateway.files.find(caller.tenant, file_id)
+async def _content(file_id: str, caller: InferenceCaller, services: ProcessServices) -> Response:
+    file = await services.files.find(caller.tenant, file_id)
     async with AsyncExitStack() as stack:
-        chunks = await stack.enter_async_context(gateway.files.content(file))
+        chunks = await stack.enter_async_context(services.files.content(file))
         return _FileStream(file, chunks, stack.pop_all())
     raise AssertionError("the context swallows no error")
 

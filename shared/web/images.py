@@ -5,12 +5,12 @@ from collections.abc import Callable
 from fastapi import FastAPI, Request, Response
 
 from shared.dialects.base import ImageOperation
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.schemas.context import RequestContext
 from shared.web.app import context_of
 from shared.web.body import json_body
-from shared.web.caller import ProcessGateway
-from shared.web.events import unless_gone
+from shared.web.caller import ProcessServices
+from shared.web.events import cancel_on_disconnect
 from shared.web.form import form_body
 from shared.web.large_json import LargeJson
 from shared.web.routes import parser as load
@@ -20,9 +20,9 @@ from shared.web.routes import post
 def image_route(path: str, name: str) -> Callable[[FastAPI], None]:
     """POST `path`, its JSON body read by a dialect's parser."""
 
-    async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
-        operation: ImageOperation = load(name)(await json_body(request, gateway.settings.max_body))
-        return await _answer(operation, gateway, context_of(request), request)
+    async def endpoint(request: Request, services: ProcessServices) -> Response:
+        operation: ImageOperation = load(name)(await json_body(request, services.settings.max_body))
+        return await _answer(operation, services, context_of(request), request)
 
     return post(path, endpoint)
 
@@ -30,10 +30,10 @@ def image_route(path: str, name: str) -> Callable[[FastAPI], None]:
 def image_form_route(path: str, name: str) -> Callable[[FastAPI], None]:
     """POST `path` with a multipart body."""
 
-    async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
-        async with form_body(request, gateway.settings.max_body, "Send smaller images, or fewer.") as form:
+    async def endpoint(request: Request, services: ProcessServices) -> Response:
+        async with form_body(request, services.settings.max_body, "Send smaller images, or fewer.") as form:
             operation: ImageOperation = load(name)(form)
-            return await _answer(operation, gateway, context_of(request), request)
+            return await _answer(operation, services, context_of(request), request)
 
     return post(path, endpoint)
 
@@ -41,17 +41,17 @@ def image_form_route(path: str, name: str) -> Callable[[FastAPI], None]:
 def content_route(path: str) -> Callable[[FastAPI], None]:
     """POST `path`, answered with the provider's own response."""
 
-    async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
+    async def endpoint(request: Request, services: ProcessServices) -> Response:
         from shared.dialects.stable.images import content_request
 
-        content = content_request(await json_body(request, gateway.settings.max_body))
-        response = await unless_gone(gateway.content(content, context_of(request)), request.receive)
+        content = content_request(await json_body(request, services.settings.max_body))
+        response = await cancel_on_disconnect(services.content(content, context_of(request)), request.receive)
         return LargeJson(response.body)
 
     return post(path, endpoint)
 
 
-async def _answer(operation: ImageOperation, gateway: Gateway, context: RequestContext, request: Request) -> Response:
-    work = gateway.image(operation.request, context, stored=operation.stored)
-    response = await unless_gone(work, request.receive)
+async def _answer(operation: ImageOperation, services: Services, context: RequestContext, request: Request) -> Response:
+    work = services.image(operation.request, context, stored=operation.stored)
+    response = await cancel_on_disconnect(work, request.receive)
     return LargeJson(operation.body(response, context))

@@ -3,10 +3,10 @@
 import os
 from functools import cache
 
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 
 
 @cache
-def process_gateway() -> Gateway:
+def process_services() -> Services:
     """A FastAPI dependency; tests put their own gateway in its place."""
-    return Gateway.from_environment(dict(os.environ))
+    return Services.from_environment(dict(os.environ))

@@ -10,22 +10,22 @@ from shared.pump import Pump
 from shared.schemas.speech import SpeechRequest
 from shared.web.app import context_of
 from shared.web.body import json_body
-from shared.web.caller import ProcessGateway
-from shared.web.events import LiveResponse, unless_gone
+from shared.web.caller import ProcessServices
+from shared.web.events import LiveResponse, cancel_on_disconnect
 from shared.web.routes import parser, post
 
 
 def speech_route(path: str, name: str) -> Callable[[FastAPI], None]:
     """POST `path`, its body read by a dialect's parser."""
 
-    async def endpoint(request: Request, gateway: ProcessGateway) -> Response:
+    async def endpoint(request: Request, services: ProcessServices) -> Response:
         from shared.dialects.openai.speech import MEDIA_TYPES
 
-        wanted: SpeechRequest = parser(name)(await json_body(request, gateway.settings.max_body))
-        pump = Pump(gateway.speech(wanted, context_of(request)))
+        wanted: SpeechRequest = parser(name)(await json_body(request, services.settings.max_body))
+        pump = Pump(services.speech(wanted, context_of(request)))
         try:
             # Until there is audio, a failure keeps its own status.
-            first = await unless_gone(pump.get(), request.receive)
+            first = await cancel_on_disconnect(pump.get(), request.receive)
         except StopAsyncIteration:
             await pump.aclose()
             raise InternalError("The gateway failed.") from None

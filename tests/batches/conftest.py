@@ -7,19 +7,19 @@ import httpx
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.stores.keys import KeyStore
-from tests.batches.world import World, make_gateway
+from tests.batches.batch_harness import BatchHarness, make_services
 
 
 @pytest.fixture
-def world() -> World:
+def harness() -> BatchHarness:
     app = DomainDispatcherApplication(create_backend_app)
-    return World(httpx.WSGITransport(app), now=time.time())
+    return BatchHarness(httpx.WSGITransport(app), now=time.time())
 
 
 @pytest.fixture
-async def gateway(keys: KeyStore, aws_environment: dict[str, str], world: World) -> AsyncIterator[Gateway]:
-    gateway = make_gateway(keys, aws_environment, world)
-    yield gateway
-    await gateway.aclose()
+async def services(keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness) -> AsyncIterator[Services]:
+    services = make_services(keys, aws_environment, harness)
+    yield services
+    await services.aclose()

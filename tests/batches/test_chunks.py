@@ -8,29 +8,29 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.batches.intake import Intake
+from shared.batches.batch_service import BatchService
 from shared.errors import Conflict
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.schemas.batch import BatchStatus
 from shared.schemas.caller import Key, Permission
 from shared.schemas.limits import Limits
 from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
-from tests.batches.world import (
+from tests.batches.batch_harness import (
     CALLER,
     STEP_SECONDS,
-    World,
+    BatchHarness,
     assert_whole,
     chat,
     found,
     hello,
     jsonl,
-    make_gateway,
+    make_services,
     results,
     submit,
     text_of,
 )
-from tests.door import LIMITS, USAGE
+from tests.client import LIMITS, USAGE
 
 pytestmark = pytest.mark.anyio
 
@@ -59,17 +59,17 @@ def failing(times: int, status: int, headers: dict[str, str] | None = None, *, o
     return answer
 
 
-async def test_each_line_has_the_answer_to_its_own_request(gateway: Gateway, world: World) -> None:
-    batch = await submit(gateway, world, LINES)
-    await world.work(gateway)
-    outputs, _ = await results(gateway, await assert_whole(gateway, batch, IDS))
+async def test_each_line_has_the_answer_to_its_own_request(services: Services, harness: BatchHarness) -> None:
+    batch = await submit(services, harness, LINES)
+    await harness.work(services)
+    outputs, _ = await results(services, await assert_whole(services, batch, IDS))
     assert {line["custom_id"]: text_of(line) for line in outputs} == {name: f"You said {name}" for name in IDS}
 
 
-async def test_results_stand_in_the_order_of_the_chunks(gateway: Gateway, world: World) -> None:
-    batch = await submit(gateway, world, LINES)
-    await world.work(gateway)
-    outputs, _ = await results(gateway, await found(gateway, batch))
+async def test_results_stand_in_the_order_of_the_chunks(services: Services, harness: BatchHarness) -> None:
+    batch = await submit(services, harness, LINES)
+    await harness.work(services)
+    outputs, _ = await results(services, await found(services, batch))
     chunks = {"a": 1, "b": 1, "c": 2, "d": 2, "e": 3}
     order = [chunks[line["custom_id"]] for line in outputs]
     assert order == sorted(order)
@@ -77,84 +77,88 @@ async def test_results_stand_in_the_order_of_the_chunks(gateway: Gateway, world:
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 529, 429])
 async def test_a_failing_provider_is_asked_again_and_only_for_the_lines_that_failed(
-    gateway: Gateway, world: World, status: int
+    services: Services, harness: BatchHarness, status: int
 ) -> None:
-    world.answer = failing(3, status)
-    batch = await submit(gateway, world, LINES)
-    await world.work(gateway)
-    ended = await assert_whole(gateway, batch, IDS)
+    harness.answer = failing(3, status)
+    batch = await submit(services, harness, LINES)
+    await harness.work(services)
+    ended = await assert_whole(services, batch, IDS)
     assert ended.tally.completed == 5
-    assert world.asked == {**dict.fromkeys(IDS, 1), "b": 4}
-    assert world.asked_at[-1] - world.asked_at[0] >= 0.75 * (2 + 2 + 4)
+    assert harness.asked == {**dict.fromkeys(IDS, 1), "b": 4}
+    assert harness.asked_at[-1] - harness.asked_at[0] >= 0.75 * (2 + 2 + 4)
 
 
 @pytest.mark.parametrize("seconds", [5, 1000])
-async def test_retry_after_is_honoured(gateway: Gateway, world: World, seconds: int) -> None:
-    world.answer = failing(1, 429, {"retry-after": str(seconds)})
-    batch = await submit(gateway, world, LINES)
-    await world.work(gateway)
-    await assert_whole(gateway, batch, IDS)
-    assert seconds <= world.asked_at[-1] - world.asked_at[0] <= seconds + 1
+async def test_retry_after_is_honoured(services: Services, harness: BatchHarness, seconds: int) -> None:
+    harness.answer = failing(1, 429, {"retry-after": str(seconds)})
+    batch = await submit(services, harness, LINES)
+    await harness.work(services)
+    await assert_whole(services, batch, IDS)
+    assert seconds <= harness.asked_at[-1] - harness.asked_at[0] <= seconds + 1
 
 
 async def test_a_rate_limit_is_heard_once_by_the_lines_of_its_model(
-    keys: KeyStore, aws_environment: dict[str, str], world: World
+    keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness
 ) -> None:
-    gateway = make_gateway(keys, aws_environment, world, GATEWAY_BATCH_CHUNK_LINES="5", GATEWAY_BATCH_CONCURRENCY="1")
-    world.answer = failing(1, 429, {"retry-after": "60"})
-    batch = await submit(gateway, world, LINES)
-    await world.work(gateway)
-    await assert_whole(gateway, batch, IDS)
-    assert world.asked == {**dict.fromkeys(IDS, 1), "b": 2}
-    await gateway.aclose()
+    services = make_services(
+        keys, aws_environment, harness, GATEWAY_BATCH_CHUNK_LINES="5", GATEWAY_BATCH_CONCURRENCY="1"
+    )
+    harness.answer = failing(1, 429, {"retry-after": "60"})
+    batch = await submit(services, harness, LINES)
+    await harness.work(services)
+    await assert_whole(services, batch, IDS)
+    assert harness.asked == {**dict.fromkeys(IDS, 1), "b": 2}
+    await services.aclose()
 
 
-async def test_the_waits_grow_while_nothing_is_answered(gateway: Gateway, world: World) -> None:
-    world.answer = failing(8, 500, only="a")
-    batch = await submit(gateway, world, jsonl([chat("a")]))
-    await world.work(gateway)
-    await assert_whole(gateway, batch, ["a"])
-    waits = [later - earlier for earlier, later in pairwise(world.asked_at)]
+async def test_the_waits_grow_while_nothing_is_answered(services: Services, harness: BatchHarness) -> None:
+    harness.answer = failing(8, 500, only="a")
+    batch = await submit(services, harness, jsonl([chat("a")]))
+    await harness.work(services)
+    await assert_whole(services, batch, ["a"])
+    waits = [later - earlier for earlier, later in pairwise(harness.asked_at)]
     assert all(most * 0.75 <= wait <= most + 1 for wait, most in zip(waits, WAITS, strict=True))
 
 
-async def test_lines_that_never_succeed_expire_with_the_window(gateway: Gateway, world: World) -> None:
-    world.answer = failing(10**6, 500)
-    batch = await submit(gateway, world, LINES, window="1h")
-    began = world.now
-    await world.work(gateway)
-    ended = await assert_whole(gateway, batch, IDS)
+async def test_lines_that_never_succeed_expire_with_the_window(services: Services, harness: BatchHarness) -> None:
+    harness.answer = failing(10**6, 500)
+    batch = await submit(services, harness, LINES, window="1h")
+    began = harness.now
+    await harness.work(services)
+    ended = await assert_whole(services, batch, IDS)
     assert ended.status is BatchStatus.EXPIRED
     assert ended.expired_at is not None
     assert ended.tally.completed == 4
-    _, errors = await results(gateway, ended)
+    _, errors = await results(services, ended)
     assert [(line["custom_id"], line["error"]["code"]) for line in errors] == [("b", "expired")]
-    assert began + 3600 <= world.now < began + 3600 + 1000
-    assert world.asked["b"] < 40
+    assert began + 3600 <= harness.now < began + 3600 + 1000
+    assert harness.asked["b"] < 40
 
 
-async def test_a_batch_that_is_begun_after_its_window_asks_nobody(gateway: Gateway, world: World) -> None:
-    batch = await submit(gateway, world, LINES, window="4h")
-    world.now += 4 * 3600
-    await world.work(gateway)
-    ended = await assert_whole(gateway, batch, IDS)
+async def test_a_batch_that_is_begun_after_its_window_asks_nobody(services: Services, harness: BatchHarness) -> None:
+    batch = await submit(services, harness, LINES, window="4h")
+    harness.now += 4 * 3600
+    await harness.work(services)
+    ended = await assert_whole(services, batch, IDS)
     assert (ended.status, ended.tally.failed) == (BatchStatus.EXPIRED, 5)
-    assert not world.asked
+    assert not harness.asked
 
 
 @pytest.mark.parametrize(("window", "hours"), [("24h", 24), ("4h", 4), ("1h", 1)])
-async def test_a_window_has_its_length(gateway: Gateway, world: World, window: Any, hours: int) -> None:
-    submission = (await submit(gateway, world, LINES, window=window)).submission
+async def test_a_window_has_its_length(services: Services, harness: BatchHarness, window: Any, hours: int) -> None:
+    submission = (await submit(services, harness, LINES, window=window)).submission
     assert submission.expires_at - submission.created_at == hours * 3600
 
 
-async def test_a_request_that_is_wrong_fails_alone_with_the_answer_of_its_route(gateway: Gateway, world: World) -> None:
+async def test_a_request_that_is_wrong_fails_alone_with_the_answer_of_its_route(
+    services: Services, harness: BatchHarness
+) -> None:
     openai = {**chat("o", temperature=5), "url": "/v1/chat/completions"}
     lines = [chat("a"), chat("e", temperature=5), openai, chat("s", stream=True)]
-    batch = await submit(gateway, world, jsonl(lines))
-    await world.work(gateway)
-    ended = await assert_whole(gateway, batch, ["a", "e", "o", "s"])
-    _, errors = await results(gateway, ended)
+    batch = await submit(services, harness, jsonl(lines))
+    await harness.work(services)
+    ended = await assert_whole(services, batch, ["a", "e", "o", "s"])
+    _, errors = await results(services, ended)
     told = {line["custom_id"]: line for line in errors}
     assert told["e"]["response"]["status_code"] == 422
     assert told["e"]["response"]["body"]["error"]["details"][0]["field"] == "temperature"
@@ -164,116 +168,124 @@ async def test_a_request_that_is_wrong_fails_alone_with_the_answer_of_its_route(
     assert told["o"]["response"]["body"]["error"]["param"] == "temperature"
     assert told["o"]["error"]["code"] == "invalid_request_error"
     assert "stream" in told["s"]["error"]["message"]
-    assert world.asked == {"a": 1}
+    assert harness.asked == {"a": 1}
 
 
-async def test_what_a_provider_refuses_is_not_asked_again(gateway: Gateway, world: World) -> None:
-    world.answer = failing(1, 400)
-    batch = await submit(gateway, world, LINES)
-    await world.work(gateway)
-    ended = await assert_whole(gateway, batch, IDS)
+async def test_what_a_provider_refuses_is_not_asked_again(services: Services, harness: BatchHarness) -> None:
+    harness.answer = failing(1, 400)
+    batch = await submit(services, harness, LINES)
+    await harness.work(services)
+    ended = await assert_whole(services, batch, IDS)
     assert ended.tally.failed == 1
-    assert world.asked == dict.fromkeys(IDS, 1)
+    assert harness.asked == dict.fromkeys(IDS, 1)
 
 
 async def test_a_chunk_that_runs_out_of_time_goes_on_where_it_was(
-    keys: KeyStore, aws_environment: dict[str, str], world: World
+    keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness
 ) -> None:
     """Each answer takes half of what a step has."""
-    gateway = make_gateway(keys, aws_environment, world, GATEWAY_BATCH_CHUNK_LINES="5", GATEWAY_BATCH_CONCURRENCY="1")
+    services = make_services(
+        keys, aws_environment, harness, GATEWAY_BATCH_CHUNK_LINES="5", GATEWAY_BATCH_CONCURRENCY="1"
+    )
 
     def slow(body: Any) -> httpx.Response:
-        world.now += STEP_SECONDS / 2
+        harness.now += STEP_SECONDS / 2
         return hello(body)
 
-    world.answer = slow
-    batch = await submit(gateway, world, LINES)
-    await world.work(gateway)
-    await assert_whole(gateway, batch, IDS)
-    assert world.asked == dict.fromkeys(IDS, 1)
-    await gateway.aclose()
+    harness.answer = slow
+    batch = await submit(services, harness, LINES)
+    await harness.work(services)
+    await assert_whole(services, batch, IDS)
+    assert harness.asked == dict.fromkeys(IDS, 1)
+    await services.aclose()
 
 
 # --- cancelling
 
 
 async def test_what_is_done_when_a_batch_is_cancelled_is_kept_and_the_rest_not_begun(
-    gateway: Gateway, world: World
+    services: Services, harness: BatchHarness
 ) -> None:
-    batch = await submit(gateway, world, LINES)
-    await world.step(gateway)  # split
-    await world.step(gateway)  # the first chunk
-    cancelled = await Intake(gateway).cancel(CALLER, batch.id)
+    batch = await submit(services, harness, LINES)
+    await harness.step(services)  # split
+    await harness.step(services)  # the first chunk
+    cancelled = await BatchService(services).cancel(CALLER, batch.id)
     assert (cancelled.status, cancelled.tally.completed) == (BatchStatus.CANCELLING, 2)
-    await world.work(gateway)
-    ended = await assert_whole(gateway, batch, IDS)
+    await harness.work(services)
+    ended = await assert_whole(services, batch, IDS)
     assert ended.status is BatchStatus.CANCELLED
     assert ended.cancelled_at is not None
     assert ended.cancelling_at is not None
-    outputs, errors = await results(gateway, ended)
+    outputs, errors = await results(services, ended)
     assert {line["custom_id"] for line in outputs} == {"a", "b"}
     assert {(line["error"]["code"], line["response"] is None) for line in errors} == {("cancelled", True)}
-    assert world.asked == {"a": 1, "b": 1}
+    assert harness.asked == {"a": 1, "b": 1}
 
 
-async def test_a_batch_cancelled_before_it_was_split_tells_of_every_line(gateway: Gateway, world: World) -> None:
-    batch = await submit(gateway, world, LINES)
-    await Intake(gateway).cancel(CALLER, batch.id)
-    await world.work(gateway)
-    ended = await assert_whole(gateway, batch, IDS)
+async def test_a_batch_cancelled_before_it_was_split_tells_of_every_line(
+    services: Services, harness: BatchHarness
+) -> None:
+    batch = await submit(services, harness, LINES)
+    await BatchService(services).cancel(CALLER, batch.id)
+    await harness.work(services)
+    ended = await assert_whole(services, batch, IDS)
     assert (ended.status, ended.tally.failed) == (BatchStatus.CANCELLED, 5)
-    assert not world.asked
+    assert not harness.asked
 
 
 async def test_a_chunk_under_way_begins_no_more_lines_once_its_batch_is_cancelled(
-    keys: KeyStore, aws_environment: dict[str, str], world: World
+    keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness
 ) -> None:
-    gateway = make_gateway(keys, aws_environment, world, GATEWAY_BATCH_CHUNK_LINES="5", GATEWAY_BATCH_CONCURRENCY="1")
+    services = make_services(
+        keys, aws_environment, harness, GATEWAY_BATCH_CHUNK_LINES="5", GATEWAY_BATCH_CONCURRENCY="1"
+    )
 
     def slow(body: Any) -> httpx.Response:
-        world.now += 10
+        harness.now += 10
         return hello(body)
 
-    world.answer = slow
-    batch = await submit(gateway, world, LINES)
-    await world.step(gateway)
+    harness.answer = slow
+    batch = await submit(services, harness, LINES)
+    await harness.step(services)
 
     async def cancel_with_the_second() -> None:
-        if world.asked.total() == 1:
-            await Intake(gateway).cancel(CALLER, batch.id)
+        if harness.asked.total() == 1:
+            await BatchService(services).cancel(CALLER, batch.id)
 
-    world.before_answer = cancel_with_the_second
-    await world.work(gateway)
-    ended = await assert_whole(gateway, batch, IDS)
+    harness.before_answer = cancel_with_the_second
+    await harness.work(services)
+    ended = await assert_whole(services, batch, IDS)
     assert ended.status is BatchStatus.CANCELLED
     assert ended.tally.completed == 2
-    await gateway.aclose()
+    await services.aclose()
 
 
-async def test_cancelling_twice_is_once_and_a_batch_that_ended_stays_as_it_is(gateway: Gateway, world: World) -> None:
-    intake = Intake(gateway)
-    batch = await submit(gateway, world, LINES)
+async def test_cancelling_twice_is_once_and_a_batch_that_ended_stays_as_it_is(
+    services: Services, harness: BatchHarness
+) -> None:
+    intake = BatchService(services)
+    batch = await submit(services, harness, LINES)
     assert (await intake.cancel(CALLER, batch.id)).status is BatchStatus.CANCELLING
     assert (await intake.cancel(CALLER, batch.id)).status is BatchStatus.CANCELLING
-    await world.work(gateway)
-    ended = await found(gateway, batch)
+    await harness.work(services)
+    ended = await found(services, batch)
     with pytest.raises(Conflict):
         await intake.cancel(CALLER, batch.id)
-    assert await found(gateway, batch) == ended
+    assert await found(services, batch) == ended
 
 
 async def test_a_batch_cancelled_while_its_files_are_put_together_is_cancelled_with_all_its_results(
-    gateway: Gateway, world: World
+    services: Services, harness: BatchHarness
 ) -> None:
-    batch = await submit(gateway, world, LINES)
-    while not (await found(gateway, batch)).all_done:
-        await world.step(gateway)
-    now = await gateway.batches.finalize(await found(gateway, batch))
+    batch = await submit(services, harness, LINES)
+    while not (await found(services, batch)).all_done:
+        await harness.step(services)
+    now = await services.batches.finalize(await found(services, batch))
     assert now is not None
     assert now.status is BatchStatus.FINALIZING
-    await Intake(gateway).cancel(CALLER, batch.id)
-    await world.work(gateway)
-    ended = await assert_whole(gateway, batch, IDS)
+    await BatchService(services).cancel(CALLER, batch.id)
+    await harness.work(services)
+    ended = await assert_whole(services, batch, IDS)
     assert (ended.status, ended.tally.completed) == (BatchStatus.CANCELLED, 5)
 
 
@@ -290,88 +302,90 @@ async def test_a_batch_cancelled_while_its_files_are_put_together_is_cancelled_w
     ],
 )
 async def test_lines_are_answered_with_the_rights_that_the_key_has_by_then(
-    keys: KeyStore, aws_environment: dict[str, str], world: World, change: dict[str, Any], status: int
+    keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness, change: dict[str, Any], status: int
 ) -> None:
     fresh = KeyStore(keys.aws, "keys")
-    gateway = make_gateway(fresh, aws_environment, world)
+    services = make_services(fresh, aws_environment, harness)
     key = Key(key_id="changing", tenant="t", permissions=frozenset(Permission))
-    token = f"sk-{world.now}-{status}"
+    token = f"sk-{harness.now}-{status}"
     await fresh.put(token, key)
-    batch = await submit(gateway, world, LINES, caller=key, token=token)
+    batch = await submit(services, harness, LINES, caller=key, token=token)
     await fresh.put(token, key.model_copy(update=change))
-    await world.work(gateway)
-    ended = await assert_whole(gateway, batch, IDS)
-    _, errors = await results(gateway, ended)
+    await harness.work(services)
+    ended = await assert_whole(services, batch, IDS)
+    _, errors = await results(services, ended)
     assert {line["response"]["status_code"] for line in errors} == {status}
     assert ended.tally.failed == 5
-    assert not world.asked
-    await gateway.aclose()
+    assert not harness.asked
+    await services.aclose()
 
 
-async def test_a_line_that_crashes_the_gateway_fails_alone(gateway: Gateway, world: World) -> None:
+async def test_a_line_that_crashes_the_gateway_fails_alone(services: Services, harness: BatchHarness) -> None:
     def crashing(body: Any) -> httpx.Response:
         if asked_of(body) == "b":
             raise RuntimeError("a bug")
         return hello(body)
 
-    world.answer = crashing
-    batch = await submit(gateway, world, LINES)
-    await world.work(gateway)
-    ended = await assert_whole(gateway, batch, IDS)
-    _, errors = await results(gateway, ended)
+    harness.answer = crashing
+    batch = await submit(services, harness, LINES)
+    await harness.work(services)
+    ended = await assert_whole(services, batch, IDS)
+    _, errors = await results(services, ended)
     assert [(line["custom_id"], line["error"]["code"]) for line in errors] == [("b", "INTERNAL_ERROR")]
-    assert Counter(world.asked) == dict.fromkeys(IDS, 1)
+    assert Counter(harness.asked) == dict.fromkeys(IDS, 1)
 
 
 # --- limits of the key
 
 
-async def limited(keys: KeyStore, aws_environment: dict[str, str], world: World, limits: Limits) -> tuple[Gateway, str]:
+async def limited(
+    keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness, limits: Limits
+) -> tuple[Services, str]:
     """A gateway that limits its callers by the world's clock, and the token of a key with these limits."""
-    gateway = make_gateway(keys, aws_environment, world)
-    gateway.limits = LimitStore(keys.aws, LIMITS, USAGE, clock=lambda: int(world.now * 1_000_000))
+    services = make_services(keys, aws_environment, harness)
+    services.limits = LimitStore(keys.aws, LIMITS, USAGE, clock=lambda: int(harness.now * 1_000_000))
     token = f"sk-limited-{time.time_ns()}"
     await keys.put(token, Key(key_id=token[3:], tenant="t", permissions=frozenset(Permission), limits=limits))
-    return gateway, token
+    return services, token
 
 
 async def test_lines_wait_for_their_keys_rate_limit(
-    keys: KeyStore, aws_environment: dict[str, str], world: World
+    keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness
 ) -> None:
-    gateway, token = await limited(keys, aws_environment, world, Limits(requests_per_minute=2))
-    batch = await submit(gateway, world, LINES, token=token)
-    await world.work(gateway)
-    assert (await assert_whole(gateway, batch, IDS)).tally.completed == 5
-    assert world.asked == dict.fromkeys(IDS, 1)
-    assert 90 <= world.asked_at[-1] - world.asked_at[0] <= 200
-    await gateway.aclose()
+    services, token = await limited(keys, aws_environment, harness, Limits(requests_per_minute=2))
+    batch = await submit(services, harness, LINES, token=token)
+    await harness.work(services)
+    assert (await assert_whole(services, batch, IDS)).tally.completed == 5
+    assert harness.asked == dict.fromkeys(IDS, 1)
+    assert 90 <= harness.asked_at[-1] - harness.asked_at[0] <= 200
+    await services.aclose()
 
 
 async def test_lines_wait_for_their_keys_other_requests(
-    keys: KeyStore, aws_environment: dict[str, str], world: World
+    keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness
 ) -> None:
-    gateway, token = await limited(keys, aws_environment, world, Limits(concurrency=1))
-    batch = await submit(gateway, world, LINES, token=token)
-    await world.work(gateway)
-    assert (await assert_whole(gateway, batch, IDS)).tally.completed == 5
-    await gateway.aclose()
+    services, token = await limited(keys, aws_environment, harness, Limits(concurrency=1))
+    batch = await submit(services, harness, LINES, token=token)
+    await harness.work(services)
+    assert (await assert_whole(services, batch, IDS)).tally.completed == 5
+    await services.aclose()
 
 
 async def test_lines_fail_when_their_keys_money_is_spent(
-    keys: KeyStore, aws_environment: dict[str, str], world: World
+    keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness
 ) -> None:
-    gateway, token = await limited(keys, aws_environment, world, Limits(budget_day=50))
+    services, token = await limited(keys, aws_environment, harness, Limits(budget_day=50))
     usage = {"prompt_tokens": 100, "completion_tokens": 40, "total_tokens": 140}
 
     def dear(body: Any) -> httpx.Response:
         return httpx.Response(200, json={**hello(body).json(), "usage": usage})
 
-    world.answer = dear
-    batch = await submit(gateway, world, jsonl(chat(name, max_tokens=40) for name in IDS), token=token)
-    await world.work(gateway)
-    ended = await assert_whole(gateway, batch, IDS)
-    outputs, errors = await results(gateway, ended)
+    harness.answer = dear
+    batch = await submit(services, harness, jsonl(chat(name, max_tokens=40) for name in IDS), token=token)
+    await harness.work(services)
+    ended = await assert_whole(services, batch, IDS)
+    outputs, errors = await results(services, ended)
     assert outputs
     assert {(line["error"]["code"], line["response"]["status_code"]) for line in errors} == {("BUDGET_EXCEEDED", 429)}
-    assert world.asked == {line["custom_id"]: 1 for line in outputs}
-    await gateway.aclose()
+    assert harness.asked == {line["custom_id"]: 1 for line in outputs}
+    await services.aclose()

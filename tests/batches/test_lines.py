@@ -27,8 +27,8 @@ async def lines_of(*pieces: bytes, longest: int = 1000) -> list[RawLine]:
 
 @given(st.binary().map(lambda data: data.replace(b"\r", b"")), st.lists(st.integers(0, 50)))
 async def test_lines_are_the_same_however_they_arrive(data: bytes, cuts: list[int]) -> None:
-    places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
-    pieces = [data[start:end] for start, end in pairwise(places)]
+    object_keys = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
+    pieces = [data[start:end] for start, end in pairwise(object_keys)]
     found = await lines_of(*pieces)
     expected = [(number, text) for number, text in enumerate(data.split(b"\n"), 1) if text.strip()]
     assert [(line.number, line.text) for line in found] == expected

@@ -9,13 +9,13 @@ import pytest
 
 from shared.batches.compose import compose
 from shared.batches.lines import BadLine, Line
-from shared.batches.places import result_key
+from shared.batches.object_keys import result_key
 from shared.batches.results import PART_BYTES, Results, stored_tally
 from shared.dialects.base import read_json
 from shared.schemas.batch import Batch, BatchStatus, Submission, Tally, new_batch_id
 from shared.stores.aws import Aws
 from shared.stores.objects import ObjectExists, ObjectStore
-from tests.door import BUCKET, KEYS, TOKEN
+from tests.client import BUCKET, KEYS, TOKEN
 
 pytestmark = pytest.mark.anyio
 MB = 2**20

@@ -6,25 +6,25 @@ from typing import Any
 
 import pytest
 
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.schemas.batch import Batch, BatchStatus
 from shared.stores.keys import KeyStore
-from tests.batches.world import World, assert_whole, chat, found, jsonl, make_gateway, results, submit
+from tests.batches.batch_harness import BatchHarness, assert_whole, chat, found, jsonl, make_services, results, submit
 
 pytestmark = pytest.mark.anyio
 
 
-async def ended(gateway: Gateway, world: World, content: bytes, **options: Any) -> Batch:
-    batch = await submit(gateway, world, content, **options)
-    await world.work(gateway)
-    return await found(gateway, batch)
+async def ended(services: Services, harness: BatchHarness, content: bytes, **options: Any) -> Batch:
+    batch = await submit(services, harness, content, **options)
+    await harness.work(services)
+    return await found(services, batch)
 
 
-async def test_bad_lines_fail_alone_each_with_its_number(gateway: Gateway, world: World) -> None:
+async def test_bad_lines_fail_alone_each_with_its_number(services: Services, harness: BatchHarness) -> None:
     content = jsonl([chat("a"), b"", b"no json", chat("b"), {**chat("c"), "method": "GET"}, chat("a")])
-    batch = await ended(gateway, world, content)
-    await assert_whole(gateway, batch, ["a", "b", None, "c", "a"])
-    outputs, errors = await results(gateway, batch)
+    batch = await ended(services, harness, content)
+    await assert_whole(services, batch, ["a", "b", None, "c", "a"])
+    outputs, errors = await results(services, batch)
     assert {line["custom_id"] for line in outputs} == {"a", "b"}
     told = {line["error"]["line"]: line for line in errors}
     assert {number: line["error"]["code"] for number, line in told.items()} == {
@@ -37,36 +37,38 @@ async def test_bad_lines_fail_alone_each_with_its_number(gateway: Gateway, world
     assert all(line["response"] is None for line in errors)
 
 
-async def test_a_line_may_have_any_end_and_the_last_none(gateway: Gateway, world: World) -> None:
+async def test_a_line_may_have_any_end_and_the_last_none(services: Services, harness: BatchHarness) -> None:
     content = b"\xef\xbb\xbf" + b"\r\n".join(json.dumps(chat(name)).encode() for name in "abc")
-    await assert_whole(gateway, await ended(gateway, world, content), ["a", "b", "c"])
+    await assert_whole(services, await ended(services, harness, content), ["a", "b", "c"])
 
 
-async def test_ids_of_any_characters_come_back_as_they_were(gateway: Gateway, world: World) -> None:
+async def test_ids_of_any_characters_come_back_as_they_were(services: Services, harness: BatchHarness) -> None:
     ids = ["ä", "🚀", 'quo"te', "back\\slash", "new\nline", "  ", "\u2028"]
-    batch = await ended(gateway, world, jsonl(chat(name, "hi") for name in ids))
-    await assert_whole(gateway, batch, ids)
+    batch = await ended(services, harness, jsonl(chat(name, "hi") for name in ids))
+    await assert_whole(services, batch, ids)
 
 
 @pytest.mark.parametrize("lines", [1, 2, 3, 4, 5])
 async def test_chunks_of_every_size_cover_every_line(
-    keys: KeyStore, aws_environment: dict[str, str], world: World, lines: int
+    keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness, lines: int
 ) -> None:
-    gateway = make_gateway(keys, aws_environment, world, GATEWAY_BATCH_CHUNK_LINES=str(lines))
+    services = make_services(keys, aws_environment, harness, GATEWAY_BATCH_CHUNK_LINES=str(lines))
     ids = [str(number) for number in range(5)]
-    batch = await ended(gateway, world, jsonl(map(chat, ids)))
-    await assert_whole(gateway, batch, ids)
+    batch = await ended(services, harness, jsonl(map(chat, ids)))
+    await assert_whole(services, batch, ids)
     assert batch.chunks == -(-5 // lines)
-    await gateway.aclose()
+    await services.aclose()
 
 
-async def test_large_lines_make_small_chunks(keys: KeyStore, aws_environment: dict[str, str], world: World) -> None:
-    gateway = make_gateway(keys, aws_environment, world, GATEWAY_BATCH_CHUNK_LINES="100")
+async def test_large_lines_make_small_chunks(
+    keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness
+) -> None:
+    services = make_services(keys, aws_environment, harness, GATEWAY_BATCH_CHUNK_LINES="100")
     ids = [str(number) for number in range(5)]
-    batch = await ended(gateway, world, jsonl(chat(name, name, padding="x" * 2_000_000) for name in ids))
-    await assert_whole(gateway, batch, ids)
+    batch = await ended(services, harness, jsonl(chat(name, name, padding="x" * 2_000_000) for name in ids))
+    await assert_whole(services, batch, ids)
     assert batch.chunks == 2
-    await gateway.aclose()
+    await services.aclose()
 
 
 @pytest.mark.parametrize(
@@ -82,22 +84,24 @@ async def test_large_lines_make_small_chunks(keys: KeyStore, aws_environment: di
     ids=["blank", "compressed", "another encoding", "another format", "a line too long", "too many lines"],
 )
 async def test_an_input_that_cannot_be_used_fails_the_batch_with_the_reason(
-    keys: KeyStore, aws_environment: dict[str, str], world: World, content: bytes, code: str, line: int | None
+    keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness, content: bytes, code: str, line: int | None
 ) -> None:
-    gateway = make_gateway(keys, aws_environment, world, GATEWAY_BATCH_MAX_LINES="10")
-    batch = await ended(gateway, world, content)
+    services = make_services(keys, aws_environment, harness, GATEWAY_BATCH_MAX_LINES="10")
+    batch = await ended(services, harness, content)
     assert batch.status is BatchStatus.FAILED
     assert batch.failed_at is not None
     (error,) = batch.errors
     assert (error.code, error.line) == (code, line)
     assert error.message
     assert (batch.output_file_id, batch.error_file_id) == (None, None)
-    assert not world.asked
-    await gateway.aclose()
+    assert not harness.asked
+    await services.aclose()
 
 
-async def test_an_input_without_a_good_line_is_still_told_line_by_line(gateway: Gateway, world: World) -> None:
-    batch = await ended(gateway, world, jsonl([{**chat("a"), "url": "/nowhere"}, b"no json"]))
-    await assert_whole(gateway, batch, ["a", None])
+async def test_an_input_without_a_good_line_is_still_told_line_by_line(
+    services: Services, harness: BatchHarness
+) -> None:
+    batch = await ended(services, harness, jsonl([{**chat("a"), "url": "/nowhere"}, b"no json"]))
+    await assert_whole(services, batch, ["a", None])
     assert (batch.status, batch.tally.failed) == (BatchStatus.COMPLETED, 2)
     assert batch.output_file_id is None

@@ -18,7 +18,7 @@ from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
-from tests.door import BATCHES, BUCKET
+from tests.client import BATCHES, BUCKET
 
 EVENT = json.loads((Path(__file__).parents[2] / "events" / "batch-message.json").read_text("utf-8"))
 

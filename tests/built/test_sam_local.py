@@ -19,7 +19,7 @@ import pytest
 
 from functions.embedded_aws import LOCAL_TOKEN
 from scripts.sam_local import TABLE
-from tests.door import frames
+from tests.client import frames
 
 ROOT = Path(__file__).parents[2]
 MESSAGES = [{"role": "user", "content": "Hello"}]

@@ -39,11 +39,11 @@ class Result:
         return line
 
 
-Gateway = Callable[..., Result]
+Command = Callable[..., Result]
 
 
 @pytest.fixture
-def gateway(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gateway:
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs a command in this process, its streams and its exit status as a shell would see them."""
 
     def run(*arguments: str) -> Result:

@@ -12,7 +12,7 @@ from shared.schemas.caller import Key, Permission
 from shared.schemas.limits import Limits
 from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
-from tests.cli.conftest import Gateway, Stores
+from tests.cli.conftest import Command, Stores
 
 
 def found(local: Stores, token: str) -> Key | None:
@@ -36,15 +36,15 @@ def opens(local: Stores, token: str) -> bool:
     return bool(local.run(enter))
 
 
-def made(gateway: Gateway, *arguments: str) -> Any:
-    return gateway("keys", "create", *arguments, "--json").json
+def made(command: Command, *arguments: str) -> Any:
+    return command("keys", "create", *arguments, "--json").json
 
 
-def test_a_new_key_opens_the_gateway_with_all_that_it_was_given(gateway: Gateway, local: Stores) -> None:
+def test_a_new_key_opens_the_gateway_with_all_that_it_was_given(command: Command, local: Stores) -> None:
     given = ["app", "--tenant", "team", "--permissions", "models:use,admin", "--models", "sandbox/chat, gpt-5"]
     limits = ["--requests-per-minute", "60", "--tokens-per-minute", "90000", "--concurrency", "4"]
     money = ["--budget-day", "2.50", "--budget-month", "$40"]
-    shown = made(gateway, *given, *limits, *money, "--expires", "30d")
+    shown = made(command, *given, *limits, *money, "--expires", "30d")
     key = found(local, shown["token"])
     assert key is not None
     assert key.name == "app"
@@ -62,26 +62,26 @@ def test_a_new_key_opens_the_gateway_with_all_that_it_was_given(gateway: Gateway
 
 
 def test_a_key_of_which_nothing_is_said_may_use_models_and_batches_without_limits(
-    gateway: Gateway, local: Stores
+    command: Command, local: Stores
 ) -> None:
-    key = found(local, made(gateway, "app")["token"])
+    key = found(local, made(command, "app")["token"])
     assert key is not None
     assert (key.tenant, key.permissions) == ("app", {Permission.MODELS_USE, Permission.BATCH_USE})
     assert (key.models, key.limits, key.tenant_limits, key.expires_at) == (None, Limits(), Limits(), None)
 
 
-def test_the_token_is_shown_once_and_is_stored_nowhere(gateway: Gateway, local: Stores) -> None:
-    plain = gateway("keys", "create", "app")
+def test_the_token_is_shown_once_and_is_stored_nowhere(command: Command, local: Stores) -> None:
+    plain = command("keys", "create", "app")
     assert plain.status == 0
     told = dict(line.split(None, 1) for line in plain.stdout.splitlines())
     token, key_id = told["token"], plain.stdout.split("key id", 1)[1].split()[0]
     assert len(token) > 40
-    rotated = gateway("keys", "rotate", key_id)
+    rotated = command("keys", "rotate", key_id)
     renewed = rotated.stdout.split()[-1]
     assert opens(local, renewed)
     for arguments in (["list"], ["show", key_id], ["revoke", key_id], ["list"]):
         for form in ([], ["--json"]):
-            result = gateway("keys", *arguments, *form)
+            result = command("keys", *arguments, *form)
             assert result.status == 0
             for secret in (token, renewed):
                 assert secret not in result.stdout + result.stderr
@@ -96,32 +96,32 @@ def test_the_token_is_shown_once_and_is_stored_nowhere(gateway: Gateway, local: 
     assert renewed not in stored
 
 
-def test_keys_are_listed_by_tenant_and_name(gateway: Gateway, local: Stores) -> None:
-    assert gateway("keys", "list").stdout == "There are no keys yet: gateway keys create NAME\n"
-    assert gateway("keys", "list", "--json").json == []
+def test_keys_are_listed_by_tenant_and_name(command: Command, local: Stores) -> None:
+    assert command("keys", "list").stdout == "There are no keys yet: gateway keys create NAME\n"
+    assert command("keys", "list", "--json").json == []
     for name, tenant in (("b", "two"), ("a", "two"), ("c", "one")):
-        made(gateway, name, "--tenant", tenant, "--budget-day", "1234.5")
-    listed = gateway("keys", "list", "--json").json
+        made(command, name, "--tenant", tenant, "--budget-day", "1234.5")
+    listed = command("keys", "list", "--json").json
     assert [(row["tenant"], row["name"]) for row in listed] == [("one", "c"), ("two", "a"), ("two", "b")]
     assert all("token" not in row for row in listed)
-    table = gateway("keys", "list").stdout.splitlines()
+    table = command("keys", "list").stdout.splitlines()
     assert len(table) == 4
     assert table[0].split()[:4] == ["key", "id", "name", "tenant"]
     assert [line.split()[1] for line in table[1:]] == ["c", "a", "b"]
     assert all("1234.50" in line for line in table[1:])
 
 
-def test_one_key_is_shown_with_the_limits_above_it(gateway: Gateway, local: Stores) -> None:
-    key_id = made(gateway, "app", "--tenant", "team", "--concurrency", "3")["key_id"]
-    gateway("tenants", "limit", "team", "--budget-month", "7")
-    shown = gateway("keys", "show", key_id, "--json").json
+def test_one_key_is_shown_with_the_limits_above_it(command: Command, local: Stores) -> None:
+    key_id = made(command, "app", "--tenant", "team", "--concurrency", "3")["key_id"]
+    command("tenants", "limit", "team", "--budget-month", "7")
+    shown = command("keys", "show", key_id, "--json").json
     assert (shown["concurrency"], shown["tenant_budget_month"], shown["tenant_concurrency"]) == (3, "7.00", None)
-    assert "tenant budget month" in gateway("keys", "show", key_id).stdout
+    assert "tenant budget month" in command("keys", "show", key_id).stdout
 
 
-def test_rotation_lets_both_tokens_in_until_the_old_one_ends(gateway: Gateway, local: Stores) -> None:
-    first = made(gateway, "app", "--requests-per-minute", "9")
-    second = gateway("keys", "rotate", first["key_id"], "--overlap", "90m", "--json").json
+def test_rotation_lets_both_tokens_in_until_the_old_one_ends(command: Command, local: Stores) -> None:
+    first = made(command, "app", "--requests-per-minute", "9")
+    second = command("keys", "rotate", first["key_id"], "--overlap", "90m", "--json").json
     assert second["key_id"] == first["key_id"]
     assert opens(local, first["token"])
     assert opens(local, second["token"])
@@ -133,26 +133,26 @@ def test_rotation_lets_both_tokens_in_until_the_old_one_ends(gateway: Gateway, l
     assert not old.usable(old.expires_at)
     assert new.expires_at is None
     assert new.limits == old.limits == Limits(requests_per_minute=9)
-    (row,) = gateway("keys", "list", "--json").json
+    (row,) = command("keys", "list", "--json").json
     assert (row["state"], row["expires"]) == ("rotating", None)
 
 
-def test_rotation_without_an_overlap_ends_the_old_token_at_once(gateway: Gateway, local: Stores) -> None:
-    first = made(gateway, "app")
-    second = gateway("keys", "rotate", first["key_id"], "--overlap", "0m", "--json").json
+def test_rotation_without_an_overlap_ends_the_old_token_at_once(command: Command, local: Stores) -> None:
+    first = made(command, "app")
+    second = command("keys", "rotate", first["key_id"], "--overlap", "0m", "--json").json
     assert not opens(local, first["token"])
     assert opens(local, second["token"])
-    assert gateway("keys", "show", first["key_id"], "--json").json["state"] == "active"
+    assert command("keys", "show", first["key_id"], "--json").json["state"] == "active"
 
 
-def test_rotation_never_makes_a_key_live_longer(gateway: Gateway, local: Stores) -> None:
-    first = made(gateway, "app", "--expires", "1h")
-    second = gateway("keys", "rotate", first["key_id"], "--overlap", "30d", "--json").json
+def test_rotation_never_makes_a_key_live_longer(command: Command, local: Stores) -> None:
+    first = made(command, "app", "--expires", "1h")
+    second = command("keys", "rotate", first["key_id"], "--overlap", "30d", "--json").json
     old, new = found(local, first["token"]), found(local, second["token"])
     assert old is not None
     assert new is not None
     assert old.expires_at == new.expires_at
-    third = gateway("keys", "rotate", first["key_id"], "--overlap", "5m", "--json").json
+    third = command("keys", "rotate", first["key_id"], "--overlap", "5m", "--json").json
     ends = [found(local, token) for token in (first["token"], second["token"], third["token"])]
     left = [key.expires_at - datetime.now(UTC) for key in ends if key and key.expires_at]
     assert left[0] <= timedelta(minutes=5)
@@ -160,32 +160,32 @@ def test_rotation_never_makes_a_key_live_longer(gateway: Gateway, local: Stores)
     assert left[2] > timedelta(minutes=50)
 
 
-def test_a_revoked_key_is_revoked_with_all_its_tokens(gateway: Gateway, local: Stores) -> None:
-    first = made(gateway, "app")
-    second = gateway("keys", "rotate", first["key_id"], "--json").json
-    other = made(gateway, "app")
-    assert gateway("keys", "revoke", first["key_id"], "--json").json == {"key_id": first["key_id"], "revoked": True}
+def test_a_revoked_key_is_revoked_with_all_its_tokens(command: Command, local: Stores) -> None:
+    first = made(command, "app")
+    second = command("keys", "rotate", first["key_id"], "--json").json
+    other = made(command, "app")
+    assert command("keys", "revoke", first["key_id"], "--json").json == {"key_id": first["key_id"], "revoked": True}
     assert not opens(local, first["token"])
     assert not opens(local, second["token"])
     assert opens(local, other["token"])
-    assert gateway("keys", "show", first["key_id"], "--json").json["state"] == "revoked"
-    assert "is revoked" in gateway("keys", "rotate", first["key_id"]).error
+    assert command("keys", "show", first["key_id"], "--json").json["state"] == "revoked"
+    assert "is revoked" in command("keys", "rotate", first["key_id"]).error
 
 
-def test_a_tenants_limits_are_those_of_all_its_keys_the_later_ones_too(gateway: Gateway, local: Stores) -> None:
-    first, other = made(gateway, "one", "--tenant", "team"), made(gateway, "two", "--tenant", "else")
-    rotated = gateway("keys", "rotate", first["key_id"], "--json").json
-    told = gateway("tenants", "limit", "team", "--requests-per-minute", "7", "--budget-day", "3", "--json").json
+def test_a_tenants_limits_are_those_of_all_its_keys_the_later_ones_too(command: Command, local: Stores) -> None:
+    first, other = made(command, "one", "--tenant", "team"), made(command, "two", "--tenant", "else")
+    rotated = command("keys", "rotate", first["key_id"], "--json").json
+    told = command("tenants", "limit", "team", "--requests-per-minute", "7", "--budget-day", "3", "--json").json
     assert (told["tenant"], told["keys"], told["requests_per_minute"], told["budget_day"]) == ("team", 1, 7, "3.00")
-    later = made(gateway, "three", "--tenant", "team")
+    later = made(command, "three", "--tenant", "team")
     above = Limits(requests_per_minute=7, budget_day=3_000_000)
     limits = [found(local, row["token"]) for row in (first, rotated, later, other)]
     assert [key and key.tenant_limits for key in limits] == [above, above, above, Limits()]
-    gateway("tenants", "limit", "team", "--concurrency", "2")
+    command("tenants", "limit", "team", "--concurrency", "2")
     key = found(local, first["token"])
     assert key is not None
     assert key.tenant_limits == Limits(concurrency=2)
-    assert "has no key" in gateway("tenants", "limit", "nobody", "--concurrency", "2").error
+    assert "has no key" in command("tenants", "limit", "nobody", "--concurrency", "2").error
 
 
 @pytest.mark.parametrize(
@@ -211,12 +211,12 @@ def test_a_tenants_limits_are_those_of_all_its_keys_the_later_ones_too(gateway: 
     ],
 )
 def test_a_command_that_is_wrong_is_refused_in_one_line(
-    gateway: Gateway, local: Stores, arguments: list[str], named: str
+    command: Command, local: Stores, arguments: list[str], named: str
 ) -> None:
-    result = gateway(*arguments)
+    result = command(*arguments)
     assert result.status == 2
     assert named in result.error
-    assert gateway("keys", "list", "--json").json == []
+    assert command("keys", "list", "--json").json == []
 
 
 @pytest.mark.parametrize(
@@ -231,41 +231,41 @@ def test_a_command_that_is_wrong_is_refused_in_one_line(
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(
-    gateway: Gateway, local: Stores, arguments: list[str], named: str
+    command: Command, local: Stores, arguments: list[str], named: str
 ) -> None:
-    result = gateway(*arguments)
+    result = command(*arguments)
     assert result.status == 1
     assert named in result.error
-    assert gateway("keys", "list", "--json").json == []
+    assert command("keys", "list", "--json").json == []
 
 
-def test_a_key_that_has_expired_is_not_rotated(gateway: Gateway, local: Stores) -> None:
-    key_id = made(gateway, "app")["key_id"]
+def test_a_key_that_has_expired_is_not_rotated(command: Command, local: Stores) -> None:
+    key_id = made(command, "app")["key_id"]
 
     async def expire(keys: KeyStore, _: LimitStore) -> None:
         over = datetime.now(UTC) - timedelta(days=1)
         await keys.change(key_id, lambda key: key.model_copy(update={"expires_at": over}))
 
     local.run(expire)
-    assert gateway("keys", "show", key_id, "--json").json["state"] == "expired"
-    assert "is expired" in gateway("keys", "rotate", key_id).error
+    assert command("keys", "show", key_id, "--json").json["state"] == "expired"
+    assert "is expired" in command("keys", "rotate", key_id).error
 
 
 def test_tables_that_are_missing_are_said_in_one_line(
-    gateway: Gateway, box: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    command: Command, box: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("KEYS", "LIMITS", "USAGE"):
         monkeypatch.setenv(f"GATEWAY_{name}_TABLE", "nowhere")
     for arguments in (["keys", "list"], ["usage"], ["keys", "create", "app"]):
-        result = gateway(*arguments)
+        result = command(*arguments)
         assert result.status == 1
         assert "ResourceNotFoundException" in result.error
 
 
 def test_an_aws_that_cannot_be_reached_is_said_in_one_line(
-    gateway: Gateway, box: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    command: Command, box: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    result = gateway("keys", "list")
+    result = command("keys", "list")
     assert result.status == 1
     assert "ConnectError" in result.error

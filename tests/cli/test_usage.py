@@ -10,7 +10,7 @@ from shared.schemas.limits import Estimate
 from shared.schemas.usage import Usage
 from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
-from tests.cli.conftest import Gateway, Stores
+from tests.cli.conftest import Command, Stores
 
 TODAY = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 DAYS = [TODAY - timedelta(days=age) for age in (40, 1, 0)]
@@ -46,8 +46,8 @@ def day(index: int) -> str:
     return DAYS[index].strftime("%Y-%m-%d")
 
 
-def test_usage_by_day(gateway: Gateway, used: Stores) -> None:
-    rows = gateway("usage", "--since", day(0), "--json").json
+def test_usage_by_day(command: Command, used: Stores) -> None:
+    rows = command("usage", "--since", day(0), "--json").json
     assert [row["day"] for row in rows] == [day(0), day(1), day(2)]
     assert [(row["requests"], row["failures"]) for row in rows] == [(1, 0), (1, 1), (3, 0)]
     assert [row["input_tokens"] for row in rows] == [1000, 101, 6]
@@ -56,63 +56,63 @@ def test_usage_by_day(gateway: Gateway, used: Stores) -> None:
     assert "images" not in rows[0]
 
 
-def test_usage_by_model(gateway: Gateway, used: Stores) -> None:
-    rows = gateway("usage", "--by", "model", "--since", day(1), "--until", day(2), "--json").json
+def test_usage_by_model(command: Command, used: Stores) -> None:
+    rows = command("usage", "--by", "model", "--since", day(1), "--until", day(2), "--json").json
     assert {row["model"]: (row["requests"], row["failures"], row["cost_dollars"]) for row in rows} == {
         "gpt-5": (3, 1, "0.250041"),
         "whisper-1": (1, 0, "1.000001"),
     }
 
 
-def test_usage_by_key_names_it_also_when_it_is_gone(gateway: Gateway, used: Stores) -> None:
-    rows = gateway("usage", "--by", "key", "--since", day(0), "--json").json
+def test_usage_by_key_names_it_also_when_it_is_gone(command: Command, used: Stores) -> None:
+    rows = command("usage", "--by", "key", "--since", day(0), "--json").json
     assert [(row["key"], row["key_id"], row["cost_dollars"]) for row in rows] == [
         ("shop", "key_a", "1.250008"),
         ("key_b", "key_b", "0.000041"),
     ]
 
 
-def test_usage_of_one_key_and_of_some_days(gateway: Gateway, used: Stores) -> None:
-    rows = gateway("usage", "--key", "key_b", "--since", day(0), "--json").json
+def test_usage_of_one_key_and_of_some_days(command: Command, used: Stores) -> None:
+    rows = command("usage", "--key", "key_b", "--since", day(0), "--json").json
     assert [(row["day"], row["requests"], row["failures"]) for row in rows] == [(day(1), 0, 1), (day(2), 2, 0)]
-    rows = gateway("usage", "--since", day(1), "--until", day(1), "--json").json
+    rows = command("usage", "--since", day(1), "--until", day(1), "--json").json
     assert [row["day"] for row in rows] == [day(1)]
-    assert gateway("usage", "--key", "key_none", "--json").json == []
+    assert command("usage", "--key", "key_none", "--json").json == []
 
 
-def test_usage_is_of_this_month_unless_something_else_is_said(gateway: Gateway, used: Stores) -> None:
-    days = [row["day"] for row in gateway("usage", "--json").json]
+def test_usage_is_of_this_month_unless_something_else_is_said(command: Command, used: Stores) -> None:
+    days = [row["day"] for row in command("usage", "--json").json]
     assert days[-1] == day(2)
     assert all(found.startswith(TODAY.strftime("%Y-%m")) for found in days)
 
 
-def test_a_report_for_people_is_a_table(gateway: Gateway, used: Stores) -> None:
-    head, *lines = gateway("usage", "--since", day(0)).stdout.splitlines()
+def test_a_report_for_people_is_a_table(command: Command, used: Stores) -> None:
+    head, *lines = command("usage", "--since", day(0)).stdout.splitlines()
     assert head.split("  ")[0] == "day"
     assert [line.split()[0] for line in lines] == [day(0), day(1), day(2)]
     assert "1,000" in lines[0]
     assert lines[2].rstrip().endswith("1.000041")
 
 
-def test_nothing_used_is_a_sentence(gateway: Gateway, local: Stores) -> None:
-    result = gateway("usage", "--since", "2026-01-01", "--until", "2026-01-31")
+def test_nothing_used_is_a_sentence(command: Command, local: Stores) -> None:
+    result = command("usage", "--since", "2026-01-01", "--until", "2026-01-31")
     assert result.stdout == "Nothing was used from 2026-01-01 to 2026-01-31.\n"
-    assert gateway("usage", "--json").json == []
+    assert command("usage", "--json").json == []
 
 
 def test_models_are_listed_with_what_stands_behind_them(
-    gateway: Gateway, local: Stores, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    command: Command, local: Stores, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("OPENAI_API_KEY", "GEMINI_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    rows = {row["model"]: row for row in gateway("models", "--json").json}
+    rows = {row["model"]: row for row in command("models", "--json").json}
     assert rows["sandbox/chat"]["provider"] == "sandbox"
     assert rows["sandbox/chat"]["priced"] is True
     assert "chat" in rows["sandbox/chat"]["capabilities"]
     assert "gpt-5" not in rows
     monkeypatch.setenv("OPENAI_API_KEY", "sk-vendor-secret")
-    result = gateway("models")
+    result = command("models")
     assert "gpt-5" in result.stdout
     assert "sk-vendor-secret" not in result.stdout
     monkeypatch.setenv("GATEWAY_CATALOG", str(tmp_path / "none.toml"))
-    assert "none.toml" in gateway("models").error
+    assert "none.toml" in command("models").error

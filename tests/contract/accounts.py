@@ -13,13 +13,13 @@ from uuid import uuid4
 import httpx
 
 from shared.schemas.caller import Key, Permission
-from shared.schemas.limits import Limits, Standing, UsageRow
+from shared.schemas.limits import Balance, Limits, UsageRow
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
+from tests.client import LIMITS, USAGE, Handler, gateway_client
 from tests.contract.sounds import WAV
 from tests.contract.wire import DISTINCT, POSTS, asking
-from tests.door import LIMITS, USAGE, Handler, front_door
 
 STABLE_IMAGES = "/v1/image/generation/stable"
 CHAT = "/v1/chat/completions"
@@ -70,7 +70,7 @@ class Account:
         request.setdefault("json" if "json" in request else "data", {}).update(fields)
         return await self.client.post(path, **request)
 
-    async def standing(self) -> Standing:
+    async def standing(self) -> Balance:
         return await self.ledger.standing(self.key.key_id)
 
     async def rows(self) -> list[UsageRow]:
@@ -108,7 +108,7 @@ async def account(
     )
     token = f"sk-{name}"
     await keys.put(token, key)
-    async with front_door(keys, SANDBOX | (environment or {}), vendor, token=token, aws=aws) as client:
+    async with gateway_client(keys, SANDBOX | (environment or {}), vendor, token=token, aws=aws) as client:
         yield Account(client, LimitStore(keys.aws, LIMITS, USAGE), key)
 
 

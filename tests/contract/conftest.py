@@ -6,21 +6,21 @@ import httpx
 import pytest
 
 from shared.stores.keys import KeyStore
+from tests.client import gateway_client
 from tests.contract.vendor import ENVIRONMENT, Vendor
-from tests.door import front_door
 
 
 @pytest.fixture
 async def client(keys: KeyStore) -> AsyncIterator[httpx.AsyncClient]:
     """The gateway with nothing but the sandbox behind it."""
-    async with front_door(keys) as client:
+    async with gateway_client(keys) as client:
         yield client
 
 
 @pytest.fixture
 async def stranger(keys: KeyStore) -> AsyncIterator[httpx.AsyncClient]:
     """The same, by a caller who sends no token."""
-    async with front_door(keys, token=None) as client:
+    async with gateway_client(keys, token=None) as client:
         yield client
 
 
@@ -28,5 +28,5 @@ async def stranger(keys: KeyStore) -> AsyncIterator[httpx.AsyncClient]:
 async def vendor(keys: KeyStore) -> AsyncIterator[Vendor]:
     """A vendor, with the gateway in front of it as its `client`."""
     vendor = Vendor()
-    async with front_door(keys, ENVIRONMENT, vendor) as vendor.client:
+    async with gateway_client(keys, ENVIRONMENT, vendor) as vendor.client:
         yield vendor

@@ -145,7 +145,7 @@ STREAM = [
 
 def plain_fields(request: httpx.Request) -> dict[str, list[str]]:
     """The fields of a form that are no files."""
-    from tests.contract.painters import form_of
+    from tests.contract.image_vendors import form_of
 
     form = form_of(request)
     return {name: texts for name, values in form.items() if (texts := [v for v in values if isinstance(v, str)])}

@@ -15,13 +15,13 @@ from openai.types import CreateEmbeddingResponse, ImagesResponse
 from openai.types.chat import ChatCompletion
 
 from shared.fetch import RemoteFetcher
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
+from tests.batches.batch_harness import BatchHarness, jsonl, make_services
 from tests.batches.conftest import *  # noqa: F403 - its fixtures
-from tests.batches.world import World, jsonl, make_gateway
+from tests.client import gateway_client
 from tests.contract.wire import assert_error
-from tests.door import front_door
 
 pytestmark = pytest.mark.anyio
 
@@ -83,11 +83,11 @@ class Shop:
     """The gateway's front door, and the workers behind it, which work when they are told to."""
 
     client: httpx.AsyncClient
-    world: World
-    worker: Gateway
+    harness: BatchHarness
+    worker: Services
 
     async def work(self) -> None:
-        await self.world.work(self.worker)
+        await self.harness.work(self.worker)
 
     async def submit(self, **fields: Any) -> Any:
         """The batch of a submission that is taken on."""
@@ -108,13 +108,13 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(keys: KeyStore, aws_environment: dict[str, str], world: World) -> AsyncIterator[Shop]:
+async def shop(keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness) -> AsyncIterator[Shop]:
     settings = {"GATEWAY_SANDBOX": "on"}
-    worker = make_gateway(keys, aws_environment, world, **settings)
-    async with front_door(keys, settings, aws=Aws(aws_environment, transport=world), token=None) as client:
+    worker = make_services(keys, aws_environment, harness, **settings)
+    async with gateway_client(keys, settings, aws=Aws(aws_environment, transport=harness), token=None) as client:
         # A tenant of its own, so that no other test's batches are listed.
         client.headers["authorization"] = f"Bearer {await new_key(keys)}"
-        yield Shop(client, world, worker)
+        yield Shop(client, harness, worker)
     await worker.aclose()
 
 
@@ -186,7 +186,7 @@ async def test_S25_the_window_may_be_a_day_or_less(shop: Shop, window: str) -> N
 )
 async def test_S25_a_wrong_field_is_named(shop: Shop, fields: dict[str, Any], field: str) -> None:
     assert_error(await shop.client.post(BATCH, json=fields), "validation", field=field)
-    assert not shop.world.queue
+    assert not shop.harness.queue
 
 
 async def test_S25_lines_may_come_in_base64_of_either_alphabet(shop: Shop) -> None:
@@ -205,7 +205,7 @@ async def test_S25_base64_of_more_than_10_MB_is_413_and_names_the_ways_around(sh
 
 
 async def test_S25_lines_may_lie_behind_an_https_url(
-    keys: KeyStore, aws_environment: dict[str, str], world: World
+    keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness
 ) -> None:
     content = jsonl([line("/v1/inference/chat")])
     answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(content), content)
@@ -223,9 +223,9 @@ async def test_S25_lines_may_lie_behind_an_https_url(
 
     fetcher = RemoteFetcher(network=Network([]), resolve=resolve)
     settings = {"GATEWAY_SANDBOX": "on"}
-    worker = make_gateway(keys, aws_environment, world, **settings)
-    async with front_door(keys, settings, aws=Aws(aws_environment, transport=world), fetcher=fetcher) as client:
-        batch = await Shop(client, world, worker).done(input_file_url="https://files.test/lines.jsonl?signature=x")
+    worker = make_services(keys, aws_environment, harness, **settings)
+    async with gateway_client(keys, settings, aws=Aws(aws_environment, transport=harness), fetcher=fetcher) as client:
+        batch = await Shop(client, harness, worker).done(input_file_url="https://files.test/lines.jsonl?signature=x")
     assert batch["request_counts"] == {"total": 1, "completed": 1, "failed": 0}
     await worker.aclose()
 
@@ -336,7 +336,7 @@ async def test_S26_batches_are_listed_newest_first_page_by_page_while_new_ones_a
     ids = []
     for _ in range(5):
         ids.append((await shop.submit())["id"])
-        shop.world.now += 1
+        shop.harness.now += 1
     response = await shop.client.get(BATCH, params={"limit": 2})
     page = response.json()
     assert page.keys() == {"status", "data", "pagination", "meta"}
@@ -408,8 +408,8 @@ async def test_S26_nobody_sees_anothers_batches(shop: Shop, keys: KeyStore) -> N
 async def test_S27_a_batch_goes_through_its_statuses_and_counts_its_lines(shop: Shop) -> None:
     batch = await shop.submit()
     seen = []
-    while shop.world.queue:
-        await shop.world.step(shop.worker)
+    while shop.harness.queue:
+        await shop.harness.step(shop.worker)
         now = await shop.batch(batch["id"])
         seen.append((now["status"], now["request_counts"]["completed"]))
     assert seen[:4] == [("in_progress", 0), ("in_progress", 2), ("in_progress", 3), ("completed", 3)]
@@ -451,7 +451,7 @@ async def test_S27_a_batch_that_there_is_not_is_404(shop: Shop, batch_id: str) -
 
 async def test_S27_a_batch_that_expires_says_so(shop: Shop) -> None:
     batch = await shop.submit(requests=REQUESTS, endpoint_completion_window="1h")
-    shop.world.now += 3660  # the API has a clock of its own
+    shop.harness.now += 3660  # the API has a clock of its own
     await shop.work()
     batch = await shop.batch(batch["id"])
     assert (batch["status"], batch["request_counts"]["failed"]) == ("expired", 3)
@@ -493,8 +493,8 @@ async def test_S28_a_batch_that_there_is_not_cannot_be_cancelled(shop: Shop) -> 
 
 async def test_S29_what_was_done_before_the_cancellation_is_kept_and_served(shop: Shop) -> None:
     batch = await shop.submit()
-    await shop.world.step(shop.worker)
-    await shop.world.step(shop.worker)
+    await shop.harness.step(shop.worker)
+    await shop.harness.step(shop.worker)
     await shop.client.post(f"{BATCH}/{batch['id']}/cancel")
     await shop.work()
     batch = await shop.batch(batch["id"])
@@ -572,7 +572,7 @@ async def test_openai_batches_are_paged_by_id(shop: Shop) -> None:
     ids = []
     for _ in range(3):
         ids.append((await shop.submit())["id"])
-        shop.world.now += 1
+        shop.harness.now += 1
     page = (await shop.client.get(OPENAI, params={"limit": 2})).json()
     assert [batch["id"] for batch in page["data"]] == ids[:0:-1]
     assert (page["first_id"], page["last_id"], page["has_more"]) == (ids[2], ids[1], True)

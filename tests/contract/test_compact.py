@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from shared.stores.keys import KeyStore
+from tests.client import frames, gateway_client
 from tests.contract.vendor import BEGINNING, MODEL, Vendor, answering, chunk
 from tests.contract.wire import SANDBOX, asking, assert_error, events
-from tests.door import frames, front_door
 
 pytestmark = pytest.mark.anyio
 
@@ -165,7 +165,7 @@ async def test_T18_T19_models_are_rows_of_four_members(client: httpx.AsyncClient
 
 async def test_T20_the_seeds_four_models_have_the_seeds_values(keys: KeyStore) -> None:
     environment = {"GEMINI_API_KEY": "test", "OPENAI_API_KEY": "test", "ANTHROPIC_API_KEY": "test"}
-    async with front_door(keys, environment) as client:
+    async with gateway_client(keys, environment) as client:
         rows = {row["id"]: row for row in (await client.get("/ai/models")).json()["models"]}
     every = ["chat", "vision", "function_calling"]
     for name, provider, capabilities, context_length in (

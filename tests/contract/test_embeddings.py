@@ -12,9 +12,9 @@ import pytest
 from openai.types import CreateEmbeddingResponse
 
 from shared.stores.keys import KeyStore
+from tests.client import gateway_client
 from tests.contract.vendor import ENVIRONMENT, Handler, Vendor, answering
 from tests.contract.wire import assert_error
-from tests.door import front_door
 
 pytestmark = pytest.mark.anyio
 
@@ -397,7 +397,7 @@ async def test_what_is_no_json_is_refused(client: httpx.AsyncClient, path: str) 
 
 @on_each_route
 async def test_a_body_past_the_limit_is_too_large(keys: KeyStore, path: str) -> None:
-    async with front_door(keys, {"GATEWAY_SANDBOX": "on", "GATEWAY_MAX_BODY": "1000"}) as client:
+    async with gateway_client(keys, {"GATEWAY_SANDBOX": "on", "GATEWAY_MAX_BODY": "1000"}) as client:
         assert "1000 bytes" in assert_error(await client.post(path, json=asking("a" * 1000)), "too_large")
 
 
@@ -458,14 +458,14 @@ async def test_a_rate_limit_says_how_long_to_wait(client: httpx.AsyncClient, pat
 
 
 async def test_a_vendor_that_takes_too_long_is_given_up(keys: KeyStore) -> None:
-    async with front_door(keys, {"GATEWAY_SANDBOX": "on", "GATEWAY_UPSTREAM_TIMEOUT": "0.01"}) as client:
+    async with gateway_client(keys, {"GATEWAY_SANDBOX": "on", "GATEWAY_UPSTREAM_TIMEOUT": "0.01"}) as client:
         for path in ROUTES:
             assert_error(await client.post(path, json=asking(model="sandbox/fail-timeout")), "timeout")
 
 
 async def test_only_the_operators_environment_makes_a_model_known(keys: KeyStore) -> None:
     environment = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("OPENAI")}
-    async with front_door(keys, environment) as client:
+    async with gateway_client(keys, environment) as client:
         assert_error(await client.post(OPENAI, json=asking(model=SMALL)), "model_not_found")
 
 
@@ -480,7 +480,7 @@ async def test_long_inputs_go_in_calls_that_the_vendor_takes(keys: KeyStore) -> 
         return httpx.Response(200, json={"object": "list", "data": rows, "model": "m", "usage": {"prompt_tokens": 1}})
 
     texts = [letter * 200_000 for letter in "abcdefg"]
-    async with front_door(keys, {"OPENAI_API_KEY": "sk-vendor"}, vendor) as client:
+    async with gateway_client(keys, {"OPENAI_API_KEY": "sk-vendor"}, vendor) as client:
         answer = await client.post("/v1/embeddings", json={"model": "text-embedding-3-small", "input": texts})
     assert answer.status_code == 200
     assert len(answer.json()["data"]) == 7

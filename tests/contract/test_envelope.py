@@ -8,9 +8,9 @@ import pytest
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from tests.client import frames
 from tests.contract.vendor import BACKEND, MODEL, SEEING_MODEL, Vendor, answering, breaking
 from tests.contract.wire import SANDBOX, asking, assert_broken_stream, assert_error, events
-from tests.door import frames
 
 pytestmark = pytest.mark.anyio
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from shared.stores.keys import KeyStore
+from tests.client import TOKEN, frames, gateway_client
 from tests.contract import vendor as upstream
 from tests.contract.vendor import BACKEND, BEGINNING, ENVIRONMENT, HOST, KEY, MODEL, Vendor
 from tests.contract.wire import (
@@ -27,9 +28,8 @@ from tests.contract.wire import (
     assert_error,
     dialect_of,
     events,
-    knock,
+    make_request,
 )
-from tests.door import TOKEN, frames, front_door
 
 pytestmark = pytest.mark.anyio
 
@@ -78,7 +78,7 @@ async def test_a_request_without_a_good_token_is_unauthorized(
     stranger: httpx.AsyncClient, headers: Any, kind: str
 ) -> None:
     for path in ROUTES:
-        response = await knock(stranger, path, headers=headers)
+        response = await make_request(stranger, path, headers=headers)
         assert_error(response, kind)
         assert response.headers["www-authenticate"].startswith("Bearer")
 
@@ -92,7 +92,7 @@ async def test_a_stranger_learns_nothing_about_bodies_and_models(stranger: httpx
 
 async def test_a_key_without_the_permission_is_forbidden(stranger: httpx.AsyncClient) -> None:
     for path in ROUTES:
-        response = await knock(stranger, path, headers={"authorization": "Bearer sk-powerless"})
+        response = await make_request(stranger, path, headers={"authorization": "Bearer sk-powerless"})
         assert "models:use" in assert_error(response, "permission")
 
 
@@ -101,7 +101,7 @@ async def test_a_model_that_the_key_may_not_use_is_forbidden(stranger: httpx.Asy
     for path in POSTS:
         response = await stranger.post(path, json=asking(path, "sandbox/slow"), headers=headers)
         assert "sandbox/slow" in assert_error(response, "model_access")
-        assert (await knock(stranger, path, headers=headers)).status_code == 200
+        assert (await make_request(stranger, path, headers=headers)).status_code == 200
 
 
 async def test_a_key_for_one_model_is_listed_that_one_only(stranger: httpx.AsyncClient) -> None:
@@ -206,7 +206,7 @@ async def test_a_body_that_is_too_large_is_told_the_limit_and_the_way_around(key
         yield body[700_000:]
 
     environment = {"GATEWAY_SANDBOX": "on", "GATEWAY_MAX_BODY": str(1024 * 1024)}
-    async with front_door(keys, environment) as client:
+    async with gateway_client(keys, environment) as client:
         for path in POSTS:
             response = await client.post(path, content=body if declared else in_chunks())
             message = assert_error(response, "too_large")
@@ -497,7 +497,7 @@ async def test_a_model_that_does_not_chat_says_so(vendor: Vendor) -> None:
 
 
 async def test_without_any_provider_there_is_nothing_to_choose(keys: KeyStore) -> None:
-    async with front_door(keys, {}) as client:
+    async with gateway_client(keys, {}) as client:
         for path in POSTS:
             assert_error(await client.post(path, json=asking(path, "Auto")), "unavailable")
 
@@ -512,7 +512,7 @@ async def test_a_model_id_cannot_bring_headers_of_its_own(vendor: Vendor) -> Non
 @pytest.mark.parametrize("name", ["../../v1/files", "x/../../../v1/files", "%2e%2e/files", "x?key=1", "x#", "x:y/z"])
 async def test_a_model_id_cannot_leave_its_place_in_the_providers_address(keys: KeyStore, name: str) -> None:
     vendor = Vendor(upstream.answering(404))
-    async with front_door(keys, {"GEMINI_API_KEY": KEY, "GEMINI_BASE_URL": f"https://{HOST}"}, vendor) as client:
+    async with gateway_client(keys, {"GEMINI_API_KEY": KEY, "GEMINI_BASE_URL": f"https://{HOST}"}, vendor) as client:
         for path in DISTINCT:
             assert_error(await client.post(path, json=asking(path, f"gemini/{name}")), "model_not_found")
     for request in vendor.requests:
@@ -524,10 +524,10 @@ async def test_a_model_id_cannot_leave_its_place_in_the_providers_address(keys: 
 
 async def answers_of_all_kinds(client: httpx.AsyncClient, path: str, headers: Any) -> list[httpx.Response]:
     answers = [
-        await knock(client, path, headers=headers),
+        await make_request(client, path, headers=headers),
         await client.request("DELETE", path, headers=headers),
         await client.get(f"{path.rpartition('/')[0]}/nothing/here", headers=headers),
-        await knock(client, path, headers={**headers, "authorization": "Bearer sk-unknown"}),
+        await make_request(client, path, headers={**headers, "authorization": "Bearer sk-unknown"}),
     ]
     if path in POSTS:
         answers += [
@@ -658,7 +658,7 @@ async def test_a_content_filter_that_ends_an_answer_is_no_error(client: httpx.As
 @streamed_or_not
 async def test_a_provider_that_is_slower_than_allowed_is_a_time_out(keys: KeyStore, stream: bool) -> None:
     environment = {"GATEWAY_SANDBOX": "on", "GATEWAY_UPSTREAM_TIMEOUT": "0.01"}
-    async with front_door(keys, environment) as client:
+    async with gateway_client(keys, environment) as client:
         for path in POSTS:
             response = await client.post(path, json=asking(path, "sandbox/fail-timeout", stream=stream))
             assert_error(response, "timeout")
@@ -731,7 +731,7 @@ def hesitating(vendor: Vendor) -> upstream.Handler:
 @pytest.mark.parametrize("path", DISTINCT)
 async def test_a_stream_that_is_long_in_coming_begins_with_a_comment(keys: KeyStore, path: str) -> None:
     late = hesitating(Vendor())
-    async with front_door(keys, {**ENVIRONMENT, "GATEWAY_FIRST_EVENT_WAIT": "0.001"}, late) as client:
+    async with gateway_client(keys, {**ENVIRONMENT, "GATEWAY_FIRST_EVENT_WAIT": "0.001"}, late) as client:
         response = await client.post(path, json=asking(path, MODEL, stream=True))
     assert response.text.startswith(":")
     assert frames(response.content)[-1] == "[DONE]"
@@ -741,7 +741,7 @@ async def test_a_stream_that_is_long_in_coming_begins_with_a_comment(keys: KeySt
 @pytest.mark.parametrize("path", DISTINCT)
 async def test_a_failure_after_that_comment_is_told_in_the_stream(keys: KeyStore, path: str) -> None:
     late = hesitating(Vendor(upstream.answering(500, HTML)))
-    async with front_door(keys, {**ENVIRONMENT, "GATEWAY_FIRST_EVENT_WAIT": "0.001"}, late) as client:
+    async with gateway_client(keys, {**ENVIRONMENT, "GATEWAY_FIRST_EVENT_WAIT": "0.001"}, late) as client:
         response = await client.post(path, json=asking(path, MODEL, stream=True))
     assert response.text.startswith(":")
     assert_broken_stream(response, "upstream")
@@ -761,9 +761,9 @@ class _OutOfReach:
 
 
 async def test_a_crash_is_an_internal_error_that_tells_nothing() -> None:
-    async with front_door(_OutOfReach()) as client:  # type: ignore[arg-type]
+    async with gateway_client(_OutOfReach()) as client:  # type: ignore[arg-type]
         for path in ROUTES:
-            response = await knock(client, path)
+            response = await make_request(client, path)
             assert_error(response, "internal")
             assert_nothing_private(response)
             assert TOKEN not in response.text

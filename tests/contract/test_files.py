@@ -15,11 +15,11 @@ from functions.__main__ import AllFunctions
 from shared.schemas.caller import Key, Permission
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
-from tests.contract.painters import Bucket, SentFile, form_of
+from tests.client import BUCKET, gateway_client
+from tests.contract.image_vendors import Bucket, SentFile, form_of
 from tests.contract.sounds import BOUNDARY, ENVIRONMENT, M4A, NO_AUDIO, PNG, TEXT, WHISPER, listen, multipart, part
 from tests.contract.vendor import Vendor, answering
 from tests.contract.wire import assert_error
-from tests.door import BUCKET, front_door
 
 pytestmark = pytest.mark.anyio
 
@@ -63,7 +63,7 @@ async def _moved_in(doors: AsyncExitStack, keys: KeyStore, **settings: str) -> T
     """A tenant behind a gateway of these settings."""
     name, token = await _registered(keys)
     vendor = Vendor(listen)
-    client = await doors.enter_async_context(front_door(keys, {**ENVIRONMENT, **settings}, vendor, token=token))
+    client = await doors.enter_async_context(gateway_client(keys, {**ENVIRONMENT, **settings}, vendor, token=token))
     return Tenant(name, client, vendor)
 
 
@@ -555,7 +555,7 @@ async def test_a_bucket_that_refuses_us_is_our_failure_and_tells_nothing(
     keys: KeyStore, aws_environment: dict[str, str]
 ) -> None:
     bucket = Bucket(aws_environment, answering(403, b"<Error><Code>AccessDenied</Code></Error>"))
-    async with front_door(keys, ENVIRONMENT, aws=bucket.aws) as client:
+    async with gateway_client(keys, ENVIRONMENT, aws=bucket.aws) as client:
         for response in (
             await client.post(FILES, data={"purpose": "batch"}, files={"file": ("a", b"a")}),
             await client.get(FILES),

@@ -13,11 +13,11 @@ from openai.types import CreateEmbeddingResponse
 from openai.types.audio import Transcription
 
 from shared.stores.keys import KeyStore
-from tests.contract.painters import gemini_content
+from tests.client import frames, gateway_client
+from tests.contract.image_vendors import gemini_content
 from tests.contract.sounds import M4A
 from tests.contract.vendor import HOST, KEY, Vendor, frame
 from tests.contract.wire import assert_error
-from tests.door import frames, front_door
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +34,7 @@ SOUND = bytes(range(250)) * 96  # half a second of PCM
 @pytest.fixture
 async def google(keys: KeyStore) -> AsyncIterator[Vendor]:
     vendor = Vendor(_answer)
-    async with front_door(keys, ENVIRONMENT, vendor) as vendor.client:
+    async with gateway_client(keys, ENVIRONMENT, vendor) as vendor.client:
         yield vendor
 
 

@@ -14,7 +14,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from shared.stores.images import ImageStore
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
-from tests.contract.painters import (
+from tests.client import BUCKET, KEYS, TOKEN
+from tests.contract.image_vendors import (
     DENIED,
     GIF,
     JPEG,
@@ -33,7 +34,6 @@ from tests.contract.painters import (
 )
 from tests.contract.vendor import answering, hello
 from tests.contract.wire import CHATS, asking, assert_broken_stream, assert_error, events
-from tests.door import BUCKET, KEYS, TOKEN
 
 pytestmark = pytest.mark.anyio
 

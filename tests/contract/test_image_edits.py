@@ -9,7 +9,7 @@ import pytest
 from openai.types import ImagesResponse
 
 from shared.stores.keys import KeyStore
-from tests.contract.painters import (
+from tests.contract.image_vendors import (
     BLOCKED,
     FILES,
     GEMINI,

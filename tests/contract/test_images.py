@@ -20,7 +20,8 @@ from openai.types import ImagesResponse
 from shared.fetch import RemoteFetcher
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
-from tests.contract.painters import (
+from tests.client import BUCKET, TOKEN, gateway_client
+from tests.contract.image_vendors import (
     BLOCKED,
     DENIED,
     FILES,
@@ -47,7 +48,6 @@ from tests.contract.painters import (
 )
 from tests.contract.vendor import HOST, KEY, Handler
 from tests.contract.wire import assert_error
-from tests.door import BUCKET, TOKEN, front_door
 
 pytestmark = pytest.mark.anyio
 
@@ -74,8 +74,8 @@ async def studio(keys: KeyStore) -> AsyncIterator[Studio]:
 async def pointed(keys: KeyStore, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A gateway whose operator has pointed gemini-2.5-flash-image to the sandbox."""
     catalog = tmp_path / "catalog.toml"
-    catalog.write_text(f'[[models]]\nid = "{GEMINI}"\nprovider = "sandbox"\nupstream = "image"\nrules = []\n')
-    async with front_door(keys, {"GATEWAY_SANDBOX": "on", "GATEWAY_CATALOG": str(catalog)}) as client:
+    catalog.write_text(f'[[models]]\nid = "{GEMINI}"\nprovider = "sandbox"\nupstream = "image"\nquirks = []\n')
+    async with gateway_client(keys, {"GATEWAY_SANDBOX": "on", "GATEWAY_CATALOG": str(catalog)}) as client:
         yield client
 
 
@@ -1046,7 +1046,7 @@ async def test_a_url_is_signed_for_an_hour_and_tells_nothing_of_the_caller(studi
 
 async def test_the_lifetime_of_urls_is_a_setting(keys: KeyStore) -> None:
     for seconds, signed in (("60", "60"), ("9999999", "604800")):
-        async with front_door(keys, {"GATEWAY_SANDBOX": "on", "GATEWAY_IMAGE_URL_LIFETIME": seconds}) as client:
+        async with gateway_client(keys, {"GATEWAY_SANDBOX": "on", "GATEWAY_IMAGE_URL_LIFETIME": seconds}) as client:
             (image,) = (await answered(client))["data"]
         assert httpx.URL(image["url"]).params["X-Amz-Expires"] == signed
 
@@ -1184,7 +1184,7 @@ async def test_a_model_that_an_operator_points_to_a_provider_without_raw_content
     keys: KeyStore, tmp_path: Path
 ) -> None:
     catalog = tmp_path / "catalog.toml"
-    row = f'[[models]]\nid = "{GEMINI}"\nprovider = "stability"\nupstream = "core"\nrules = []\n'
+    row = f'[[models]]\nid = "{GEMINI}"\nprovider = "stability"\nupstream = "core"\nquirks = []\n'
     catalog.write_text(row + 'capabilities = ["image_generation"]\n')
     async with studio_of(keys, {"GATEWAY_CATALOG": str(catalog)}) as studio:
         response = await studio.client.post(STABLE, json={"prompt": CAT})

@@ -17,16 +17,16 @@ import httpx
 import pytest
 
 from shared.schemas.caller import Caller, Permission
-from shared.schemas.limits import UNLIMITED, Estimate, Limits, Standing
+from shared.schemas.limits import UNLIMITED, Balance, Estimate, Limits
 from shared.schemas.usage import Usage
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
+from tests.client import LIMITS, USAGE
 from tests.contract import vendor as upstream
 from tests.contract.accounts import CHAT, EVERY_KIND, SANDBOX, STABLE_IMAGES, Account, account, catalog, exact_keys
 from tests.contract.vendor import ENVIRONMENT, HEAD, MODEL, frame
 from tests.contract.wire import DISTINCT, POSTS, asking, assert_error, dialect_of, events
-from tests.door import LIMITS, USAGE
 
 pytestmark = pytest.mark.anyio
 
@@ -225,7 +225,7 @@ async def test_a_refused_request_takes_nothing_of_the_other_limits(keys: KeyStor
     async with account(keys, limits, above=Limits(budget_day=0)) as caller:
         for _ in range(8):
             assert_refused(await caller.ask(CHAT, max_tokens=3000), money=True)
-        assert await caller.standing() == Standing(0, 0, 0, 0)
+        assert await caller.standing() == Balance(0, 0, 0, 0)
         alone = caller.key.model_copy(update={"tenant_limits": Limits()})
         left = (await caller.ledger.reserve(alone, Estimate())).rates
     assert left.requests.remaining == 4
@@ -453,8 +453,8 @@ async def test_a_function_enforces_the_limits_that_the_authorizer_told_it_of_and
     keys: KeyStore,
 ) -> None:
     from functions.chat.app import app
-    from shared.web.process import process_gateway
-    from tests.door import make_gateway
+    from shared.web.process import process_services
+    from tests.client import make_services
 
     name = uuid4().hex
     caller = Caller(
@@ -464,9 +464,11 @@ async def test_a_function_enforces_the_limits_that_the_authorizer_told_it_of_and
         limits=Limits(requests_per_minute=2),
         tenant_limits=Limits(budget_day=10**9),
     )
-    gateway = make_gateway(KeyStore(unreachable(), "keys"), SANDBOX | {"GATEWAY_TRUST_AUTHORIZER": "on"}, aws=keys.aws)
+    services = make_services(
+        KeyStore(unreachable(), "keys"), SANDBOX | {"GATEWAY_TRUST_AUTHORIZER": "on"}, aws=keys.aws
+    )
     given = {"requestContext": {"authorizer": {"caller": caller.model_dump_json()}}}
-    app.dependency_overrides[process_gateway] = lambda: gateway
+    app.dependency_overrides[process_services] = lambda: services
 
     async def called(scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         await app({**scope, "aws.event": given}, receive, send)
@@ -480,4 +482,4 @@ async def test_a_function_enforces_the_limits_that_the_authorizer_told_it_of_and
     ledger = LimitStore(keys.aws, LIMITS, USAGE)
     spent = sum(round(float(answer.headers["x-gateway-cost"]) * 10**6) for answer in answers[:2])
     assert (await ledger.standing(tenant=name)).spent_day == spent > 0
-    await gateway.aclose()
+    await services.aclose()

@@ -10,9 +10,9 @@ from openai.types import Completion, Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from shared.stores.keys import KeyStore
+from tests.client import TOKEN, frames, gateway_client
 from tests.contract.vendor import BACKEND, BEGINNING, ENVIRONMENT, HEAD, MODEL, SEEING_MODEL, USAGE, Vendor, chunk
 from tests.contract.wire import CHATS, SANDBOX, asking, assert_error, dialect_of, events
-from tests.door import TOKEN, frames, front_door
 
 pytestmark = pytest.mark.anyio
 
@@ -96,7 +96,7 @@ async def test_I04_max_tokens_is_what_is_given(vendor: Vendor, name: str) -> Non
 
 async def test_I04_the_default_of_max_tokens_is_the_operators_to_set(keys: KeyStore) -> None:
     vendor = Vendor()
-    async with front_door(keys, {**ENVIRONMENT, "GATEWAY_DEFAULT_MAX_TOKENS": "77"}, vendor) as vendor.client:
+    async with gateway_client(keys, {**ENVIRONMENT, "GATEWAY_DEFAULT_MAX_TOKENS": "77"}, vendor) as vendor.client:
         assert (await sent(vendor))["max_tokens"] == 77
 
 
@@ -238,7 +238,7 @@ async def test_I13_a_remote_image_is_answered_with_text(vendor: Vendor) -> None:
 )
 async def test_I13_an_image_on_a_private_address_is_not_fetched(keys: KeyStore, url: str) -> None:
     environment = {"GEMINI_API_KEY": "test", "GEMINI_BASE_URL": "https://vendor.test"}
-    async with front_door(keys, environment) as client:
+    async with gateway_client(keys, environment) as client:
         response = await client.post(CHAT, json=asking(CHAT, "gemini-2.5-flash", messages=image(url)))
     assert response.status_code == 400
     error = response.json()["error"]
@@ -252,7 +252,7 @@ async def test_I13_an_image_on_a_private_address_is_not_fetched(keys: KeyStore, 
 async def test_I13_an_image_must_be_at_an_https_url(keys: KeyStore, model: str, url: str) -> None:
     environment = {**ENVIRONMENT, "GEMINI_API_KEY": "test", "GEMINI_BASE_URL": "https://vendor.test"}
     vendor = Vendor()
-    async with front_door(keys, environment, vendor) as client:
+    async with gateway_client(keys, environment, vendor) as client:
         response = await client.post(CHAT, json=asking(CHAT, model, messages=image(url)))
     assert response.status_code == 400
     assert "image_url" in response.json()["error"]["param"]
@@ -497,7 +497,7 @@ async def test_I21_models_are_a_list_object(vendor: Vendor) -> None:
 async def test_I21_only_models_of_configured_providers_are_listed(vendor: Vendor, keys: KeyStore) -> None:
     listed = [row["id"] for row in (await vendor.client.get("/v1/models")).json()["data"]]
     assert not [name for name in listed if name.startswith(("gemini", "claude", "sandbox/"))]
-    async with front_door(keys) as client:
+    async with gateway_client(keys) as client:
         listed = [row["id"] for row in (await client.get("/v1/models")).json()["data"]]
     assert listed
     assert all(name.startswith("sandbox/") for name in listed)
@@ -511,7 +511,7 @@ async def test_I21_the_list_tells_the_vendors_model_behind_a_public_id(vendor: V
 
 async def test_I22_models_say_who_owns_them(keys: KeyStore) -> None:
     environment = {**ENVIRONMENT, "GEMINI_API_KEY": "test", "ANTHROPIC_API_KEY": "test"}
-    async with front_door(keys, environment) as client:
+    async with gateway_client(keys, environment) as client:
         rows = (await client.get("/v1/models")).json()["data"]
     owners = {row["id"]: row["owned_by"] for row in rows}
     assert all(owners.values())

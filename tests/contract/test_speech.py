@@ -13,11 +13,11 @@ import pytest
 
 from functions.speech.app import app
 from shared.stores.keys import KeyStore
-from shared.web.process import process_gateway
+from shared.web.process import process_services
+from tests.client import TOKEN, gateway_client, make_services, stream_of
 from tests.contract.sounds import ENVIRONMENT, SPEAKER
 from tests.contract.vendor import HOST, Handler, Vendor, answering, raising
 from tests.contract.wire import assert_error
-from tests.door import TOKEN, front_door, make_gateway, stream_of
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +44,7 @@ on_both = pytest.mark.parametrize("path", ROUTES)
 async def speaker(keys: KeyStore) -> AsyncIterator[Vendor]:
     """OpenAI and Groq, which speak, and the sandbox."""
     vendor = Vendor(lambda request: httpx.Response(200, content=SOUND, headers={"content-type": "text/html"}))
-    async with front_door(keys, ENVIRONMENT, vendor) as vendor.client:
+    async with gateway_client(keys, ENVIRONMENT, vendor) as vendor.client:
         yield vendor
 
 
@@ -304,14 +304,14 @@ class Listener:
     """A client of the speech function that sees every ASGI message at once, and can leave."""
 
     def __init__(self, keys: KeyStore, upstream: Handler, path: str = OPENAI, **fields: Any) -> None:
-        self.gateway = make_gateway(keys, ENVIRONMENT, upstream)
+        self.services = make_services(keys, ENVIRONMENT, upstream)
         self.messages: asyncio.Queue[Any] = asyncio.Queue()
         self.gone = asyncio.Event()
         self._path = path
         self._body: bytes | None = json.dumps(asking(**fields)).encode()
 
     async def __aenter__(self) -> "Listener":
-        app.dependency_overrides[process_gateway] = lambda: self.gateway
+        app.dependency_overrides[process_services] = lambda: self.services
         scope: Any = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -340,7 +340,7 @@ class Listener:
         self.gone.set()
         await asyncio.wait_for(asyncio.gather(self.answering, return_exceptions=True), 5)
         app.dependency_overrides.clear()
-        await self.gateway.aclose()
+        await self.services.aclose()
 
     async def next(self) -> Any:
         return await asyncio.wait_for(self.messages.get(), 5)

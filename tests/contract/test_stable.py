@@ -8,9 +8,9 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from shared.stores.keys import KeyStore
+from tests.client import TOKEN, gateway_client
 from tests.contract.vendor import BACKEND, ENVIRONMENT, MODEL, SEEING_MODEL, Vendor
 from tests.contract.wire import SANDBOX, asking, assert_error, events
-from tests.door import TOKEN, front_door
 
 pytestmark = pytest.mark.anyio
 
@@ -87,7 +87,7 @@ async def test_Z05_without_a_model_the_gateway_chooses_and_says_which(
 
 async def test_Z05_the_sandbox_is_only_chosen_where_there_is_no_real_provider(keys: KeyStore) -> None:
     vendor = Vendor()
-    async with front_door(keys, {**ENVIRONMENT, "GATEWAY_SANDBOX": "on"}, vendor) as client:
+    async with gateway_client(keys, {**ENVIRONMENT, "GATEWAY_SANDBOX": "on"}, vendor) as client:
         response = await client.post(STABLE, json={"messages": MESSAGES})
     assert response.status_code == 200, response.text
     assert vendor.requests
@@ -100,7 +100,7 @@ async def test_Z05_the_choice_can_do_what_the_request_needs(keys: KeyStore) -> N
     environment = {name: value for name, value in ENVIRONMENT.items() if name.startswith("DEEPINFRA")}
     vendor = Vendor()
     content = [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}]
-    async with front_door(keys, environment, vendor) as client:
+    async with gateway_client(keys, environment, vendor) as client:
         text = await client.post(STABLE, json={"messages": MESSAGES})
         image = await client.post(STABLE, json={"messages": [{"role": "user", "content": content}]})
     assert text.json()["model"] == MODEL  # which cannot see

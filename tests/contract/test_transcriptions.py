@@ -8,7 +8,8 @@ import pytest
 from openai.types.audio import Transcription, TranscriptionVerbose
 
 from shared.stores.keys import KeyStore
-from tests.contract.painters import SentFile, form_of
+from tests.client import frames, gateway_client, stream_of
+from tests.contract.image_vendors import SentFile, form_of
 from tests.contract.sounds import (
     AUDIO,
     BARE_MP3,
@@ -40,7 +41,6 @@ from tests.contract.sounds import (
 )
 from tests.contract.vendor import Handler, Vendor, answering, frame, raising
 from tests.contract.wire import assert_broken_stream, assert_error
-from tests.door import frames, front_door, stream_of
 
 pytestmark = pytest.mark.anyio
 
@@ -58,7 +58,7 @@ on_both = pytest.mark.parametrize("path", ROUTES)
 async def listener(keys: KeyStore) -> AsyncIterator[Vendor]:
     """OpenAI, DeepInfra and Groq, which write down what they hear, and the sandbox."""
     vendor = Vendor(listen)
-    async with front_door(keys, ENVIRONMENT, vendor) as vendor.client:
+    async with gateway_client(keys, ENVIRONMENT, vendor) as vendor.client:
         yield vendor
 
 
@@ -584,7 +584,7 @@ async def test_an_empty_field_is_one_that_was_left_out(listener: Vendor, path: s
 @on_both
 @pytest.mark.parametrize("declared", [True, False])
 async def test_an_upload_past_the_limit_names_the_way_around_it(keys: KeyStore, path: str, declared: bool) -> None:
-    async with front_door(keys, {"GATEWAY_SANDBOX": "on", "GATEWAY_MAX_BODY": str(2**21)}) as client:
+    async with gateway_client(keys, {"GATEWAY_SANDBOX": "on", "GATEWAY_MAX_BODY": str(2**21)}) as client:
         content = body([part("model", SANDBOX), part("file", wav(200.0), "a.wav")])
         headers = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
         sent: Any = content if declared else stream_of(in_pieces(content))

@@ -30,7 +30,7 @@ def asking(path: str, model: Any = SANDBOX, **fields: Any) -> dict[str, Any]:
     return {"model": model, **asked, **fields}
 
 
-async def knock(client: httpx.AsyncClient, path: str, **options: Any) -> httpx.Response:
+async def make_request(client: httpx.AsyncClient, path: str, **options: Any) -> httpx.Response:
     """A request that the route answers, when nothing in `options` keeps it from that."""
     if path in LISTS:
         return await client.get(path, **options)

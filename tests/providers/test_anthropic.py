@@ -60,27 +60,27 @@ THOUGHT = Reasoning(text="Hm.", signature=SIGNATURE, issuer="anthropic")
 WEATHER = Tool(name="get_weather", parameters={"type": "object", "properties": {}})
 
 
-def model(*rules: str, max_output_tokens: int | None = ROOM) -> Model:
+def model(*quirks: str, max_output_tokens: int | None = ROOM) -> Model:
     return Model(
         id="claude",
         provider="anthropic",
         upstream="claude-upstream",
         owned_by="anthropic",
         max_output_tokens=max_output_tokens,
-        rules=frozenset(rules),
+        quirks=frozenset(quirks),
     )
 
 
-def sent(*messages: Message, rules: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+def sent(*messages: Message, quirks: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
     """The body of a request that the SDK's types accept."""
     request = ChatRequest(model="claude", messages=messages or (user("Hello"),), **more)
-    value: dict[str, Any] = adapter.chat(request, model(*rules)).json
+    value: dict[str, Any] = adapter.chat(request, model(*quirks)).json
     validate_request(value)
     return value
 
 
-def turns(*messages: Message, rules: tuple[str, ...] = (), **more: Any) -> list[dict[str, Any]]:
-    value: list[dict[str, Any]] = sent(*messages, rules=rules, **more)["messages"]
+def turns(*messages: Message, quirks: tuple[str, ...] = (), **more: Any) -> list[dict[str, Any]]:
+    value: list[dict[str, Any]] = sent(*messages, quirks=quirks, **more)["messages"]
     return value
 
 
@@ -144,7 +144,7 @@ def test_max_tokens_is_the_callers_else_the_models_else_a_default() -> None:
 
 
 def test_temperature_and_top_p_are_dropped_where_the_model_refuses_them() -> None:
-    assert sent(rules=("no_sampling",), temperature=1.5, top_p=0.5).keys() == {"model", "max_tokens", "messages"}
+    assert sent(quirks=("no_sampling",), temperature=1.5, top_p=0.5).keys() == {"model", "max_tokens", "messages"}
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_temperature_and_top_p_are_dropped_where_the_model_refuses_them() -> Non
 def test_only_one_of_temperature_and_top_p_goes_to_a_model_that_refuses_both(
     temperature: float | None, top_p: float | None, kept: dict[str, float]
 ) -> None:
-    value = sent(rules=HAIKU_4_5, temperature=temperature, top_p=top_p)
+    value = sent(quirks=HAIKU_4_5, temperature=temperature, top_p=top_p)
     assert {name: value[name] for name in ("temperature", "top_p") if name in value} == kept
 
 
@@ -170,14 +170,14 @@ def test_both_temperature_and_top_p_go_to_a_model_that_takes_both() -> None:
 
 def test_a_temperature_above_one_is_refused_and_not_clamped() -> None:
     with pytest.raises(InvalidRequest) as raised:
-        sent(rules=HAIKU_4_5, temperature=1.2)
+        sent(quirks=HAIKU_4_5, temperature=1.2)
     assert raised.value.param == "temperature"
 
 
 def test_temperature_is_dropped_while_the_model_thinks() -> None:
-    assert "temperature" not in sent(rules=HAIKU_4_5, temperature=0.2, reasoning_effort="low")
-    assert "temperature" not in sent(rules=("adaptive_thinking",), temperature=0.2, reasoning_effort="low")
-    assert sent(rules=("adaptive_thinking",), temperature=0.2, reasoning_effort="none")["temperature"] == 0.2
+    assert "temperature" not in sent(quirks=HAIKU_4_5, temperature=0.2, reasoning_effort="low")
+    assert "temperature" not in sent(quirks=("adaptive_thinking",), temperature=0.2, reasoning_effort="low")
+    assert sent(quirks=("adaptive_thinking",), temperature=0.2, reasoning_effort="none")["temperature"] == 0.2
 
 
 def test_blank_stop_sequences_are_left_out() -> None:
@@ -189,7 +189,7 @@ def test_blank_stop_sequences_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "effort", "thinking", "vendor_effort"),
+    ("quirks", "effort", "thinking", "vendor_effort"),
     [
         (SONNET_5, None, None, None),
         (SONNET_5, "none", {"type": "disabled"}, None),
@@ -207,31 +207,31 @@ def test_blank_stop_sequences_are_left_out() -> None:
     ],
 )
 def test_effort_becomes_what_the_model_takes(
-    rules: tuple[str, ...], effort: Any, thinking: dict[str, Any] | None, vendor_effort: str | None
+    quirks: tuple[str, ...], effort: Any, thinking: dict[str, Any] | None, vendor_effort: str | None
 ) -> None:
-    value = sent(rules=rules, reasoning_effort=effort)
+    value = sent(quirks=quirks, reasoning_effort=effort)
     assert value.get("thinking") == thinking
     assert value.get("output_config", {}).get("effort") == vendor_effort
 
 
 def test_a_thinking_budget_leaves_room_for_the_answer() -> None:
-    value = sent(rules=HAIKU_4_5, reasoning_effort="high", max_tokens=4000)
+    value = sent(quirks=HAIKU_4_5, reasoning_effort="high", max_tokens=4000)
     assert value["thinking"]["budget_tokens"] == 3000
-    assert "thinking" not in sent(rules=HAIKU_4_5, reasoning_effort="high", max_tokens=1024)
+    assert "thinking" not in sent(quirks=HAIKU_4_5, reasoning_effort="high", max_tokens=1024)
 
 
 @pytest.mark.parametrize("choice", ["required", NamedTool(name="get_weather")])
 def test_thinking_by_budget_is_left_off_when_a_tool_is_forced(choice: Any) -> None:
     asked = {"tools": (WEATHER,), "tool_choice": choice, "reasoning_effort": "low"}
-    assert "thinking" not in sent(rules=HAIKU_4_5, **asked)
-    assert "thinking" in sent(rules=SONNET_5, **asked)
+    assert "thinking" not in sent(quirks=HAIKU_4_5, **asked)
+    assert "thinking" in sent(quirks=SONNET_5, **asked)
 
 
 def test_thinking_by_budget_is_left_off_in_a_turn_that_began_without_it() -> None:
     bare = (user("Hi"), assistant(CALL), result("toolu_1", "get_weather", Text(text="Sunny")))
-    assert "thinking" not in sent(*bare, rules=HAIKU_4_5, tools=(WEATHER,), reasoning_effort="low")
-    assert "thinking" in sent(*bare, rules=SONNET_5, tools=(WEATHER,), reasoning_effort="low")
-    assert "thinking" not in sent(user("Hi"), assistant("Well"), rules=HAIKU_4_5, reasoning_effort="low")
+    assert "thinking" not in sent(*bare, quirks=HAIKU_4_5, tools=(WEATHER,), reasoning_effort="low")
+    assert "thinking" in sent(*bare, quirks=SONNET_5, tools=(WEATHER,), reasoning_effort="low")
+    assert "thinking" not in sent(user("Hi"), assistant("Well"), quirks=HAIKU_4_5, reasoning_effort="low")
 
 
 def test_thinking_by_budget_goes_on_in_a_turn_that_began_with_it() -> None:
@@ -243,9 +243,9 @@ def test_thinking_by_budget_goes_on_in_a_turn_that_began_with_it() -> None:
         assistant(second),
         result("toolu_2", "get_weather", Text(text="Rainy")),
     )
-    assert "thinking" in sent(*loop, rules=HAIKU_4_5, tools=(WEATHER,), reasoning_effort="low")
+    assert "thinking" in sent(*loop, quirks=HAIKU_4_5, tools=(WEATHER,), reasoning_effort="low")
     later = (*loop, assistant("It rains."), user("Thanks"))
-    assert "thinking" in sent(*later, rules=HAIKU_4_5, tools=(WEATHER,), reasoning_effort="low")
+    assert "thinking" in sent(*later, quirks=HAIKU_4_5, tools=(WEATHER,), reasoning_effort="low")
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_a_system_text_alone_is_asked_as_the_users() -> None:
 
 def test_later_system_text_stays_in_place_where_the_model_takes_it_there() -> None:
     later = Message(role="system", parts=(Text(text="In French."),))
-    value = sent(user("One"), assistant("1"), later, user("Two"), system="Count.", rules=("system_messages",))
+    value = sent(user("One"), assistant("1"), later, user("Two"), system="Count.", quirks=("system_messages",))
     assert value["system"] == "Count."
     assert [turn["role"] for turn in value["messages"]] == ["user", "assistant", "user", "system"]
     assert value["messages"][-1]["content"] == [text("In French.")]
@@ -312,19 +312,19 @@ def test_later_system_text_stays_in_place_where_the_model_takes_it_there() -> No
 def test_later_system_text_does_not_come_between_a_call_and_its_result() -> None:
     later = Message(role="system", parts=(Text(text="In French."),))
     conversation = (user("Hi"), assistant(CALL), later, result("toolu_1", "get_weather"), assistant("Beau"))
-    roles = [turn["role"] for turn in turns(*conversation, tools=(WEATHER,), rules=("system_messages",))]
+    roles = [turn["role"] for turn in turns(*conversation, tools=(WEATHER,), quirks=("system_messages",))]
     assert roles == ["user", "assistant", "user", "system", "assistant"]
 
 
 def test_later_system_text_waits_for_an_assistant_who_says_something() -> None:
     later = Message(role="system", parts=(Text(text="In French."),))
     conversation = (user("One"), later, assistant(""), user("Two"))
-    assert [turn["role"] for turn in turns(*conversation, rules=("system_messages",))] == ["user", "system"]
+    assert [turn["role"] for turn in turns(*conversation, quirks=("system_messages",))] == ["user", "system"]
 
 
 def test_later_system_text_that_fits_nowhere_goes_to_the_head() -> None:
     later = Message(role="system", parts=(Text(text="In French."),))
-    value = sent(user("One"), assistant("1"), later, rules=("system_messages",))
+    value = sent(user("One"), assistant("1"), later, quirks=("system_messages",))
     assert value["system"] == "In French."
 
 
@@ -333,7 +333,7 @@ def test_white_space_at_the_end_of_a_prefill_is_cut() -> None:
 
 
 def test_a_model_without_prefill_is_told_to_go_on() -> None:
-    conversation = turns(user("Hi"), assistant("Once upon a "), rules=SONNET_5)
+    conversation = turns(user("Hi"), assistant("Once upon a "), quirks=SONNET_5)
     assert [turn["role"] for turn in conversation] == ["user", "assistant", "user"]
     assert conversation[1]["content"] == [text("Once upon a ")]
 
@@ -381,8 +381,8 @@ def test_features_that_the_vendor_lacks_are_refused(more: dict[str, Any]) -> Non
 @pytest.mark.parametrize("choice", ["required", NamedTool(name="get_weather")])
 def test_forcing_a_tool_is_refused_where_the_model_refuses_it(choice: Any) -> None:
     with pytest.raises(UnsupportedFeature, match="tool_choice"):
-        sent(rules=OPUS_5_5, tools=(WEATHER,), tool_choice=choice)
-    assert sent(rules=OPUS_5_5, tools=(WEATHER,), tool_choice="auto")["tool_choice"] == {"type": "auto"}
+        sent(quirks=OPUS_5_5, tools=(WEATHER,), tool_choice=choice)
+    assert sent(quirks=OPUS_5_5, tools=(WEATHER,), tool_choice="auto")["tool_choice"] == {"type": "auto"}
 
 
 def test_text_that_is_no_unicode_does_not_break_identifiers() -> None:

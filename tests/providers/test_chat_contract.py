@@ -11,14 +11,14 @@ import pytest
 
 from shared.errors import GatewayError, UpstreamError, UpstreamTimeout
 from shared.framing import SseDecoder
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.schemas.caller import Caller
 from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.content import Message, Text
 from shared.schemas.context import RequestContext
 from shared.schemas.events import Finished, Started, collect
 from shared.stores.keys import KeyStore
-from tests.door import KEYS, TOKEN, make_gateway, stream_of
+from tests.client import KEYS, TOKEN, make_services, stream_of
 from tests.providers.wire import ChatWire
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +46,7 @@ of_each_failure = pytest.mark.parametrize(
     ids=[f"{name}-{failure}" for name, wire in WIRES.items() for failure in wire.failures],
 )
 
-Open = Callable[[ChatWire, Callable[[httpx.Request], httpx.Response]], Gateway]
+Open = Callable[[ChatWire, Callable[[httpx.Request], httpx.Response]], Services]
 
 
 @pytest.fixture
@@ -54,15 +54,15 @@ async def open_gateway(keys: KeyStore, tmp_path: Path) -> AsyncIterator[Open]:
     """Makes gateways whose vendor answers as told; also the sandbox is reached by bytes here."""
     catalog = tmp_path / "catalog.toml"
     catalog.write_text('[providers.sandbox]\nbase_url = "https://vendor.test"\n')
-    opened: list[Gateway] = []
+    opened: list[Services] = []
 
-    def make(wire: ChatWire, upstream: Callable[[httpx.Request], httpx.Response]) -> Gateway:
-        opened.append(make_gateway(keys, {**wire.env, "GATEWAY_CATALOG": str(catalog)}, upstream))
+    def make(wire: ChatWire, upstream: Callable[[httpx.Request], httpx.Response]) -> Services:
+        opened.append(make_services(keys, {**wire.env, "GATEWAY_CATALOG": str(catalog)}, upstream))
         return opened[-1]
 
     yield make
-    for gateway in opened:
-        await gateway.aclose()
+    for services in opened:
+        await services.aclose()
 
 
 def context() -> RequestContext:
@@ -83,8 +83,8 @@ def streaming(*chunks: bytes) -> Callable[[httpx.Request], httpx.Response]:
     return lambda request: httpx.Response(200, content=stream_of(chunks))
 
 
-async def streamed(gateway: Gateway, wire: ChatWire) -> ChatResponse:
-    return await collect(gateway.chat_stream([question(wire, stream=True)], context()))
+async def streamed(services: Services, wire: ChatWire) -> ChatResponse:
+    return await collect(services.chat_stream([question(wire, stream=True)], context()))
 
 
 def frame_ends(stream: bytes) -> list[int]:
@@ -133,8 +133,8 @@ async def test_a_stream_starts_once_and_finishes_each_candidate_once(
     wire: ChatWire, answer: str, open_gateway: Open
 ) -> None:
     data = wire.answers[answer]
-    gateway = open_gateway(wire, streaming(data.stream))
-    events = [event async for event in gateway.chat_stream([question(wire, stream=True)], context())]
+    services = open_gateway(wire, streaming(data.stream))
+    events = [event async for event in services.chat_stream([question(wire, stream=True)], context())]
     assert isinstance(events[0], Started)
     assert sum(isinstance(event, Started) for event in events) == 1
     finished = [event.index for event in events if isinstance(event, Finished)]
@@ -167,9 +167,9 @@ async def test_a_connection_that_breaks_mid_stream_is_an_error(wire: ChatWire, o
         yield stream[: len(stream) // 2]
         raise httpx.ReadError("connection reset")
 
-    gateway = open_gateway(wire, lambda request: httpx.Response(200, content=breaking()))
+    services = open_gateway(wire, lambda request: httpx.Response(200, content=breaking()))
     with pytest.raises(UpstreamError):
-        await streamed(gateway, wire)
+        await streamed(services, wire)
 
 
 @of_each_wire
@@ -190,11 +190,11 @@ async def test_a_request_reaches_the_vendor_as_its_own_types_want_it(
         answer = wire.answers["text"]
         return httpx.Response(200, content=answer.stream if data.request.stream else answer.body)
 
-    gateway = open_gateway(wire, upstream)
+    services = open_gateway(wire, upstream)
     if data.request.stream:
-        await collect(gateway.chat_stream([data.request], context()))
+        await collect(services.chat_stream([data.request], context()))
     else:
-        await gateway.chat([data.request], context())
+        await services.chat([data.request], context())
     body = json.loads(seen[0].content)
     assert body == data.json
     wire.validate_request(body)
@@ -224,8 +224,8 @@ async def test_a_streamed_call_goes_to_the_vendors_streaming_address(wire: ChatW
 async def test_a_vendors_error_becomes_ours(wire: ChatWire, failure: str, stream: bool, open_gateway: Open) -> None:
     data = wire.failures[failure]
     answer = httpx.Response(data.status, headers=dict(data.headers), content=data.body)
-    gateway = open_gateway(wire, lambda request: answer)
-    asking = streamed(gateway, wire) if stream else gateway.chat([question(wire)], context())
+    services = open_gateway(wire, lambda request: answer)
+    asking = streamed(services, wire) if stream else services.chat([question(wire)], context())
     with pytest.raises(GatewayError) as raised:
         await asking
     assert type(raised.value) is data.raises

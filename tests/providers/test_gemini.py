@@ -60,14 +60,14 @@ CHAT = (Capability.CHAT, Capability.FUNCTION_CALLING)
 DRAWING = (Capability.CHAT, Capability.IMAGE_OUTPUT)
 
 
-def model(*rules: str, capabilities: tuple[Capability, ...] = CHAT) -> Model:
+def model(*quirks: str, capabilities: tuple[Capability, ...] = CHAT) -> Model:
     return Model(
         id="some-gemini",
         provider="gemini",
         upstream="gemini-x",
         owned_by="google",
         capabilities=frozenset(capabilities),
-        rules=frozenset(rules),
+        quirks=frozenset(quirks),
     )
 
 
@@ -128,7 +128,7 @@ def test_adapter_is_a_chat_adapter_and_shows_no_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("effort", "rules", "expected"),
+    ("effort", "quirks", "expected"),
     [
         ("none", ("thinking_level",), {"thinkingLevel": "MINIMAL"}),
         ("minimal", ("thinking_level",), {"includeThoughts": True, "thinkingLevel": "MINIMAL"}),
@@ -143,13 +143,13 @@ def test_adapter_is_a_chat_adapter_and_shows_no_key() -> None:
         ("none", ("thinking_budget", "always_thinks"), {"thinkingBudget": 128}),
     ],
 )
-def test_effort_becomes_the_models_own_control(effort: Any, rules: tuple[str, ...], expected: Any) -> None:
-    assert config(request(reasoning_effort=effort), model(*rules)) == {"thinkingConfig": expected}
+def test_effort_becomes_the_models_own_control(effort: Any, quirks: tuple[str, ...], expected: Any) -> None:
+    assert config(request(reasoning_effort=effort), model(*quirks)) == {"thinkingConfig": expected}
 
 
-@pytest.mark.parametrize("rules", [("no_thinking", "thinking_level"), ()])
-def test_effort_is_ignored_by_a_model_without_thinking(rules: tuple[str, ...]) -> None:
-    assert config(request(reasoning_effort="high"), model(*rules)) is None
+@pytest.mark.parametrize("quirks", [("no_thinking", "thinking_level"), ()])
+def test_effort_is_ignored_by_a_model_without_thinking(quirks: tuple[str, ...]) -> None:
+    assert config(request(reasoning_effort="high"), model(*quirks)) is None
 
 
 def test_image_model_is_asked_for_images_and_not_cut_off() -> None:
@@ -164,7 +164,7 @@ def test_model_that_only_may_draw_is_asked_for_images_on_demand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("effort", "rules", "expected"),
+    ("effort", "quirks", "expected"),
     [
         ("low", ("thinking_level",), {"includeThoughts": True, "thinkingLevel": "MINIMAL"}),
         ("medium", ("thinking_level",), {"includeThoughts": True, "thinkingLevel": "HIGH"}),
@@ -172,8 +172,8 @@ def test_model_that_only_may_draw_is_asked_for_images_on_demand() -> None:
         ("none", ("thinking_level", "always_thinks"), None),
     ],
 )
-def test_image_models_know_two_levels_or_none(effort: Any, rules: tuple[str, ...], expected: Any) -> None:
-    drawing = model(*rules, capabilities=DRAWING)
+def test_image_models_know_two_levels_or_none(effort: Any, quirks: tuple[str, ...], expected: Any) -> None:
+    drawing = model(*quirks, capabilities=DRAWING)
     assert config(request(reasoning_effort=effort), drawing).get("thinkingConfig") == expected
 
 

@@ -53,9 +53,9 @@ from tests.test_architecture import loaded_by
 CATALOG = Catalog.load(Settings.from_environment(ENV))
 
 
-def model(model_id: str = FLASH, *rules: str) -> Model:
+def model(model_id: str = FLASH, *quirks: str) -> Model:
     found = CATALOG.find(model_id)
-    return found.model_copy(update={"rules": found.rules | set(rules)})
+    return found.model_copy(update={"quirks": found.quirks | set(quirks)})
 
 
 def test_adapter_has_every_operation() -> None:
@@ -69,9 +69,9 @@ def test_adapter_has_every_operation() -> None:
 # --- images
 
 
-def image_config(size: Size, *rules: str) -> Any:
+def image_config(size: Size, *quirks: str) -> Any:
     request = ImageRequest(model=FLASH, prompt="x", size=size)
-    return adapter.image(request, model(FLASH, *rules)).json["generationConfig"]["imageConfig"]
+    return adapter.image(request, model(FLASH, *quirks)).json["generationConfig"]["imageConfig"]
 
 
 @pytest.mark.parametrize(

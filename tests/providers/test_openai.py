@@ -40,7 +40,7 @@ PIXEL = Image(source=Inline(media_type="image/png", data="iVBORw0KGgo="))
 PIXEL_JSON = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 
 
-def sent(*rules: str, messages: tuple[Message, ...] = (HELLO,), **fields: Any) -> Any:
+def sent(*quirks: str, messages: tuple[Message, ...] = (HELLO,), **fields: Any) -> Any:
     """The JSON that a model with these rules gets."""
     model = Model(
         id="m",
@@ -48,20 +48,20 @@ def sent(*rules: str, messages: tuple[Message, ...] = (HELLO,), **fields: Any) -
         upstream="vendor-m",
         owned_by="p",
         capabilities=frozenset({Capability.REASONING}),
-        rules=frozenset(rules),
+        quirks=frozenset(quirks),
     )
     return adapter.chat(ChatRequest(model="m", messages=messages, **fields), model).json
 
 
-def sent_message(*rules: str, parts: tuple[Part, ...]) -> Any:
+def sent_message(*quirks: str, parts: tuple[Part, ...]) -> Any:
     """The JSON of an assistant message with these parts."""
-    return sent(*rules, messages=(HELLO, Message(role="assistant", parts=parts)))["messages"][1]
+    return sent(*quirks, messages=(HELLO, Message(role="assistant", parts=parts)))["messages"][1]
 
 
-def sent_schema(schema: Any, *rules: str) -> Any:
+def sent_schema(schema: Any, *quirks: str) -> Any:
     """What becomes of a schema in strict mode."""
     response_format = JsonSchemaFormat(name="answer", json_schema=schema, strict=True)
-    return sent(*rules, response_format=response_format)["response_format"]["json_schema"]["schema"]
+    return sent(*quirks, response_format=response_format)["response_format"]["json_schema"]["schema"]
 
 
 def events(*frames: Any) -> list[ChatEvent]:
@@ -124,9 +124,9 @@ def test_max_tokens_goes_by_the_name_that_the_model_takes() -> None:
         ("no_reasoning_effort", {"reasoning_effort": "low"}),
     ],
 )
-def test_a_knob_that_the_model_refuses_is_left_out(rule: str, fields: dict[str, Any]) -> None:
+def test_a_knob_that_the_model_refuses_is_left_out(quirk: str, fields: dict[str, Any]) -> None:
     assert sent(**fields).keys() >= fields.keys()
-    assert not sent(rule, **fields).keys() & fields.keys()
+    assert not sent(quirk, **fields).keys() & fields.keys()
 
 
 def test_a_model_that_does_not_reason_gets_no_effort() -> None:
@@ -154,17 +154,17 @@ def test_parallel_tool_calls_are_left_out_where_refused_and_without_tools() -> N
 
 
 def test_strict_is_left_out_where_refused_and_the_schema_then_left_alone() -> None:
-    rule = "no_json_schema_strict"
+    quirk = "no_json_schema_strict"
     schema = {"type": "object", "properties": {"a": {"default": 1}}}
-    assert sent_schema(schema, rule) == schema
+    assert sent_schema(schema, quirk) == schema
     tool = Tool(name="t", parameters=schema, strict=True)
-    assert sent(rule, tools=(tool,))["tools"][0]["function"] == {"name": "t", "parameters": schema}
+    assert sent(quirk, tools=(tool,))["tools"][0]["function"] == {"name": "t", "parameters": schema}
 
 
-@pytest.mark.parametrize(("rules", "fields"), [(("no_logprobs",), {}), (("default_temperature_only",), {})])
-def test_logprobs_are_a_feature_and_not_ignored(rules: tuple[str, ...], fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("quirks", "fields"), [(("no_logprobs",), {}), (("default_temperature_only",), {})])
+def test_logprobs_are_a_feature_and_not_ignored(quirks: tuple[str, ...], fields: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedFeature, match="'m' does not support logprobs"):
-        sent(*rules, logprobs=True, **fields)
+        sent(*quirks, logprobs=True, **fields)
 
 
 def test_top_logprobs_go_out_with_logprobs_only() -> None:
@@ -193,16 +193,16 @@ def test_image_output_needs_a_model_that_has_it() -> None:
 
 
 def test_a_model_that_takes_tools_only_without_reasoning_reasons_only_without_tools() -> None:
-    rule = "tools_without_reasoning"
-    assert sent(rule, reasoning_effort="high", tools=(TOOL,))["reasoning_effort"] == "none"
-    assert sent(rule, reasoning_effort="high")["reasoning_effort"] == "high"
-    assert "reasoning_effort" not in sent(rule)
+    quirk = "tools_without_reasoning"
+    assert sent(quirk, reasoning_effort="high", tools=(TOOL,))["reasoning_effort"] == "none"
+    assert sent(quirk, reasoning_effort="high")["reasoning_effort"] == "high"
+    assert "reasoning_effort" not in sent(quirk)
 
 
 def test_such_a_model_samples_while_it_does_not_reason() -> None:
-    rules = ("default_temperature_only", "tools_without_reasoning")
-    assert sent(*rules, temperature=0.5, logprobs=True, tools=(TOOL,)).keys() >= {"temperature", "logprobs"}
-    assert "temperature" not in sent(*rules, temperature=0.5)
+    quirks = ("default_temperature_only", "tools_without_reasoning")
+    assert sent(*quirks, temperature=0.5, logprobs=True, tools=(TOOL,)).keys() >= {"temperature", "logprobs"}
+    assert "temperature" not in sent(*quirks, temperature=0.5)
     assert "temperature" not in sent("default_temperature_only", temperature=0.5, reasoning_effort="none")
 
 
@@ -229,8 +229,8 @@ def test_deepseek_switches_thinking_off_by_another_field() -> None:
         ("no_xhigh_effort", "xhigh", "high"),
     ],
 )
-def test_an_effort_that_a_model_refuses_becomes_the_nearest(rule: str, asked: Any, given: str) -> None:
-    assert sent(rule, reasoning_effort=asked)["reasoning_effort"] == given
+def test_an_effort_that_a_model_refuses_becomes_the_nearest(quirk: str, asked: Any, given: str) -> None:
+    assert sent(quirk, reasoning_effort=asked)["reasoning_effort"] == given
     assert sent(reasoning_effort=asked)["reasoning_effort"] == asked
 
 

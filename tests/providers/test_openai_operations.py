@@ -31,12 +31,12 @@ from tests.providers.operations.openai import JPEG, MP3, PNG, in_base64, upload
 from tests.test_architecture import loaded_by
 
 
-def model(*rules: str, upstream: str = "vendor-m") -> Model:
-    return Model(id="m", provider="p", upstream=upstream, owned_by="p", rules=frozenset(rules))
+def model(*quirks: str, upstream: str = "vendor-m") -> Model:
+    return Model(id="m", provider="p", upstream=upstream, owned_by="p", quirks=frozenset(quirks))
 
 
-def image_json(*rules: str, **fields: Any) -> Any:
-    return adapter.image(ImageRequest(model="m", prompt="a cat", **fields), model(*rules)).json
+def image_json(*quirks: str, **fields: Any) -> Any:
+    return adapter.image(ImageRequest(model="m", prompt="a cat", **fields), model(*quirks)).json
 
 
 def talk(**fields: Any) -> TranscriptionRequest:
@@ -210,9 +210,9 @@ def test_a_stream_of_a_transcript_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(("rule", "wanted"), [("no_transcript_stream", "json"), ("none", "verbose_json")])
-def test_what_cannot_be_streamed_is_refused(rule: str, wanted: Any) -> None:
+def test_what_cannot_be_streamed_is_refused(quirk: str, wanted: Any) -> None:
     with pytest.raises(UnsupportedFeature, match=r"^stream: "):
-        adapter.transcription(talk(stream=True, format=wanted), model(rule))
+        adapter.transcription(talk(stream=True, format=wanted), model(quirk))
 
 
 def test_a_streamed_transcript_comes_in_pieces_and_then_whole() -> None:

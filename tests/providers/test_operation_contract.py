@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from shared.errors import GatewayError, UpstreamError, UpstreamTimeout
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.schemas.context import RequestContext
 from shared.stores.keys import KeyStore
-from tests.door import KEYS, TOKEN, make_gateway
+from tests.client import KEYS, TOKEN, make_services
 from tests.providers.operation_wire import FormFile, OperationWire
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +42,7 @@ def each(group: str) -> pytest.MarkDecorator:
     )
 
 
-Open = Callable[[OperationWire, Callable[[httpx.Request], httpx.Response]], Gateway]
+Open = Callable[[OperationWire, Callable[[httpx.Request], httpx.Response]], Services]
 
 
 @pytest.fixture
@@ -50,34 +50,34 @@ async def open_gateway(keys: KeyStore, tmp_path: Path) -> AsyncIterator[Open]:
     """Makes gateways whose vendor answers as told; also the sandbox is reached by bytes here."""
     catalog = tmp_path / "catalog.toml"
     catalog.write_text('[providers.sandbox]\nbase_url = "https://vendor.test"\n')
-    opened: list[Gateway] = []
+    opened: list[Services] = []
 
-    def make(wire: OperationWire, upstream: Callable[[httpx.Request], httpx.Response]) -> Gateway:
-        opened.append(make_gateway(keys, {**wire.env, "GATEWAY_CATALOG": str(catalog)}, upstream))
+    def make(wire: OperationWire, upstream: Callable[[httpx.Request], httpx.Response]) -> Services:
+        opened.append(make_services(keys, {**wire.env, "GATEWAY_CATALOG": str(catalog)}, upstream))
         return opened[-1]
 
     yield make
-    for gateway in opened:
-        await gateway.aclose()
+    for services in opened:
+        await services.aclose()
 
 
 def context() -> RequestContext:
     return RequestContext(request_id="r-1", deadline=math.inf, caller=KEYS[TOKEN])
 
 
-async def ask(gateway: Gateway, wire: OperationWire, request: Any) -> Any:
+async def ask(services: Services, wire: OperationWire, request: Any) -> Any:
     """The canonical response by the gateway's own door."""
     match wire.operation:
         case "images":
-            return await gateway.image(request, context(), stored=False)
+            return await services.image(request, context(), stored=False)
         case "content":
-            return await gateway.content(request, context())
+            return await services.content(request, context())
         case "embeddings":
-            return await gateway.embeddings(request, context())
+            return await services.embeddings(request, context())
         case "transcription":
-            return await gateway.transcription(request, context())
+            return await services.transcription(request, context())
         case "speech":
-            async with aclosing(gateway.speech(request, context())) as chunks:
+            async with aclosing(services.speech(request, context())) as chunks:
                 return b"".join([chunk async for chunk in chunks])
 
 
@@ -119,8 +119,8 @@ async def test_the_test_data_is_what_the_vendors_own_types_say(wire: OperationWi
 async def test_an_answer_has_its_meaning(wire: OperationWire, name: str, open_gateway: Open) -> None:
     data = wire.answers[name]
     headers = {"content-type": data.content_type}
-    gateway = open_gateway(wire, lambda request: httpx.Response(200, content=data.body, headers=headers))
-    assert await ask(gateway, wire, data.request) == data.means
+    services = open_gateway(wire, lambda request: httpx.Response(200, content=data.body, headers=headers))
+    assert await ask(services, wire, data.request) == data.means
 
 
 @each("sent")
@@ -163,9 +163,9 @@ async def test_what_the_vendor_cannot_express_is_refused_before_it_is_asked(
 @each("failures")
 async def test_a_failure_becomes_the_callers_error(wire: OperationWire, name: str, open_gateway: Open) -> None:
     data = wire.failures[name]
-    gateway = open_gateway(wire, lambda request: httpx.Response(data.status, content=data.body, headers=data.headers))
+    services = open_gateway(wire, lambda request: httpx.Response(data.status, content=data.body, headers=data.headers))
     with pytest.raises(data.raises) as caught:
-        await ask(gateway, wire, any_request(wire))
+        await ask(services, wire, any_request(wire))
     assert type(caught.value) is data.raises
     if data.retry_after is not None:
         assert caught.value.retry_after == data.retry_after
@@ -199,9 +199,9 @@ async def test_a_vendor_that_is_slow_is_a_time_out(wire: OperationWire, open_gat
 async def test_a_body_that_is_not_the_vendors_format_is_a_bad_gateway(
     wire: OperationWire, body: bytes, open_gateway: Open
 ) -> None:
-    gateway = open_gateway(wire, lambda request: httpx.Response(200, content=body))
+    services = open_gateway(wire, lambda request: httpx.Response(200, content=body))
     with pytest.raises(UpstreamError):
-        await ask(gateway, wire, any_request(wire))
+        await ask(services, wire, any_request(wire))
 
 
 @of_each_wire
@@ -209,7 +209,7 @@ async def test_a_provider_that_holds_back_answers_with_its_error_and_no_other(
     wire: OperationWire, open_gateway: Open
 ) -> None:
     """However many calls a request takes, it fails as one."""
-    gateway = open_gateway(wire, lambda request: httpx.Response(429, headers={"retry-after": "9"}))
+    services = open_gateway(wire, lambda request: httpx.Response(429, headers={"retry-after": "9"}))
     with pytest.raises(GatewayError) as caught:
-        await ask(gateway, wire, any_request(wire))
+        await ask(services, wire, any_request(wire))
     assert (caught.value.status, caught.value.retry_after) == (429, 9)

@@ -103,7 +103,7 @@ def test_the_key_goes_into_a_header() -> None:
 
 @pytest.mark.parametrize("model_id", [CORE, ULTRA, LARGE, "stability/sd3.5-flash"])
 def test_the_vendor_makes_one_image_a_call(model_id: str) -> None:
-    assert "single_candidate" in model_of(model_id).rules
+    assert "single_candidate" in model_of(model_id).quirks
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from shared.framing import SseDecoder
 from shared.stores.keys import KeyStore
-from tests.door import TOKEN
+from tests.client import TOKEN
 from tests.runtime.platform import Answer
 from tests.runtime.requests import rest_event, rest_headers
 from tests.runtime.test_process import WRAPPER, Sandbox, sandbox

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.cli.place import RUNNING
+from shared.cli.target import RUNNING
 from tests.sdk.server import ROOT, TOKEN, LocalServer, running
 
 CHAT = {"model": "sandbox/chat", "messages": [{"role": "user", "content": "Hello"}]}

@@ -100,10 +100,10 @@ def test_an_image_is_edited(client: OpenAI, response_format: Any) -> None:
 @by_url_or_inline
 def test_several_images_are_edited_together_and_a_mask_makes_a_difference(client: OpenAI, response_format: Any) -> None:
     fields: Any = {"model": MODEL, "prompt": PROMPT, "size": SMALL, "response_format": response_format}
-    together = contents(client.images.edit(image=[png(), png("blue")], **fields))
+    gather_or_cancel = contents(client.images.edit(image=[png(), png("blue")], **fields))
     masked = contents(client.images.edit(image=[png()], mask=png("green"), **fields))
     alone = contents(client.images.edit(image=[png()], **fields))
-    assert len({*together, *masked, *alone}) == 3
+    assert len({*gather_or_cancel, *masked, *alone}) == 3
 
 
 def test_an_image_is_edited_n_times(client: OpenAI) -> None:

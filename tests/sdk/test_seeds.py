@@ -16,11 +16,11 @@ import pytest
 
 from functions.__main__ import AllFunctions
 from shared.fetch import RemoteFetcher
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.settings import Settings
 from shared.stores.keys import KeyStore
-from shared.web.process import process_gateway
-from tests.door import TOKEN as STORED_TOKEN
+from shared.web.process import process_services
+from tests.client import TOKEN as STORED_TOKEN
 from tests.providers.wires import gemini, openai
 from tests.sdk.curl import Answer, needs_curl, shell
 from tests.sdk.server import TOKEN
@@ -350,7 +350,7 @@ async def test_the_image_sample_shows_the_vendor_the_remote_image(keys: KeyStore
         seen.append(json.loads(request.content))
         return httpx.Response(200, content=gemini.wire.answers["text"].body)
 
-    gateway = Gateway(
+    services = Services(
         Settings.from_environment(gemini.wire.env),
         keys,
         transport=httpx.MockTransport(vendor),
@@ -358,7 +358,7 @@ async def test_the_image_sample_shows_the_vendor_the_remote_image(keys: KeyStore
     )
     functions = AllFunctions()
     for app in functions.apps:
-        app.dependency_overrides[process_gateway] = lambda: gateway
+        app.dependency_overrides[process_services] = lambda: services
     body = IMAGE_TO_TEXT.partition("-d '")[2].removesuffix("'")
     try:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(functions), base_url="http://gateway") as client:
@@ -368,7 +368,7 @@ async def test_the_image_sample_shows_the_vendor_the_remote_image(keys: KeyStore
     finally:
         for app in functions.apps:
             app.dependency_overrides.clear()
-        await gateway.aclose()
+        await services.aclose()
     assert answer.status_code == 200
     assert answer.json()["choices"][0]["message"]["content"] == gemini.GREETING
     assert resolved == ["upload.wikimedia.org"]

@@ -12,7 +12,7 @@ import pytest
 
 from shared.errors import ModelUnavailable
 from shared.schemas.caller import Caller
-from shared.schemas.limits import UNLIMITED, Estimate, Limits, OverBudget, Refused, Standing, duration
+from shared.schemas.limits import UNLIMITED, Balance, Estimate, Limits, OverBudget, Refused, duration
 from shared.schemas.usage import Usage
 from shared.stores.aws import Aws, AwsError
 from shared.stores.limits.store import LimitStore
@@ -53,7 +53,7 @@ class CountingTransport(httpx.AsyncBaseTransport):
         return response
 
 
-class World:
+class BatchHarness:
     """A store on fresh tables, its clock in microseconds, and what it asks of DynamoDB."""
 
     def __init__(self, environment: Mapping[str, str], name: str) -> None:
@@ -84,8 +84,8 @@ class World:
 
 
 @pytest.fixture
-async def world(aws_environment: dict[str, str], request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    made = World(aws_environment, "".join(char for char in request.node.name if char.isalnum() or char == "-"))
+async def harness(aws_environment: dict[str, str], request: pytest.FixtureRequest) -> AsyncIterator[BatchHarness]:
+    made = BatchHarness(aws_environment, "".join(char for char in request.node.name if char.isalnum() or char == "-"))
     await made.store.create_tables()
     made.transport.counts.clear()
     yield made
@@ -115,293 +115,295 @@ def tokens(count: int) -> Usage:
 # ---- Requests and tokens a minute ------------------------------------------------------------------------------------
 
 
-async def test_a_bucket_holds_a_minute_and_refills_evenly(world: World) -> None:
+async def test_a_bucket_holds_a_minute_and_refills_evenly(harness: BatchHarness) -> None:
     who = caller(requests_per_minute=4)
     for _ in range(4):
-        await world.store.reserve(who, REQUEST)
-    assert (await refusal(world.store, who)).retry_after == 15
-    world.wait(14.999999)
-    assert (await refusal(world.store, who)).retry_after == 1
-    world.wait(0.000001)
-    await world.store.reserve(who, REQUEST)
-    assert (await refusal(world.store, who)).retry_after == 15
+        await harness.store.reserve(who, REQUEST)
+    assert (await refusal(harness.store, who)).retry_after == 15
+    harness.wait(14.999999)
+    assert (await refusal(harness.store, who)).retry_after == 1
+    harness.wait(0.000001)
+    await harness.store.reserve(who, REQUEST)
+    assert (await refusal(harness.store, who)).retry_after == 15
 
 
-async def test_a_refused_call_costs_nothing(world: World) -> None:
+async def test_a_refused_call_costs_nothing(harness: BatchHarness) -> None:
     who = caller(requests_per_minute=10, tokens_per_minute=100, concurrency=10, budget_day=1000)
-    await world.store.reserve(who, Estimate(tokens=95, cost=1))
+    await harness.store.reserve(who, Estimate(tokens=95, cost=1))
     for _ in range(5):
-        assert "tokens a minute" in (await refusal(world.process(), who)).message
-    reservation = await world.store.reserve(who, Estimate(tokens=5, cost=1))
+        assert "tokens a minute" in (await refusal(harness.process(), who)).message
+    reservation = await harness.store.reserve(who, Estimate(tokens=5, cost=1))
     assert reservation.rates.requests.remaining == 8
-    assert await world.store.standing("k") == Standing(in_flight=2, reserved=2, spent_day=0, spent_month=0)
+    assert await harness.store.standing("k") == Balance(in_flight=2, reserved=2, spent_day=0, spent_month=0)
 
 
-async def test_tokens_are_settled_down(world: World) -> None:
+async def test_tokens_are_settled_down(harness: BatchHarness) -> None:
     who = caller(tokens_per_minute=600)
-    reservation = await world.store.reserve(who, Estimate(tokens=600))
-    assert (await refusal(world.store, who)).retry_after == 1
-    await world.store.settle(reservation, "m", tokens(100), 0)
-    assert (await world.store.reserve(who, Estimate(tokens=400))).rates.tokens.remaining == 100
+    reservation = await harness.store.reserve(who, Estimate(tokens=600))
+    assert (await refusal(harness.store, who)).retry_after == 1
+    await harness.store.settle(reservation, "m", tokens(100), 0)
+    assert (await harness.store.reserve(who, Estimate(tokens=400))).rates.tokens.remaining == 100
 
 
-async def test_tokens_are_settled_up_and_the_debt_is_waited_for(world: World) -> None:
+async def test_tokens_are_settled_up_and_the_debt_is_waited_for(harness: BatchHarness) -> None:
     who = caller(tokens_per_minute=600)
-    reservation = await world.store.reserve(who, Estimate(tokens=100))
-    await world.store.settle(reservation, "m", tokens(1200), 0)
-    refused = await refusal(world.store, who, Estimate(tokens=10))
+    reservation = await harness.store.reserve(who, Estimate(tokens=100))
+    await harness.store.settle(reservation, "m", tokens(1200), 0)
+    refused = await refusal(harness.store, who, Estimate(tokens=10))
     assert refused.retry_after == 61
     assert refused.rates.tokens.remaining == 0
-    world.wait(61)
-    await world.store.reserve(who, Estimate(tokens=10))
+    harness.wait(61)
+    await harness.store.reserve(who, Estimate(tokens=10))
 
 
-async def test_what_time_has_refilled_is_not_given_back_a_second_time(world: World) -> None:
+async def test_what_time_has_refilled_is_not_given_back_a_second_time(harness: BatchHarness) -> None:
     who = caller(tokens_per_minute=600)
-    slow = await world.store.reserve(who, Estimate(tokens=600))
-    world.wait(60)
-    await world.store.reserve(who, Estimate(tokens=600))
-    await world.store.settle(slow, "m", tokens(0), 0)
-    assert (await refusal(world.store, who, Estimate(tokens=600))).retry_after == 60
+    slow = await harness.store.reserve(who, Estimate(tokens=600))
+    harness.wait(60)
+    await harness.store.reserve(who, Estimate(tokens=600))
+    await harness.store.settle(slow, "m", tokens(0), 0)
+    assert (await refusal(harness.store, who, Estimate(tokens=600))).retry_after == 60
 
 
-async def test_the_limit_that_lasts_longest_is_named(world: World) -> None:
+async def test_the_limit_that_lasts_longest_is_named(harness: BatchHarness) -> None:
     who = caller(requests_per_minute=1, concurrency=1)
-    await world.store.reserve(who, REQUEST)
-    refused = await refusal(world.store, who)
+    await harness.store.reserve(who, REQUEST)
+    refused = await refusal(harness.store, who)
     assert refused.message == "The key's limit of requests a minute is used up. Try again in 60 seconds."
     assert refused.retry_after == 60
 
 
-async def test_a_request_larger_than_a_whole_bucket_is_told_so_without_a_write(world: World) -> None:
-    refused = await refusal(world.store, caller(tokens_per_minute=9))
+async def test_a_request_larger_than_a_whole_bucket_is_told_so_without_a_write(harness: BatchHarness) -> None:
+    refused = await refusal(harness.store, caller(tokens_per_minute=9))
     assert refused.message == "The request is larger than the key's whole limit of tokens a minute."
-    assert await world.writes() == 0
+    assert await harness.writes() == 0
 
 
 # ---- In flight -------------------------------------------------------------------------------------------------------
 
 
-async def test_requests_in_flight_are_bounded_and_come_back_when_settled(world: World) -> None:
+async def test_requests_in_flight_are_bounded_and_come_back_when_settled(harness: BatchHarness) -> None:
     who = caller(concurrency=2)
-    first = await world.store.reserve(who, REQUEST)
-    await world.store.reserve(who, REQUEST)
-    assert (await refusal(world.store, who)).retry_after == 1
-    await world.store.settle(first, "m", tokens(1), 1)
-    await world.store.reserve(who, REQUEST)
+    first = await harness.store.reserve(who, REQUEST)
+    await harness.store.reserve(who, REQUEST)
+    assert (await refusal(harness.store, who)).retry_after == 1
+    await harness.store.settle(first, "m", tokens(1), 1)
+    await harness.store.reserve(who, REQUEST)
 
 
-async def test_the_dead_return_after_their_lease_and_no_sooner(world: World) -> None:
+async def test_the_dead_return_after_their_lease_and_no_sooner(harness: BatchHarness) -> None:
     who = caller(concurrency=1, budget_day=10)
-    await world.store.reserve(who, REQUEST)
-    world.wait(900)
-    assert (await refusal(world.process(), who)).retry_after == 1
-    world.wait(300)
-    reservation = await world.process().reserve(who, REQUEST)
-    assert await world.store.standing("k") == Standing(in_flight=1, reserved=10, spent_day=0, spent_month=0)
-    await world.store.settle(reservation, "m", tokens(1), 4)
-    assert await world.store.standing("k") == Standing(in_flight=0, reserved=0, spent_day=4, spent_month=4)
+    await harness.store.reserve(who, REQUEST)
+    harness.wait(900)
+    assert (await refusal(harness.process(), who)).retry_after == 1
+    harness.wait(300)
+    reservation = await harness.process().reserve(who, REQUEST)
+    assert await harness.store.standing("k") == Balance(in_flight=1, reserved=10, spent_day=0, spent_month=0)
+    await harness.store.settle(reservation, "m", tokens(1), 4)
+    assert await harness.store.standing("k") == Balance(in_flight=0, reserved=0, spent_day=4, spent_month=4)
 
 
-async def test_one_settled_after_its_lease_is_counted_and_releases_nobody_elses(world: World) -> None:
+async def test_one_settled_after_its_lease_is_counted_and_releases_nobody_elses(harness: BatchHarness) -> None:
     who = caller(concurrency=1, budget_day=30)
-    late = await world.store.reserve(who, REQUEST)
-    world.wait(1200)
-    await world.store.reserve(who, REQUEST)
-    await world.store.settle(late, "m", tokens(1), 7)
-    assert await world.store.standing("k") == Standing(in_flight=1, reserved=10, spent_day=7, spent_month=7)
+    late = await harness.store.reserve(who, REQUEST)
+    harness.wait(1200)
+    await harness.store.reserve(who, REQUEST)
+    await harness.store.settle(late, "m", tokens(1), 7)
+    assert await harness.store.standing("k") == Balance(in_flight=1, reserved=10, spent_day=7, spent_month=7)
 
 
-async def test_settling_or_cancelling_again_does_nothing(world: World) -> None:
+async def test_settling_or_cancelling_again_does_nothing(harness: BatchHarness) -> None:
     who = caller(concurrency=2, tokens_per_minute=100, budget_day=100)
-    await world.store.reserve(who, REQUEST)
-    reservation = await world.store.reserve(who, REQUEST)
+    await harness.store.reserve(who, REQUEST)
+    reservation = await harness.store.reserve(who, REQUEST)
     for _ in range(2):
-        await world.store.settle(reservation, "m", tokens(5), 5)
-    await world.store.cancel(reservation)
-    assert await world.store.standing("k") == Standing(in_flight=1, reserved=10, spent_day=5, spent_month=5)
-    (row,) = await world.store.usage.rows("2026-11-21", "2026-11-21")
+        await harness.store.settle(reservation, "m", tokens(5), 5)
+    await harness.store.cancel(reservation)
+    assert await harness.store.standing("k") == Balance(in_flight=1, reserved=10, spent_day=5, spent_month=5)
+    (row,) = await harness.store.usage.rows("2026-11-21", "2026-11-21")
     assert (row.requests, row.usage.input_tokens, row.cost) == (1, 5, 5)
 
 
-async def test_a_write_whose_answer_is_lost_is_not_made_twice(world: World) -> None:
+async def test_a_write_whose_answer_is_lost_is_not_made_twice(harness: BatchHarness) -> None:
     who = caller(requests_per_minute=60, tokens_per_minute=100, concurrency=5, budget_day=100)
-    world.transport.lose_answers = 1
-    reservation = await world.store.reserve(who, REQUEST)
-    assert await world.store.standing("k") == Standing(in_flight=1, reserved=10, spent_day=0, spent_month=0)
+    harness.transport.lose_answers = 1
+    reservation = await harness.store.reserve(who, REQUEST)
+    assert await harness.store.standing("k") == Balance(in_flight=1, reserved=10, spent_day=0, spent_month=0)
     assert reservation.rates.requests.remaining == 59
-    world.transport.lose_answers = 2
-    await world.store.settle(reservation, "m", tokens(5), 5)
-    assert await world.store.standing("k") == Standing(in_flight=0, reserved=0, spent_day=5, spent_month=5)
+    harness.transport.lose_answers = 2
+    await harness.store.settle(reservation, "m", tokens(5), 5)
+    assert await harness.store.standing("k") == Balance(in_flight=0, reserved=0, spent_day=5, spent_month=5)
 
 
-async def test_a_cancelled_request_has_cost_nothing(world: World) -> None:
+async def test_a_cancelled_request_has_cost_nothing(harness: BatchHarness) -> None:
     who = caller(requests_per_minute=1, tokens_per_minute=10, concurrency=1, budget_day=10)
     for _ in range(3):
-        await world.store.cancel(await world.store.reserve(who, REQUEST))
-    assert await world.store.standing("k") == Standing(0, 0, 0, 0)
-    assert await world.store.usage.rows("2026-11-21", "2026-11-21") == []
+        await harness.store.cancel(await harness.store.reserve(who, REQUEST))
+    assert await harness.store.standing("k") == Balance(0, 0, 0, 0)
+    assert await harness.store.usage.rows("2026-11-21", "2026-11-21") == []
 
 
 @pytest.mark.parametrize(("settles", "returns"), [(True, False), (False, True), (True, True)])
-async def test_an_item_stays_small_however_many_requests_begin(world: World, settles: bool, returns: bool) -> None:
+async def test_an_item_stays_small_however_many_requests_begin(
+    harness: BatchHarness, settles: bool, returns: bool
+) -> None:
     """Also where no process ever comes back, and where no request ever ends."""
     who = caller(requests_per_minute=10**6, tokens_per_minute=10**6, concurrency=100, budget_day=10**9)
     for _ in range(30):
-        world.wait(1800)
-        store = world.store if returns else world.process()
+        harness.wait(1800)
+        store = harness.store if returns else harness.process()
         reservation = await store.reserve(who, REQUEST)
         if settles:
             await store.settle(reservation, "m", Usage(input_tokens=5, output_tokens=5), 1)
-    (item,) = await scan(world)
+    (item,) = await scan(harness)
     assert sum(name.startswith("n:") for name in item) <= 6
     assert sum(len(name) + len(next(iter(value.values()))) for name, value in item.items()) < 600
 
 
-async def test_a_key_that_was_long_away_finds_its_money_in_order(world: World) -> None:
+async def test_a_key_that_was_long_away_finds_its_money_in_order(harness: BatchHarness) -> None:
     who = caller(budget_day=10, budget_month=10)
-    await world.store.reserve(who, REQUEST)
-    world.wait(40 * 24 * 3600)
-    await world.store.reserve(who, REQUEST)
-    (item,) = await scan(world)
+    await harness.store.reserve(who, REQUEST)
+    harness.wait(40 * 24 * 3600)
+    await harness.store.reserve(who, REQUEST)
+    (item,) = await scan(harness)
     assert {name for name in item if name[:2] in ("d:", "m:")} == {"d:20261231", "m:202612"}
 
 
-async def test_one_settled_late_while_others_are_taken_back_is_released_once(world: World) -> None:
+async def test_one_settled_late_while_others_are_taken_back_is_released_once(harness: BatchHarness) -> None:
     who = caller(concurrency=9)
-    late = [await world.store.reserve(who, REQUEST) for _ in range(2)]
+    late = [await harness.store.reserve(who, REQUEST) for _ in range(2)]
     for _ in range(4):
-        world.wait(300)
-        await world.process().reserve(who, REQUEST)
-    world.wait(2000)
+        harness.wait(300)
+        await harness.process().reserve(who, REQUEST)
+    harness.wait(2000)
     for reservation in late:
-        await world.store.settle(reservation, "m", tokens(1), 1)
-    assert (await world.store.standing("k")).in_flight == 0
+        await harness.store.settle(reservation, "m", tokens(1), 1)
+    assert (await harness.store.standing("k")).in_flight == 0
 
 
-async def test_however_many_have_died_their_key_lives_on(world: World) -> None:
+async def test_however_many_have_died_their_key_lives_on(harness: BatchHarness) -> None:
     who = caller(concurrency=1000, budget_month=4000)
     begins = [NOON // SECOND - 300 * past for past in range(10, 410)]
     dead = {f"{kind}:{begin}": {"N": amount} for begin in begins for kind, amount in (("n", "1"), ("c", "10"))}
     today = sum(begin >= NOON // SECOND - 12 * 3600 for begin in begins)
     money = {"d:20261120": 4000 - 10 * today, "d:20261121": 10 * today, "m:202611": 4000, "n": 400}
     item = {"id": {"S": "key#k#0"}, **{name: {"N": str(amount)} for name, amount in money.items()}, **dead}
-    await Aws(world.environment).call("dynamodb", "PutItem", {"TableName": world.tables[0], "Item": item})
-    assert (await world.store.standing("k")).in_flight == 0
+    await Aws(harness.environment).call("dynamodb", "PutItem", {"TableName": harness.tables[0], "Item": item})
+    assert (await harness.store.standing("k")).in_flight == 0
     for _ in range(9):
-        await world.store.settle(await world.store.reserve(who, REQUEST), "m", tokens(1), 1)
-    assert await world.store.standing("k") == Standing(in_flight=0, reserved=0, spent_day=9, spent_month=9)
-    assert world.transport.longest <= 4096  # DynamoDB's limit of an expression
+        await harness.store.settle(await harness.store.reserve(who, REQUEST), "m", tokens(1), 1)
+    assert await harness.store.standing("k") == Balance(in_flight=0, reserved=0, spent_day=9, spent_month=9)
+    assert harness.transport.longest <= 4096  # DynamoDB's limit of an expression
 
 
 # ---- Money -----------------------------------------------------------------------------------------------------------
 
 
-async def test_what_is_spent_and_reserved_never_exceeds_a_budget(world: World) -> None:
+async def test_what_is_spent_and_reserved_never_exceeds_a_budget(harness: BatchHarness) -> None:
     who = caller(budget_day=25)
-    first = await world.store.reserve(who, REQUEST)
-    await world.store.reserve(who, REQUEST)
-    refused = await refusal(world.store, who)
+    first = await harness.store.reserve(who, REQUEST)
+    await harness.store.reserve(who, REQUEST)
+    refused = await refusal(harness.store, who)
     assert isinstance(refused, OverBudget)
     assert refused.retry_after == 1  # what is reserved may come back
-    await world.store.settle(first, "m", tokens(1), 5)
-    await world.store.reserve(who, REQUEST)
-    assert await world.store.standing("k") == Standing(in_flight=2, reserved=20, spent_day=5, spent_month=5)
+    await harness.store.settle(first, "m", tokens(1), 5)
+    await harness.store.reserve(who, REQUEST)
+    assert await harness.store.standing("k") == Balance(in_flight=2, reserved=20, spent_day=5, spent_month=5)
 
 
-async def test_what_the_dead_had_reserved_is_not_taken_for_spent(world: World) -> None:
+async def test_what_the_dead_had_reserved_is_not_taken_for_spent(harness: BatchHarness) -> None:
     who = caller(budget_day=30)
-    await world.store.reserve(who, REQUEST)
+    await harness.store.reserve(who, REQUEST)
     for _ in range(2):
-        await world.store.settle(await world.store.reserve(who, REQUEST), "m", tokens(1), 10)
-    world.wait(1200)
-    assert (await refusal(world.store, who, Estimate(cost=15))).retry_after == 12 * 3600 - 1200
-    await world.store.reserve(who, REQUEST)
+        await harness.store.settle(await harness.store.reserve(who, REQUEST), "m", tokens(1), 10)
+    harness.wait(1200)
+    assert (await refusal(harness.store, who, Estimate(cost=15))).retry_after == 12 * 3600 - 1200
+    await harness.store.reserve(who, REQUEST)
 
 
-async def test_a_spent_budget_opens_again_with_its_day_or_its_month(world: World) -> None:
+async def test_a_spent_budget_opens_again_with_its_day_or_its_month(harness: BatchHarness) -> None:
     who = caller(budget_day=10, budget_month=20)
     for day in range(2):
-        await world.store.settle(await world.store.reserve(who, REQUEST), "m", tokens(1), 10)
+        await harness.store.settle(await harness.store.reserve(who, REQUEST), "m", tokens(1), 10)
         if day == 0:
-            assert (await refusal(world.store, who)).retry_after == 12 * 3600
-            world.wait(12 * 3600)
-    refused = await refusal(world.store, who)
+            assert (await refusal(harness.store, who)).retry_after == 12 * 3600
+            harness.wait(12 * 3600)
+    refused = await refusal(harness.store, who)
     assert refused.retry_after == 9 * 24 * 3600
     assert refused.message == "The key's limit of money a month is used up. Try again in 777600 seconds."
-    world.wait(9 * 24 * 3600 - 1)
-    assert (await refusal(world.store, who)).retry_after == 1
-    world.wait(1)
-    await world.store.reserve(who, REQUEST)
+    harness.wait(9 * 24 * 3600 - 1)
+    assert (await refusal(harness.store, who)).retry_after == 1
+    harness.wait(1)
+    await harness.store.reserve(who, REQUEST)
 
 
-async def test_a_request_is_settled_into_the_day_and_the_month_in_which_it_began(world: World) -> None:
+async def test_a_request_is_settled_into_the_day_and_the_month_in_which_it_began(harness: BatchHarness) -> None:
     who = caller(budget_day=10, budget_month=10)
-    world.now = int(datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC).timestamp()) * SECOND
-    before = await world.store.reserve(who, REQUEST)
-    world.wait(1)
-    after = await world.store.reserve(who, REQUEST)
-    await world.store.settle(before, "m", tokens(1), 8)
-    assert await world.store.standing("k") == Standing(in_flight=1, reserved=10, spent_day=0, spent_month=0)
-    await world.store.settle(after, "m", tokens(1), 3)
-    assert await world.store.standing("k") == Standing(in_flight=0, reserved=0, spent_day=3, spent_month=3)
-    rows = await world.store.usage.rows("2026-11-01", "2026-12-31")
+    harness.now = int(datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC).timestamp()) * SECOND
+    before = await harness.store.reserve(who, REQUEST)
+    harness.wait(1)
+    after = await harness.store.reserve(who, REQUEST)
+    await harness.store.settle(before, "m", tokens(1), 8)
+    assert await harness.store.standing("k") == Balance(in_flight=1, reserved=10, spent_day=0, spent_month=0)
+    await harness.store.settle(after, "m", tokens(1), 3)
+    assert await harness.store.standing("k") == Balance(in_flight=0, reserved=0, spent_day=3, spent_month=3)
+    rows = await harness.store.usage.rows("2026-11-01", "2026-12-31")
     assert [(row.day, row.cost) for row in rows] == [("2026-11-30", 8), ("2026-12-01", 3)]
 
 
-async def test_the_dead_give_money_back_to_their_own_day(world: World) -> None:
+async def test_the_dead_give_money_back_to_their_own_day(harness: BatchHarness) -> None:
     who = caller(budget_day=10, budget_month=20)
-    world.now = int(datetime(2026, 11, 21, 23, 59, tzinfo=UTC).timestamp()) * SECOND
-    await world.store.reserve(who, REQUEST)
-    world.wait(3600)
-    await world.store.reserve(who, REQUEST)
-    await world.store.standing("k")
-    assert (await refusal(world.store, who)).retry_after == 1
-    assert await world.store.standing("k") == Standing(in_flight=1, reserved=10, spent_day=0, spent_month=0)
+    harness.now = int(datetime(2026, 11, 21, 23, 59, tzinfo=UTC).timestamp()) * SECOND
+    await harness.store.reserve(who, REQUEST)
+    harness.wait(3600)
+    await harness.store.reserve(who, REQUEST)
+    await harness.store.standing("k")
+    assert (await refusal(harness.store, who)).retry_after == 1
+    assert await harness.store.standing("k") == Balance(in_flight=1, reserved=10, spent_day=0, spent_month=0)
 
 
-async def test_a_budget_set_in_the_middle_of_a_day_knows_what_was_spent_before(world: World) -> None:
-    await world.store.settle(await world.store.reserve(caller(), REQUEST), "m", tokens(1), 10)
-    assert isinstance(await refusal(world.store, caller(budget_day=10)), OverBudget)
+async def test_a_budget_set_in_the_middle_of_a_day_knows_what_was_spent_before(harness: BatchHarness) -> None:
+    await harness.store.settle(await harness.store.reserve(caller(), REQUEST), "m", tokens(1), 10)
+    assert isinstance(await refusal(harness.store, caller(budget_day=10)), OverBudget)
 
 
-async def test_a_budget_of_nothing_lets_through_what_costs_nothing(world: World) -> None:
+async def test_a_budget_of_nothing_lets_through_what_costs_nothing(harness: BatchHarness) -> None:
     who = caller(budget_month=0)
-    await world.store.reserve(who, Estimate(tokens=1, cost=0))
-    assert isinstance(await refusal(world.store, who, Estimate(cost=1)), OverBudget)
+    await harness.store.reserve(who, Estimate(tokens=1, cost=0))
+    assert isinstance(await refusal(harness.store, who, Estimate(cost=1)), OverBudget)
 
 
 # ---- Tenants ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_tenants_limits_stand_above_all_its_keys(world: World) -> None:
+async def test_a_tenants_limits_stand_above_all_its_keys(harness: BatchHarness) -> None:
     above = Limits(requests_per_minute=3, budget_day=100)
     for key in ("a", "b", "a"):
-        await world.store.reserve(caller(key, tenant=above, requests_per_minute=100), REQUEST)
-    refused = await refusal(world.store, caller("b", tenant=above, requests_per_minute=100))
+        await harness.store.reserve(caller(key, tenant=above, requests_per_minute=100), REQUEST)
+    refused = await refusal(harness.store, caller("b", tenant=above, requests_per_minute=100))
     assert refused.message == "The tenant's limit of requests a minute is used up. Try again in 20 seconds."
-    assert await world.store.standing(tenant="t") == Standing(in_flight=3, reserved=30, spent_day=0, spent_month=0)
+    assert await harness.store.standing(tenant="t") == Balance(in_flight=3, reserved=30, spent_day=0, spent_month=0)
 
 
-async def test_what_a_tenant_refuses_costs_the_key_nothing(world: World) -> None:
+async def test_what_a_tenant_refuses_costs_the_key_nothing(harness: BatchHarness) -> None:
     above = Limits(tokens_per_minute=15)
     who = caller(tenant=above, requests_per_minute=2, concurrency=9, budget_day=100)
-    await world.store.reserve(who, REQUEST)
+    await harness.store.reserve(who, REQUEST)
     for _ in range(3):
-        await refusal(world.process(), who)
-    assert await world.store.standing("k") == Standing(in_flight=1, reserved=10, spent_day=0, spent_month=0)
-    world.wait(20)
-    assert (await world.store.reserve(who, REQUEST)).rates.requests.remaining == 0
+        await refusal(harness.process(), who)
+    assert await harness.store.standing("k") == Balance(in_flight=1, reserved=10, spent_day=0, spent_month=0)
+    harness.wait(20)
+    assert (await harness.store.reserve(who, REQUEST)).rates.requests.remaining == 0
 
 
-async def test_usage_is_counted_once_where_a_tenant_has_limits_too(world: World) -> None:
+async def test_usage_is_counted_once_where_a_tenant_has_limits_too(harness: BatchHarness) -> None:
     above = Limits(budget_day=100)
     who = caller(tenant=above, concurrency=1)
-    await world.store.settle(await world.store.reserve(who, REQUEST), "m", tokens(3), 4)
-    (row,) = await world.store.usage.rows("2026-11-21", "2026-11-21")
+    await harness.store.settle(await harness.store.reserve(who, REQUEST), "m", tokens(3), 4)
+    (row,) = await harness.store.usage.rows("2026-11-21", "2026-11-21")
     assert (row.requests, row.cost) == (1, 4)
-    assert [any(name.startswith("u:") for name in item) for item in await scan(world)] == [True, False]
-    assert await world.store.standing(tenant="t") == Standing(in_flight=0, reserved=0, spent_day=4, spent_month=4)
+    assert [any(name.startswith("u:") for name in item) for item in await scan(harness)] == [True, False]
+    assert await harness.store.standing(tenant="t") == Balance(in_flight=0, reserved=0, spent_day=4, spent_month=4)
 
 
 # ---- Shards ----------------------------------------------------------------------------------------------------------
@@ -431,24 +433,24 @@ def test_a_key_is_spread_when_one_partition_would_not_take_its_requests(limits: 
     assert limits.shard_count == shards
 
 
-async def test_a_full_shard_sends_to_another_and_all_together_are_the_limit(world: World) -> None:
+async def test_a_full_shard_sends_to_another_and_all_together_are_the_limit(harness: BatchHarness) -> None:
     who = caller(requests_per_minute=7, shards=3)
     for _ in range(7):
-        await world.process().reserve(who, REQUEST)
-    assert (await refusal(world.store, who)).retry_after == 20
-    ids = {item["id"]["S"] for item in await scan(world)}
+        await harness.process().reserve(who, REQUEST)
+    assert (await refusal(harness.store, who)).retry_after == 20
+    ids = {item["id"]["S"] for item in await scan(harness)}
     assert ids == {"key#k#0", "key#k#1", "key#k#2"}
 
 
-async def test_a_request_starts_at_a_shard_chosen_by_chance(world: World) -> None:
-    world.shards = [0, 2]
-    await world.store.reserve(caller(requests_per_minute=60, shards=3), REQUEST)
-    assert [item["id"]["S"] for item in await scan(world)] == ["key#k#2"]
+async def test_a_request_starts_at_a_shard_chosen_by_chance(harness: BatchHarness) -> None:
+    harness.shards = [0, 2]
+    await harness.store.reserve(caller(requests_per_minute=60, shards=3), REQUEST)
+    assert [item["id"]["S"] for item in await scan(harness)] == ["key#k#2"]
 
 
-async def scan(world: World) -> list[dict[str, Any]]:
-    aws = Aws(world.environment, transport=world.transport)
-    items = (await aws.call("dynamodb", "Scan", {"TableName": world.tables[0]}))["Items"]
+async def scan(harness: BatchHarness) -> list[dict[str, Any]]:
+    aws = Aws(harness.environment, transport=harness.transport)
+    items = (await aws.call("dynamodb", "Scan", {"TableName": harness.tables[0]}))["Items"]
     return sorted(items, key=lambda item: str(item["id"]["S"]))
 
 
@@ -464,41 +466,41 @@ async def scan(world: World) -> list[dict[str, Any]]:
         (caller(tenant=Limits(concurrency=5)), 3),
     ],
 )
-async def test_a_request_costs_so_many_writes_and_no_read(world: World, who: Caller, writes: int) -> None:
+async def test_a_request_costs_so_many_writes_and_no_read(harness: BatchHarness, who: Caller, writes: int) -> None:
     for _ in range(2):
-        await world.store.settle(await world.store.reserve(who, REQUEST), "m", tokens(10), 10)
-        assert world.transport.counts == {"UpdateItem": writes}
-        assert world.transport.refused == 0
-        world.transport.counts.clear()
+        await harness.store.settle(await harness.store.reserve(who, REQUEST), "m", tokens(10), 10)
+        assert harness.transport.counts == {"UpdateItem": writes}
+        assert harness.transport.refused == 0
+        harness.transport.counts.clear()
 
 
-async def test_a_wrong_guess_of_what_an_item_holds_costs_one_write_more(world: World) -> None:
+async def test_a_wrong_guess_of_what_an_item_holds_costs_one_write_more(harness: BatchHarness) -> None:
     who = caller(requests_per_minute=60)
-    await world.process().reserve(who, REQUEST)
-    await world.writes()
-    await world.process().reserve(who, REQUEST)
-    assert await world.writes() == 2
+    await harness.process().reserve(who, REQUEST)
+    await harness.writes()
+    await harness.process().reserve(who, REQUEST)
+    assert await harness.writes() == 2
 
 
-async def test_a_refusal_is_remembered_for_a_second_and_then_asked_again(world: World) -> None:
+async def test_a_refusal_is_remembered_for_a_second_and_then_asked_again(harness: BatchHarness) -> None:
     who = caller(requests_per_minute=1)
-    await world.store.reserve(who, REQUEST)
-    world.wait(0.5)
-    assert (await refusal(world.store, who)).retry_after == 60
-    await world.writes()
-    world.wait(0.9)
-    assert (await refusal(world.store, who)).retry_after == 59
-    assert await world.writes() == 0
-    world.wait(0.2)
-    await refusal(world.store, who)
-    assert await world.writes() == 1
+    await harness.store.reserve(who, REQUEST)
+    harness.wait(0.5)
+    assert (await refusal(harness.store, who)).retry_after == 60
+    await harness.writes()
+    harness.wait(0.9)
+    assert (await refusal(harness.store, who)).retry_after == 59
+    assert await harness.writes() == 0
+    harness.wait(0.2)
+    await refusal(harness.store, who)
+    assert await harness.writes() == 1
 
 
-async def test_a_refusal_of_many_tokens_says_nothing_of_few(world: World) -> None:
+async def test_a_refusal_of_many_tokens_says_nothing_of_few(harness: BatchHarness) -> None:
     who = caller(tokens_per_minute=100)
-    await world.store.reserve(who, Estimate(tokens=80))
-    await refusal(world.store, who, Estimate(tokens=50))
-    await world.store.reserve(who, Estimate(tokens=20))
+    await harness.store.reserve(who, Estimate(tokens=80))
+    await refusal(harness.store, who, Estimate(tokens=50))
+    await harness.store.reserve(who, Estimate(tokens=20))
 
 
 # ---- Failures --------------------------------------------------------------------------------------------------------
@@ -512,30 +514,30 @@ async def test_a_refusal_of_many_tokens_says_nothing_of_few(world: World) -> Non
         (caller(requests_per_minute=60, tenant=Limits(budget_month=5)), True),
     ],
 )
-async def test_a_store_out_of_reach_refuses(world: World, who: Caller, open_on_failure: bool) -> None:
-    world.transport.down_for = b""
+async def test_a_store_out_of_reach_refuses(harness: BatchHarness, who: Caller, open_on_failure: bool) -> None:
+    harness.transport.down_for = b""
     with pytest.raises(ModelUnavailable) as raised:
-        await world.process(open_on_failure=open_on_failure).reserve(who, REQUEST)
+        await harness.process(open_on_failure=open_on_failure).reserve(who, REQUEST)
     assert raised.value.retry_after == 1
 
 
-async def test_a_key_loses_nothing_while_its_tenants_item_is_out_of_reach(world: World) -> None:
+async def test_a_key_loses_nothing_while_its_tenants_item_is_out_of_reach(harness: BatchHarness) -> None:
     who = caller(tenant=Limits(concurrency=5), requests_per_minute=1, budget_day=100)
-    world.transport.down_for = b"tenant#"
+    harness.transport.down_for = b"tenant#"
     with pytest.raises(ModelUnavailable):
-        await world.store.reserve(who, REQUEST)
-    world.transport.down_for = None
-    assert await world.store.standing("k") == Standing(0, 0, 0, 0)
-    await world.store.reserve(who, REQUEST)
+        await harness.store.reserve(who, REQUEST)
+    harness.transport.down_for = None
+    assert await harness.store.standing("k") == Balance(0, 0, 0, 0)
+    await harness.store.reserve(who, REQUEST)
 
 
-async def test_a_store_out_of_reach_lets_keys_without_a_budget_through_where_that_is_set(world: World) -> None:
-    store = world.process(open_on_failure=True)
-    world.transport.down_for = b""
+async def test_a_store_out_of_reach_lets_keys_without_a_budget_through_where_that_is_set(harness: BatchHarness) -> None:
+    store = harness.process(open_on_failure=True)
+    harness.transport.down_for = b""
     reservation = await store.reserve(caller(requests_per_minute=1), REQUEST)
     with pytest.raises(AwsError):
         await store.settle(reservation, "m", tokens(1), 1)
-    world.transport.down_for = None
+    harness.transport.down_for = None
     await store.settle(reservation, "m", tokens(1), 1)
     (row,) = await store.usage.rows("2026-11-21", "2026-11-21")
     assert row.requests == 1
@@ -544,11 +546,11 @@ async def test_a_store_out_of_reach_lets_keys_without_a_budget_through_where_tha
 # ---- Headers ---------------------------------------------------------------------------------------------------------
 
 
-async def test_the_headers_say_what_is_left(world: World) -> None:
+async def test_the_headers_say_what_is_left(harness: BatchHarness) -> None:
     who = caller(requests_per_minute=50, tokens_per_minute=1000)
-    await world.store.reserve(who, Estimate(tokens=500))
-    world.wait(0.5)
-    reservation = await world.store.reserve(who, Estimate(tokens=100))
+    await harness.store.reserve(who, Estimate(tokens=500))
+    harness.wait(0.5)
+    reservation = await harness.store.reserve(who, Estimate(tokens=100))
     assert reservation.rates.headers() == {
         "x-ratelimit-limit-requests": "50",
         "x-ratelimit-remaining-requests": "48",
@@ -560,9 +562,9 @@ async def test_the_headers_say_what_is_left(world: World) -> None:
     assert reservation.rates.tokens.reset_at == NOON // SECOND + 36
 
 
-async def test_the_headers_are_the_tenants_where_it_has_less_left(world: World) -> None:
+async def test_the_headers_are_the_tenants_where_it_has_less_left(harness: BatchHarness) -> None:
     above = Limits(requests_per_minute=5)
-    reservation = await world.store.reserve(caller(tenant=above, requests_per_minute=9), REQUEST)
+    reservation = await harness.store.reserve(caller(tenant=above, requests_per_minute=9), REQUEST)
     assert (reservation.rates.requests.limit, reservation.rates.requests.remaining) == (5, 4)
     assert reservation.rates.tokens.limit == UNLIMITED
 
@@ -588,74 +590,74 @@ def test_times_are_written_as_openai_writes_them(microseconds: int, text: str) -
 # ---- Usage -----------------------------------------------------------------------------------------------------------
 
 
-async def test_every_kind_of_use_is_counted_by_day_and_model(world: World) -> None:
+async def test_every_kind_of_use_is_counted_by_day_and_model(harness: BatchHarness) -> None:
     full = Usage(**{name: place for place, name in enumerate(Usage.model_fields, 1) if name != "audio_seconds"})
     full = full.model_copy(update={"audio_seconds": 1.5})
     who = caller(requests_per_minute=60)
     for failed in (False, True, False):
-        reservation = await world.store.reserve(who, REQUEST)
-        await world.store.settle(reservation, "maker/model:1#x", full, 7, failed=failed)
-    (row,) = await world.store.usage.rows("2026-11-21", "2026-11-21")
+        reservation = await harness.store.reserve(who, REQUEST)
+        await harness.store.settle(reservation, "maker/model:1#x", full, 7, failed=failed)
+    (row,) = await harness.store.usage.rows("2026-11-21", "2026-11-21")
     assert (row.key_id, row.day, row.model) == ("k", "2026-11-21", "maker/model:1#x")
     assert (row.requests, row.failures, row.cost, row.usage) == (2, 1, 21, full + full + full)
 
 
-async def test_usage_of_past_days_is_moved_out_and_reported_the_same(world: World) -> None:
+async def test_usage_of_past_days_is_moved_out_and_reported_the_same(harness: BatchHarness) -> None:
     who = caller(concurrency=5)
     for day in range(12):
-        reservation = await world.store.reserve(who, REQUEST)
-        await world.store.settle(reservation, f"m{day % 2}", tokens(day), 1)
-        world.wait(24 * 3600)
-    rows = await world.store.usage.rows("2026-11-21", "2026-12-31")
+        reservation = await harness.store.reserve(who, REQUEST)
+        await harness.store.settle(reservation, f"m{day % 2}", tokens(day), 1)
+        harness.wait(24 * 3600)
+    rows = await harness.store.usage.rows("2026-11-21", "2026-12-31")
     assert [row.usage.input_tokens for row in rows] == list(range(12))
-    (item,) = await scan(world)
+    (item,) = await scan(harness)
     assert len({name.split(":")[1] for name in item if name.startswith("u:")}) < 9
     assert len(json.dumps(item)) < 2500
-    assert [row.day for row in await world.store.usage.rows("2026-11-23", "2026-11-24", "k")] == [
+    assert [row.day for row in await harness.store.usage.rows("2026-11-23", "2026-11-24", "k")] == [
         "2026-11-23",
         "2026-11-24",
     ]
-    assert await world.store.usage.rows("2026-11-21", "2026-12-31", "another") == []
+    assert await harness.store.usage.rows("2026-11-21", "2026-12-31", "another") == []
 
 
-async def test_the_usage_of_today_stays_where_it_is_counted(world: World) -> None:
+async def test_the_usage_of_today_stays_where_it_is_counted(harness: BatchHarness) -> None:
     for model in range(12):
-        await world.store.settle(await world.store.reserve(caller(), REQUEST), f"m{model}", tokens(1), 1)
-    assert world.transport.counts == {"UpdateItem": 12}
+        await harness.store.settle(await harness.store.reserve(caller(), REQUEST), f"m{model}", tokens(1), 1)
+    assert harness.transport.counts == {"UpdateItem": 12}
 
 
-async def test_usage_that_comes_late_is_added_to_what_was_moved_out(world: World) -> None:
-    late = await world.store.reserve(caller(), REQUEST)
+async def test_usage_that_comes_late_is_added_to_what_was_moved_out(harness: BatchHarness) -> None:
+    late = await harness.store.reserve(caller(), REQUEST)
     for _ in range(12):
-        await world.store.settle(await world.store.reserve(caller(), REQUEST), "m", tokens(1), 1)
-        world.wait(24 * 3600)
-    await world.store.settle(late, "m", tokens(10), 10)
-    rows = await world.store.usage.rows("2026-11-21", "2026-11-21")
+        await harness.store.settle(await harness.store.reserve(caller(), REQUEST), "m", tokens(1), 1)
+        harness.wait(24 * 3600)
+    await harness.store.settle(late, "m", tokens(10), 10)
+    rows = await harness.store.usage.rows("2026-11-21", "2026-11-21")
     assert [(row.requests, row.usage.input_tokens, row.cost) for row in rows] == [(2, 11, 11)]
 
 
-async def test_a_report_has_the_usage_of_all_shards_and_of_no_key_of_a_similar_name(world: World) -> None:
-    world.shards = [0, 1, 2, 0]
+async def test_a_report_has_the_usage_of_all_shards_and_of_no_key_of_a_similar_name(harness: BatchHarness) -> None:
+    harness.shards = [0, 1, 2, 0]
     who = caller("k", shards=3)
     for _ in range(3):
-        await world.store.settle(await world.store.reserve(who, REQUEST), "m", tokens(1), 1)
-    await world.store.settle(await world.store.reserve(caller("k#0"), REQUEST), "m", tokens(1), 1)
-    (row,) = await world.store.usage.rows("2026-11-21", "2026-11-21", "k")
+        await harness.store.settle(await harness.store.reserve(who, REQUEST), "m", tokens(1), 1)
+    await harness.store.settle(await harness.store.reserve(caller("k#0"), REQUEST), "m", tokens(1), 1)
+    (row,) = await harness.store.usage.rows("2026-11-21", "2026-11-21", "k")
     assert row.requests == 3
-    assert [row.key_id for row in await world.store.usage.rows("2026-11-21", "2026-11-21")] == ["k", "k#0"]
+    assert [row.key_id for row in await harness.store.usage.rows("2026-11-21", "2026-11-21")] == ["k", "k#0"]
 
 
-async def test_a_share_leaves_the_rest_of_a_minute_to_others(world: World) -> None:
+async def test_a_share_leaves_the_rest_of_a_minute_to_others(harness: BatchHarness) -> None:
     caller = Caller(key_id="k", tenant="t", permissions=frozenset(), limits=Limits(requests_per_minute=6))
 
     async def admitted(share: float) -> int:
         found = 0
         for _ in range(6):
             with suppress(Refused):
-                await world.store.reserve(caller, Estimate(), share=share)
+                await harness.store.reserve(caller, Estimate(), share=share)
                 found += 1
         return found
 
     assert [await admitted(0.5), await admitted(1.0), await admitted(0.5)] == [3, 3, 0]
-    world.wait(20)  # two more of six fit again, which interactive requests may take and batches may not yet
+    harness.wait(20)  # two more of six fit again, which interactive requests may take and batches may not yet
     assert [await admitted(0.5), await admitted(1.0)] == [0, 2]

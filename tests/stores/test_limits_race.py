@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from shared.schemas.limits import MINUTE, Estimate, Limits, Standing, UsageRow
+from shared.schemas.limits import MINUTE, Balance, Estimate, Limits, UsageRow
 from shared.stores.aws import Aws
 from shared.stores.limits.store import LimitStore
 from shared.stores.limits.usage import By, summed
@@ -68,7 +68,7 @@ def plans(environment: dict[str, str], work: float, limits: Limits, tenant_limit
     ]
 
 
-async def race(plans: list[Plan], kill_at: float = math.inf) -> tuple[list[Line], list[Standing]]:
+async def race(plans: list[Plan], kill_at: float = math.inf) -> tuple[list[Line], list[Balance]]:
     """Lets the processes run and looks at the key all the while; kills half of them when so much has been spent."""
     with ExitStack() as stack:
         running = [stack.enter_context(process_of(plan)) for plan in plans]
@@ -163,8 +163,8 @@ async def test_racing_processes_exceed_no_limit_and_use_it_up(environment: dict[
     assert most_at_once(lines) <= 5
     served = sum(line["cost"] for line in of(lines, "settled"))
     async with opened(environment, racing[0]) as store:
-        assert await store.standing("raced") == Standing(0, 0, served, served)
-        assert await store.standing(tenant="t") == Standing(0, 0, served, served)
+        assert await store.standing("raced") == Balance(0, 0, served, served)
+        assert await store.standing(tenant="t") == Balance(0, 0, served, served)
         used = await usage_of(store)
     assert (used.requests, used.cost) == (len(admitted), served)
     assert used.usage.input_tokens == sum(line["tokens"] for line in of(lines, "settled"))

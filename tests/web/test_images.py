@@ -11,9 +11,9 @@ import pytest
 
 from functions.images.app import app
 from shared.stores.keys import KeyStore
-from shared.web.process import process_gateway
-from tests.contract.painters import ENVIRONMENT, GEMINI, PNG, gemini_content, inline
-from tests.door import TOKEN, Handler, make_gateway
+from shared.web.process import process_services
+from tests.client import TOKEN, Handler, make_services
+from tests.contract.image_vendors import ENVIRONMENT, GEMINI, PNG, gemini_content, inline
 
 pytestmark = pytest.mark.anyio
 
@@ -49,13 +49,13 @@ class Client:
 
 @asynccontextmanager
 async def behind(keys: KeyStore, upstream: Handler) -> AsyncIterator[Client]:
-    gateway = make_gateway(keys, ENVIRONMENT, upstream)
-    app.dependency_overrides[process_gateway] = lambda: gateway
+    services = make_services(keys, ENVIRONMENT, upstream)
+    app.dependency_overrides[process_services] = lambda: services
     try:
         yield Client()
     finally:
         app.dependency_overrides.clear()
-        await gateway.aclose()
+        await services.aclose()
 
 
 @on_each_route

@@ -15,8 +15,8 @@ from shared.schemas.caller import Caller, Permission
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.secrets import ProviderSecret
-from shared.web.process import process_gateway
-from tests.door import TOKEN, make_gateway
+from shared.web.process import process_services
+from tests.client import TOKEN, make_services
 
 pytestmark = pytest.mark.anyio
 BODY = {"model": "sandbox/chat", "messages": [{"role": "user", "content": "my secret prompt"}]}
@@ -42,8 +42,8 @@ async def on_lambda(
     keys: KeyStore, given: dict[str, Any], context: LambdaContext | None = None, **settings: str
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the chat function as the runtime calls it."""
-    gateway = make_gateway(keys, {"GATEWAY_SANDBOX": "on", **settings})
-    app.dependency_overrides[process_gateway] = lambda: gateway
+    services = make_services(keys, {"GATEWAY_SANDBOX": "on", **settings})
+    app.dependency_overrides[process_services] = lambda: services
 
     async def called(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "aws.event": given, "aws.context": context or LambdaContext()}, receive, send)
@@ -51,7 +51,7 @@ async def on_lambda(
     async with httpx.AsyncClient(transport=httpx.ASGITransport(called), base_url="http://gateway") as client:
         yield client
     app.dependency_overrides.clear()
-    await gateway.aclose()
+    await services.aclose()
 
 
 async def test_the_authorizers_word_is_taken_and_no_token_is_looked_up(keys: KeyStore) -> None:
@@ -105,7 +105,7 @@ async def test_a_request_leaves_one_log_line_and_its_metrics(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Gateway")
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Services")
     async with on_lambda(keys, event(None)) as client:
         headers = {"authorization": f"Bearer {TOKEN}", "x-request-id": "r-77"}
         await client.post("/v1/chat/completions", json={**BODY, "stream": True}, headers=headers)
@@ -124,7 +124,7 @@ async def test_a_request_leaves_one_log_line_and_its_metrics(
     lines = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
     (metrics,) = [line for line in lines if "_aws" in line]
     (directive,) = metrics["_aws"]["CloudWatchMetrics"]
-    assert directive["Namespace"] == "Gateway"
+    assert directive["Namespace"] == "Services"
     assert sorted(*directive["Dimensions"]) == ["provider", "service"]
     assert metrics["Requests"] == [1.0]
     assert metrics["OutputTokens"] == [float(line["output_tokens"])]
@@ -135,9 +135,9 @@ async def test_providers_are_configured_by_the_secret(keys: KeyStore, aws_enviro
     aws = Aws(aws_environment)
     values = json.dumps({"OPENAI_API_KEY": "k"})
     created = await aws.call("secretsmanager", "CreateSecret", {"Name": "providers", "SecretString": values})
-    gateway = make_gateway(keys, {}, secret=ProviderSecret(aws, created["ARN"]))
-    assert gateway.catalog.configured == frozenset()
-    await gateway.refresh()
-    assert gateway.catalog.configured == {"openai"}
+    services = make_services(keys, {}, secret=ProviderSecret(aws, created["ARN"]))
+    assert services.catalog.configured == frozenset()
+    await services.refresh()
+    assert services.catalog.configured == {"openai"}
     await aws.aclose()
-    await gateway.aclose()
+    await services.aclose()

@@ -10,8 +10,8 @@ import pytest
 
 from functions.chat.app import app
 from shared.stores.keys import KeyStore
-from shared.web.process import process_gateway
-from tests.door import TOKEN, Handler, make_gateway
+from shared.web.process import process_services
+from tests.client import TOKEN, Handler, make_services
 
 pytestmark = pytest.mark.anyio
 OPENAI = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "https://vendor.test/v1"}
@@ -28,14 +28,14 @@ class Client:
     """A client of the chat function that sees every ASGI message at once, and can leave."""
 
     def __init__(self, keys: KeyStore, upstream: Handler, **settings: str) -> None:
-        self.gateway = make_gateway(keys, {**OPENAI, **settings}, upstream)
+        self.services = make_services(keys, {**OPENAI, **settings}, upstream)
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.gone = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._sent = False
 
     async def __aenter__(self) -> "Client":
-        app.dependency_overrides[process_gateway] = lambda: self.gateway
+        app.dependency_overrides[process_services] = lambda: self.services
         body = json.dumps(BODY).encode()
         scope = {
             "type": "http",
@@ -70,7 +70,7 @@ class Client:
         self.gone.set()
         await asyncio.wait_for(self._task, 5)
         app.dependency_overrides.clear()
-        await self.gateway.aclose()
+        await self.services.aclose()
 
     async def next(self) -> dict[str, Any]:
         return await asyncio.wait_for(self.messages.get(), 5)

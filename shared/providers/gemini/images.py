@@ -82,8 +82,8 @@ def _image_config(size: Size, model: Model) -> JsonObject:
 
 
 def _offers(model: Model) -> list[_Offer]:
-    shapes = _AT_1K | (_EXTREME_AT_1K if "extreme_ratios" in model.rules else {})
-    scales = {"1K": 1} if "images_1k" in model.rules else _SCALES
+    shapes = _AT_1K | (_EXTREME_AT_1K if "extreme_ratios" in model.quirks else {})
+    scales = {"1K": 1} if "images_1k" in model.quirks else _SCALES
     return [
         _Offer(ratio, scale, Size(size.width * factor, size.height * factor))
         for scale, factor in scales.items()

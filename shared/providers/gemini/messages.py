@@ -43,7 +43,7 @@ def contents(messages: Sequence[Message], model: Model, *, draws: bool) -> list[
     # A conversation has to begin with the user; an empty part is enough.
     if not turns or turns[0]["role"] == "model":
         turns.insert(0, {"role": "user", "parts": [{"text": ""}]})
-    if "no_prefill" in model.rules and turns[-1]["role"] == "model":
+    if "no_prefill" in model.quirks and turns[-1]["role"] == "model":
         turns.append({"role": "user", "parts": [{"text": "Continue."}]})
     return turns
 

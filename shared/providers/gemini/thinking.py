@@ -28,11 +28,11 @@ _LEAST_BUDGET = 128
 
 def thinking(effort: ReasoningEffort | None, model: Model, *, draws: bool) -> JsonObject | None:
     """See https://ai.google.dev/gemini-api/docs/thinking. Thoughts are only shown to callers who ask for an effort."""
-    if effort is None or "no_thinking" in model.rules:
+    if effort is None or "no_thinking" in model.quirks:
         return None
-    always = "always_thinks" in model.rules
+    always = "always_thinks" in model.quirks
     config: JsonObject = {"includeThoughts": True} if effort != "none" else {}
-    if "thinking_level" in model.rules:
+    if "thinking_level" in model.quirks:
         level = _LEVELS[effort]
         if draws and always:
             return config or None  # its thinking is not adjustable
@@ -41,7 +41,7 @@ def thinking(effort: ReasoningEffort | None, model: Model, *, draws: bool) -> Js
         elif always and level == "MINIMAL":
             level = "LOW"
         return {**config, "thinkingLevel": level}
-    if "thinking_budget" in model.rules:
+    if "thinking_budget" in model.quirks:
         budget = _BUDGETS[effort]
         return {**config, "thinkingBudget": budget or (_LEAST_BUDGET if always else 0)}
     return None

@@ -57,7 +57,7 @@ _MEDIA_TYPES = {"audio/mp4": "audio/m4a"}
 
 def call(request: TranscriptionRequest, model: Model) -> Call:
     """See `Gemini.transcription`."""
-    configured = "audio_transcription_config" in model.rules
+    configured = "audio_transcription_config" in model.quirks
     _refuse_formats(request, words="word" in request.granularities and configured)
     media_type = _MEDIA_TYPES.get(request.file.media_type, request.file.media_type)
     audio = inline(media_type, b64encode(request.file.read()).decode("ascii"))

@@ -37,7 +37,7 @@ def inline(media_type: str, data: str) -> JsonObject:
 
 def is_gemini_3(model: Model) -> bool:
     """The generation that thinks by levels also checks signatures and takes media in tool results, JSON with tools."""
-    return "thinking_level" in model.rules
+    return "thinking_level" in model.quirks
 
 
 def unsupported(field: str, message: str) -> UnsupportedFeature:

@@ -37,21 +37,21 @@ def payload(request: ChatRequest, model: Model) -> JsonObject:
     """Raises UnsupportedFeature for log probabilities, image output or a forced tool call that the model lacks, and
     InvalidRequest for a schema that is too intricate.
     """
-    rules = model.rules
+    quirks = model.quirks
     budget = Budget()
     effort = _effort(request, model)
-    samples = "default_temperature_only" not in rules or ("tools_without_reasoning" in rules and effort == "none")
+    samples = "default_temperature_only" not in quirks or ("tools_without_reasoning" in quirks and effort == "none")
     if lacking := _lacking_feature(request, model, samples=samples):
         raise UnsupportedFeature(f"The model '{model.id}' does not support {lacking}.")
     fields: JsonObject = {
         "model": model.upstream,
-        "messages": messages(request, rules),
-        "max_completion_tokens" if "max_completion_tokens" in rules else "max_tokens": request.max_tokens,
+        "messages": messages(request, quirks),
+        "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens": request.max_tokens,
         "temperature": request.temperature if samples else None,
         "top_p": request.top_p if samples else None,
         "n": request.n if request.n > 1 else None,
         "stop": list(request.stop) or None,
-        "random_seed" if "random_seed" in rules else "seed": request.seed,
+        "random_seed" if "random_seed" in quirks else "seed": request.seed,
         "presence_penalty": request.presence_penalty,
         "frequency_penalty": request.frequency_penalty,
         "logit_bias": _logit_bias(request.logit_bias),
@@ -59,46 +59,46 @@ def payload(request: ChatRequest, model: Model) -> JsonObject:
         "top_logprobs": request.top_logprobs if request.logprobs else None,
         "verbosity": request.verbosity,
         "user": request.user,
-        "response_format": _response_format(request, rules, budget),
+        "response_format": _response_format(request, quirks, budget),
         "modalities": ["image", "text"] if request.image_output else None,
         "stream": request.stream or None,
         "stream_options": {"include_usage": True} if request.stream else None,
-        **_effort_fields(effort, rules),
-        **_tool_fields(request, rules, budget),
+        **_effort_fields(effort, quirks),
+        **_tool_fields(request, quirks, budget),
     }
-    left_out = {name for rule in rules for name in _LEFT_OUT.get(rule, ())}
+    left_out = {name for quirk in quirks for name in _LEFT_OUT.get(quirk, ())}
     return {name: value for name, value in fields.items() if value is not None and name not in left_out}
 
 
 def _lacking_feature(request: ChatRequest, model: Model, *, samples: bool) -> str | None:
     """What the request needs and the model lacks; `samples` says whether it takes sampling parameters."""
-    if request.logprobs and ("no_logprobs" in model.rules or not samples):
+    if request.logprobs and ("no_logprobs" in model.quirks or not samples):
         return "logprobs"
     if request.image_output and Capability.IMAGE_OUTPUT not in model.capabilities:
         return "image output"
-    if "no_forced_tool_choice" in model.rules and request.tools and request.tool_choice not in (None, "auto", "none"):
+    if "no_forced_tool_choice" in model.quirks and request.tools and request.tool_choice not in (None, "auto", "none"):
         return "a tool_choice that forces a tool"
     return None
 
 
 def _effort(request: ChatRequest, model: Model) -> str | None:
     """How much the model shall reason, None for as much as it likes."""
-    rules = model.rules
-    if "no_reasoning_effort" in rules or Capability.REASONING not in model.capabilities:
+    quirks = model.quirks
+    if "no_reasoning_effort" in quirks or Capability.REASONING not in model.capabilities:
         return None
-    if "tools_without_reasoning" in rules and request.tools:
+    if "tools_without_reasoning" in quirks and request.tools:
         return "none"
     effort: str | None = request.reasoning_effort
-    if effort is None and "reasoning_opt_in" in rules:
+    if effort is None and "reasoning_opt_in" in quirks:
         effort = "none"
-    for rule, refused, nearest in _REFUSED_EFFORTS:
-        if rule in rules and effort == refused:
+    for quirk, refused, nearest in _REFUSED_EFFORTS:
+        if quirk in quirks and effort == refused:
             effort = nearest
     return effort
 
 
-def _effort_fields(effort: str | None, rules: frozenset[str]) -> JsonObject:
-    if effort == "none" and "thinking_switch" in rules:
+def _effort_fields(effort: str | None, quirks: frozenset[str]) -> JsonObject:
+    if effort == "none" and "thinking_switch" in quirks:
         # https://api-docs.deepseek.com/guides/thinking_mode
         return {"thinking": {"type": "disabled"}}
     return {"reasoning_effort": effort}
@@ -111,18 +111,18 @@ def _logit_bias(bias: dict[str, float] | None) -> dict[str, float] | None:
     return {token: int(value) if value.is_integer() else value for token, value in bias.items()}
 
 
-def _tool_fields(request: ChatRequest, rules: frozenset[str], budget: Budget) -> JsonObject:
+def _tool_fields(request: ChatRequest, quirks: frozenset[str], budget: Budget) -> JsonObject:
     if not request.tools:
         return {}  # tool_choice and parallel_tool_calls are refused without tools
     return {
-        "tools": [_tool(tool, rules, budget) for tool in request.tools],
+        "tools": [_tool(tool, quirks, budget) for tool in request.tools],
         "tool_choice": _tool_choice(request.tool_choice),
         "parallel_tool_calls": request.parallel_tool_calls,
     }
 
 
-def _tool(tool: Tool, rules: frozenset[str], budget: Budget) -> JsonObject:
-    strict = None if "no_json_schema_strict" in rules else tool.strict
+def _tool(tool: Tool, quirks: frozenset[str], budget: Budget) -> JsonObject:
+    strict = None if "no_json_schema_strict" in quirks else tool.strict
     parameters = tool.parameters or _NO_PARAMETERS  # Mistral requires them
     if strict:
         parameters = strict_schema(parameters, budget)
@@ -138,7 +138,7 @@ def _tool_choice(choice: ToolChoice | None) -> Any:
     return {"type": "function", "function": {"name": choice.name}} if isinstance(choice, NamedTool) else choice
 
 
-def _response_format(request: ChatRequest, rules: frozenset[str], budget: Budget) -> JsonObject | None:
+def _response_format(request: ChatRequest, quirks: frozenset[str], budget: Budget) -> JsonObject | None:
     wanted = request.response_format
     match wanted:
         case None:
@@ -146,7 +146,7 @@ def _response_format(request: ChatRequest, rules: frozenset[str], budget: Budget
         case JsonObjectFormat():
             return {"type": "json_object"}
         case JsonSchemaFormat():
-            strict = None if "no_json_schema_strict" in rules else wanted.strict
+            strict = None if "no_json_schema_strict" in quirks else wanted.strict
             schema: JsonObject = {
                 "name": wanted.name,
                 "schema": strict_schema(wanted.json_schema, budget) if strict else wanted.json_schema,

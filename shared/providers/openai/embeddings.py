@@ -21,22 +21,22 @@ _SMALL_BATCH = 128
 
 
 def batch(model: Model) -> int:
-    return _SMALL_BATCH if "small_batches" in model.rules else _OPENAI_BATCH
+    return _SMALL_BATCH if "small_batches" in model.quirks else _OPENAI_BATCH
 
 
 def call(request: EmbeddingRequest, model: Model) -> Call:
-    rules = model.rules
-    if "text_inputs_only" in rules and any(not isinstance(item, str) for item in request.inputs):
+    quirks = model.quirks
+    if "text_inputs_only" in quirks and any(not isinstance(item, str) for item in request.inputs):
         raise UnsupportedFeature(f"input: the model '{model.id}' takes text, no token ids.")
-    if "no_dimensions" in rules and request.dimensions is not None:
+    if "no_dimensions" in quirks and request.dimensions is not None:
         raise UnsupportedFeature(f"dimensions: the model '{model.id}' has vectors of one length only.")
     fields: JsonObject = {
         "model": model.upstream,
         "input": [item if isinstance(item, str) else list(item) for item in request.inputs],
-        "output_dimension" if "output_dimension" in rules else "dimensions": request.dimensions,
+        "output_dimension" if "output_dimension" in quirks else "dimensions": request.dimensions,
         # A quarter of the bytes, and no text to make numbers of. Numbers are what comes unasked.
-        "encoding_format": None if "float_embeddings" in rules else "base64",
-        "user": None if "no_user" in rules else request.user,
+        "encoding_format": None if "float_embeddings" in quirks else "base64",
+        "user": None if "no_user" in quirks else request.user,
     }
     return Call("/embeddings", {name: value for name, value in fields.items() if value is not None})
 

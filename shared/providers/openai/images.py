@@ -41,11 +41,11 @@ _XAI_QUALITIES: dict[Quality | None, str | None] = {"high": "medium", "hd": "med
 
 
 def call(request: ImageRequest, model: Model) -> Call:
-    if "image_b64_only" in model.rules:
+    if "image_b64_only" in model.quirks:
         return _gpt_call(request, model)
-    if "image_aspect_ratio" in model.rules:
+    if "image_aspect_ratio" in model.quirks:
         return _xai_call(request, model)
-    if "image_pixels" in model.rules:
+    if "image_pixels" in model.quirks:
         return _together_call(request, model)
     return _compatible_call(request, model)
 
@@ -66,7 +66,7 @@ def _gpt_call(request: ImageRequest, model: Model) -> Call:
         "user": request.user,
     }
     if request.images:
-        fidelity = None if "no_input_fidelity" in model.rules else request.input_fidelity
+        fidelity = None if "no_input_fidelity" in model.quirks else request.input_fidelity
         return _edit_form(request, {**fields, "input_fidelity": fidelity})
     return Call(_GENERATIONS, _present({**fields, "moderation": request.moderation}))
 

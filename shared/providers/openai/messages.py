@@ -27,7 +27,7 @@ from shared.schemas.content import (
 DETAIL_TEXT = {"reasoning.text": "text", "reasoning.summary": "summary"}
 
 
-def messages(request: ChatRequest, rules: frozenset[str]) -> list[JsonObject]:
+def messages(request: ChatRequest, quirks: frozenset[str]) -> list[JsonObject]:
     """System text goes out as `system`: compatible vendors know no `developer`, and OpenAI converts it by itself.
 
     Media may only stand in user messages. That of a tool result or of the assistant follows in a user message, after
@@ -41,23 +41,23 @@ def messages(request: ChatRequest, rules: frozenset[str]) -> list[JsonObject]:
         if carried and message.role != "tool":
             wire.append({"role": "user", "content": carried})
             carried = []
-        wire += _wire_messages(message, rules)
-        carried += _carried(message, rules)
+        wire += _wire_messages(message, quirks)
+        carried += _carried(message, quirks)
     if carried:
         wire.append({"role": "user", "content": carried})
     return wire
 
 
-def _wire_messages(message: Message, rules: frozenset[str]) -> list[JsonObject]:
+def _wire_messages(message: Message, quirks: frozenset[str]) -> list[JsonObject]:
     named = {"name": message.name} if message.name else {}
     match message.role:
         case "system":
             text = "\n".join(part.text for part in message.parts if isinstance(part, Text))
             return [{"role": "system", "content": text, **named}]
         case "assistant":
-            return [{**_assistant(message.parts, rules), **named}]
+            return [{**_assistant(message.parts, quirks), **named}]
         case "user" | "tool":
-            results = [_tool_message(part, rules) for part in message.parts if isinstance(part, ToolResult)]
+            results = [_tool_message(part, quirks) for part in message.parts if isinstance(part, ToolResult)]
             content = [wire for part in message.parts if (wire := _content_part(part)) is not None]
             if message.role == "user" and (content or not results):
                 results.append({"role": "user", "content": _plain_where_possible(content), **named})
@@ -101,17 +101,17 @@ def _url(source: Inline | Remote) -> str:
             assert_never(source)
 
 
-def _tool_message(result: ToolResult, rules: frozenset[str]) -> JsonObject:
+def _tool_message(result: ToolResult, quirks: frozenset[str]) -> JsonObject:
     texts = [part.text for part in result.content if isinstance(part, Text)]
     if not texts and result.content:
         texts = ["See the next user message."]
-    return {"role": "tool", "tool_call_id": _call_id(result.call_id, rules), "content": "\n".join(texts)}
+    return {"role": "tool", "tool_call_id": _call_id(result.call_id, quirks), "content": "\n".join(texts)}
 
 
-def _carried(message: Message, rules: frozenset[str]) -> list[JsonObject]:
+def _carried(message: Message, quirks: frozenset[str]) -> list[JsonObject]:
     """The message's media that its own role cannot carry, each with a text that says where it belongs."""
     origins: list[tuple[str, Iterable[Part]]] = [
-        (f"Result of tool call {_call_id(part.call_id, rules)}:", part.content)
+        (f"Result of tool call {_call_id(part.call_id, quirks)}:", part.content)
         for part in message.parts
         if isinstance(part, ToolResult)
     ]
@@ -125,51 +125,51 @@ def _carried(message: Message, rules: frozenset[str]) -> list[JsonObject]:
     return carried
 
 
-def _assistant(parts: tuple[Part, ...], rules: frozenset[str]) -> JsonObject:
+def _assistant(parts: tuple[Part, ...], quirks: frozenset[str]) -> JsonObject:
     text = "".join(part.text for part in parts if isinstance(part, Text))
     refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
-    calls = [_tool_call(part, rules) for part in parts if isinstance(part, ToolCall)]
+    calls = [_tool_call(part, quirks) for part in parts if isinstance(part, ToolCall)]
     message: JsonObject = {"role": "assistant", "content": text or (None if calls else "")}
     if refusal:
         message["refusal"] = refusal
     if calls:
         message["tool_calls"] = calls
     reasoning = [part for part in parts if isinstance(part, Reasoning)]
-    return message | _returned_reasoning(reasoning, text, rules, calls=bool(calls))
+    return message | _returned_reasoning(reasoning, text, quirks, calls=bool(calls))
 
 
-def _tool_call(call: ToolCall, rules: frozenset[str]) -> JsonObject:
+def _tool_call(call: ToolCall, quirks: frozenset[str]) -> JsonObject:
     wire: JsonObject = {
-        "id": _call_id(call.id, rules),
+        "id": _call_id(call.id, quirks),
         "type": "function",
         "function": {"name": call.name, "arguments": call.arguments or "{}"},
     }
-    if "extra_content" in rules and call.issuer == NAME and (extra := _json_object(call.signature)):
+    if "extra_content" in quirks and call.issuer == NAME and (extra := _json_object(call.signature)):
         wire["extra_content"] = extra  # https://ai.google.dev/gemini-api/docs/thought-signatures
     return wire
 
 
-def _call_id(call_id: str, rules: frozenset[str]) -> str:
+def _call_id(call_id: str, quirks: frozenset[str]) -> str:
     """Mistral takes ids of nine letters and digits only, whoever gave them out."""
-    if "short_call_ids" not in rules or re.fullmatch(r"[A-Za-z0-9]{9}", call_id):
+    if "short_call_ids" not in quirks or re.fullmatch(r"[A-Za-z0-9]{9}", call_id):
         return call_id
     return hashlib.sha256(call_id.encode()).hexdigest()[:9]
 
 
-def _returned_reasoning(reasoning: list[Reasoning], text: str, rules: frozenset[str], *, calls: bool) -> JsonObject:
+def _returned_reasoning(reasoning: list[Reasoning], text: str, quirks: frozenset[str], *, calls: bool) -> JsonObject:
     """The fields that take the model its reasoning back, in the form that the vendor documents; else it stays here."""
     thoughts = "".join(part.text for part in reasoning)
-    if "reasoning_content" in rules and (thoughts or calls):
+    if "reasoning_content" in quirks and (thoughts or calls):
         # https://api-docs.deepseek.com/guides/thinking_mode#tool-calls. A message with tool calls is refused without
         # it, by some models also when it is empty or when content is null.
         return {"reasoning_content": thoughts or " ", "content": text}
-    if "reasoning_details" in rules:
+    if "reasoning_details" in quirks:
         # https://openrouter.ai/docs/use-cases/reasoning-tokens#preserving-reasoning-blocks: unchanged or not at all.
         details = [detail for part in reasoning if (detail := _reasoning_detail(part)) is not None]
         return {"reasoning_details": details} if details else {}
-    if "reasoning_field" in rules and thoughts:
+    if "reasoning_field" in quirks and thoughts:
         return {"reasoning": thoughts}  # Ollama
-    if "thinking_parts" in rules and thoughts:
+    if "thinking_parts" in quirks and thoughts:
         # https://docs.mistral.ai/studio-api/conversations/reasoning
         thinking: list[JsonObject] = [{"type": "thinking", "thinking": [{"type": "text", "text": thoughts}]}]
         return {"content": [*thinking, {"type": "text", "text": text}] if text else thinking}

@@ -17,7 +17,7 @@ _VOICES = {
 
 
 def call(request: SpeechRequest, model: Model) -> Call:
-    if "wav_speech" in model.rules and request.format != "wav":
+    if "wav_speech" in model.quirks and request.format != "wav":
         raise UnsupportedFeature(f"response_format: the model '{model.id}' gives wav only.")
     fields = {
         "model": model.upstream,
@@ -25,7 +25,7 @@ def call(request: SpeechRequest, model: Model) -> Call:
         "voice": request.voice or _VOICES.get(model.upstream, _VOICE),
         "response_format": request.format,
         "speed": request.speed,
-        "instructions": None if "no_speech_instructions" in model.rules else request.instructions,
+        "instructions": None if "no_speech_instructions" in model.quirks else request.instructions,
     }
     return Call("/audio/speech", {name: value for name, value in fields.items() if value is not None})
 

@@ -34,7 +34,7 @@ def call(request: TranscriptionRequest, model: Model) -> Call:
     fields: list[tuple[str, str | Upload | None]] = [
         ("file", request.file),
         ("model", model.upstream),
-        ("languages[]" if "languages_list" in model.rules else "language", request.language),
+        ("languages[]" if "languages_list" in model.quirks else "language", request.language),
         ("prompt", request.prompt),
         ("temperature", None if request.temperature is None else str(request.temperature)),
         ("response_format", "verbose_json" if verbose else "json"),
@@ -53,11 +53,11 @@ def _granularities(request: TranscriptionRequest) -> list[str]:
 
 
 def _check_support(request: TranscriptionRequest, model: Model, *, verbose: bool) -> None:
-    if verbose and "json_transcripts" in model.rules:
+    if verbose and "json_transcripts" in model.quirks:
         raise UnsupportedFeature(
             f"response_format: the model '{model.id}' gives text without times; it has json and text only."
         )
-    if request.stream and "no_transcript_stream" in model.rules:
+    if request.stream and "no_transcript_stream" in model.quirks:
         raise UnsupportedFeature(f"stream: the model '{model.id}' does not stream transcripts.")
     if request.stream and verbose:
         raise UnsupportedFeature("stream: a streamed transcript has no times, so its response_format is json or text.")

@@ -62,9 +62,9 @@ def _chosen(request: ChatRequest, prompt: str, budget: Budget) -> list[Tool]:
         if not forced:
             raise ValueError(f"tool_choice names {request.tool_choice.name!r}, which is not among the tools.")
         return forced[:1]
-    places = {tool.name: _mention(tool.name, prompt, budget) for tool in request.tools}
-    mentioned = [tool for tool in request.tools if places[tool.name] >= 0]
-    return sorted(mentioned, key=lambda tool: places[tool.name]) or [request.tools[0]]
+    object_keys = {tool.name: _mention(tool.name, prompt, budget) for tool in request.tools}
+    mentioned = [tool for tool in request.tools if object_keys[tool.name] >= 0]
+    return sorted(mentioned, key=lambda tool: object_keys[tool.name]) or [request.tools[0]]
 
 
 def _mention(name: str, prompt: str, budget: Budget) -> int:

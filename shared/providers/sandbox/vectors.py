@@ -60,9 +60,9 @@ class Embedder:
     def _hashed(self, feature: str) -> tuple[tuple[int, float], ...]:
         digest = blake2b(feature.encode(), digest_size=4 * _SPREAD).digest()
         numbers = (int.from_bytes(digest[at : at + 4], "big") for at in range(0, len(digest), 4))
-        places = tuple((number % self._dimensions, 1.0 if number >> 31 else -1.0) for number in numbers)
-        self._places[feature] = places
-        return places
+        object_keys = tuple((number % self._dimensions, 1.0 if number >> 31 else -1.0) for number in numbers)
+        self._places[feature] = object_keys
+        return object_keys
 
 
 def _weighted(text: EmbeddingInput) -> Iterator[tuple[str, float]]:

@@ -12,7 +12,7 @@ from itertools import islice
 from shared.schemas.limits import MINUTE, UNLIMITED, Estimate, Limits, Rate, Rates
 from shared.schemas.usage import Usage
 from shared.stores.limits.usage import count
-from shared.stores.limits.write import View, Write, number
+from shared.stores.limits.write import Item, Write, number
 
 SECOND = 1_000_000
 KEPT_SECONDS = 400 * 86_400
@@ -66,7 +66,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class ReservedItem:
     """What one item has reserved for one request. `tokens` and `requests` are time on the buckets' clocks, and
     `tokens_end` and `requests_end` where the buckets stood after it."""
 
@@ -103,7 +103,7 @@ class Slot:
 # ---- Reserving -------------------------------------------------------------------------------------------------------
 
 
-def reserve(account: Account, estimate: Estimate, now: int, seen: View, busy: frozenset[str] = frozenset()) -> Write:
+def reserve(account: Account, estimate: Estimate, now: int, seen: Item, busy: frozenset[str] = frozenset()) -> Write:
     """The write that reserves everything or fails.
 
     `seen` may be out of date or empty; `busy` are the buckets that are thought to be in use whatever it says.
@@ -136,7 +136,7 @@ def impossible(account: Account, estimate: Estimate) -> Refusal | None:
     return None
 
 
-def refusal(account: Account, estimate: Estimate, now: int, item: View) -> Refusal | None:
+def refusal(account: Account, estimate: Estimate, now: int, item: Item) -> Refusal | None:
     """Why the item, which is up to date, has no room: the limit that will take longest. None if it has room."""
     found = [
         (max(number(item, name), now) + amount - max(account.room, amount) - now, _BUCKETS[name])
@@ -156,16 +156,16 @@ def refusal(account: Account, estimate: Estimate, now: int, item: View) -> Refus
     return Refusal(reason, wait) if wait > 0 else None
 
 
-def busy_buckets(account: Account, estimate: Estimate, now: int, item: View, *, made: bool) -> frozenset[str]:
+def busy_buckets(account: Account, estimate: Estimate, now: int, item: Item, *, made: bool) -> frozenset[str]:
     """The buckets that were not full before the write that found the item so, or `made` it so."""
     asked = _asked(account, estimate)
     return frozenset(name for name, amount in asked if number(item, name) - (amount if made else 0) > now)
 
 
-def hold(account: Account, estimate: Estimate, now: int, item: View) -> Hold:
+def hold(account: Account, estimate: Estimate, now: int, item: Item) -> ReservedItem:
     """What was reserved, the item being as the write has left it."""
     asked = dict(_asked(account, estimate))
-    return Hold(
+    return ReservedItem(
         account,
         now,
         cost=estimate.cost if account.limits.budgeted else 0,
@@ -179,7 +179,7 @@ def hold(account: Account, estimate: Estimate, now: int, item: View) -> Hold:
 # ---- Settling --------------------------------------------------------------------------------------------------------
 
 
-def settle(held: Hold, used: Used, now: int, mark: str, seen: View, *, expired: bool = False) -> Write:
+def settle(held: ReservedItem, used: Used, now: int, mark: str, seen: Item, *, expired: bool = False) -> Write:
     """The write that puts what was used in place of what was reserved.
 
     `expired` where the lease has run out and another has taken the reservation back: then there is only use to count.
@@ -201,7 +201,7 @@ def settle(held: Hold, used: Used, now: int, mark: str, seen: View, *, expired: 
     return write
 
 
-def give_back(held: Hold, now: int, mark: str) -> Write:
+def give_back(held: ReservedItem, now: int, mark: str) -> Write:
     """The write that undoes a reservation of which nothing was used."""
     write, limits = Write(mark), held.account.limits
     if limits.requests_per_minute is not None:
@@ -215,7 +215,7 @@ def give_back(held: Hold, now: int, mark: str) -> Write:
     return write
 
 
-def released(held: Hold, item: View) -> bool:
+def released(held: ReservedItem, item: Item) -> bool:
     """Whether the slot of a reservation has been taken back."""
     return held.account.counts_flights and number(item, f"n:{_slot(held.account, held.at)}") < 1
 
@@ -253,7 +253,7 @@ def _unspent(reserved: int, actual: int, end: int, now: int) -> int:
     return max(0, min(reserved - actual, end - now))
 
 
-def rates(account: Account, whole: Limits, shards: int, now: int, item: View) -> Rates:
+def rates(account: Account, whole: Limits, shards: int, now: int, item: Item) -> Rates:
     """How much is left, for the headers: that of all shards is taken to be as in this one."""
 
     def rate(name: str, limit: int | None, share: int | None) -> Rate:
@@ -282,7 +282,7 @@ def money_names(at: int) -> tuple[str, str]:
     return f"d:{day}", f"m:{day[:6]}"
 
 
-def standing(account: Account, now: int, item: View) -> tuple[int, int, int, int]:
+def standing(account: Account, now: int, item: Item) -> tuple[int, int, int, int]:
     """In flight, reserved, and spent today and this month: the fields of `Standing`, of one item.
 
     What is expired is no longer in flight, whether or not somebody has taken it back.
@@ -295,7 +295,7 @@ def standing(account: Account, now: int, item: View) -> tuple[int, int, int, int
     return in_flight, sum(slot.cost for slot in found) - sum(slot.cost for slot in dead), day, month
 
 
-def _slots(item: View) -> Iterator[Slot]:
+def _slots(item: Item) -> Iterator[Slot]:
     for name in item:
         if name.startswith("n:"):
             begin = name.removeprefix("n:")
@@ -303,13 +303,13 @@ def _slots(item: View) -> Iterator[Slot]:
             yield Slot(begin, number(item, name), number(item, f"c:{begin}"), money)
 
 
-def _dead(account: Account, now: int, item: View) -> list[Slot]:
+def _dead(account: Account, now: int, item: Item) -> list[Slot]:
     """The slots whose every lease has run out."""
     last = now // SECOND - account.slot_seconds - account.lease
     return [slot for slot in _slots(item) if int(slot.begin) <= last]
 
 
-def _expired(account: Account, now: int, item: View) -> list[Slot]:
+def _expired(account: Account, now: int, item: Item) -> list[Slot]:
     """As many of the dead as one write takes back, first those that return most."""
     dead = _dead(account, now, item)
     return sorted(dead, key=lambda slot: (slot.cost, slot.flights), reverse=True)[:_TIDIED_AT_ONCE]
@@ -331,7 +331,7 @@ def _returned(name: str, expired: Sequence[Slot]) -> int:
     return sum(slot.cost for slot in expired if name in slot.money)
 
 
-def _tidy(write: Write, account: Account, now: int, seen: View, expired: Sequence[Slot]) -> None:
+def _tidy(write: Write, account: Account, now: int, seen: Item, expired: Sequence[Slot]) -> None:
     """Takes expired slots back, and removes what will not be looked at again."""
     oldest_day, oldest_month = money_names(now - (2 * account.lease + _DAY_SECONDS) * SECOND)
     past = (name for name in seen if "d:" <= name < oldest_day or "m:" <= name < oldest_month)
@@ -347,7 +347,7 @@ def _tidy(write: Write, account: Account, now: int, seen: View, expired: Sequenc
             write.add(name, -slot.cost)
 
 
-def _tidy_much(write: Write, held: Hold, now: int, seen: View) -> None:
+def _tidy_much(write: Write, held: ReservedItem, now: int, seen: Item) -> None:
     """Tidies only where that has not happened for a while: as long as processes live on, reserving does it."""
     own = str(_slot(held.account, held.at))
     expired = [slot for slot in _expired(held.account, now, seen) if slot.begin != own]
@@ -355,7 +355,7 @@ def _tidy_much(write: Write, held: Hold, now: int, seen: View) -> None:
         _tidy(write, held.account, now, seen, expired)
 
 
-def _settled(account: Account, now: int, item: View) -> Iterator[Slot]:
+def _settled(account: Account, now: int, item: Item) -> Iterator[Slot]:
     """The slots that are over and have no request in flight, but are not expired."""
     for slot in _slots(item):
         end = int(slot.begin) + account.slot_seconds
@@ -375,7 +375,7 @@ def _count(write: Write, account: Account, at: int, flights: int, cost: int) -> 
     write.add(f"c:{slot}", cost if account.limits.budgeted else 0)
 
 
-def _release(write: Write, held: Hold) -> None:
+def _release(write: Write, held: ReservedItem) -> None:
     write.require_at_least(f"n:{_slot(held.account, held.at)}", 1)
     _count(write, held.account, held.at, -1, -held.cost)
 

@@ -11,16 +11,16 @@ from typing import Any
 
 from shared.errors import ModelUnavailable
 from shared.schemas.caller import Caller
-from shared.schemas.limits import MINUTE, Estimate, Limits, OverBudget, Rate, Rates, Refused, Standing
+from shared.schemas.limits import MINUTE, Balance, Estimate, Limits, OverBudget, Rate, Rates, Refused
 from shared.schemas.usage import Usage
 from shared.stores.aws import Aws, AwsError
 from shared.stores.limits.account import (
     KEPT_SECONDS,
     SECOND,
     Account,
-    Hold,
     Reason,
     Refusal,
+    ReservedItem,
     Used,
     busy_buckets,
     day_of,
@@ -35,7 +35,7 @@ from shared.stores.limits.account import (
     standing,
 )
 from shared.stores.limits.usage import UsageStore
-from shared.stores.limits.write import View, Write, send
+from shared.stores.limits.write import Item, Write, send
 
 LEASE_SECONDS = 900
 """As long as a Lambda function may run: whatever is older has died."""
@@ -54,7 +54,7 @@ class Reservation:
     """Where its usage is counted."""
     at: int
     rates: Rates
-    holds: tuple[Hold, ...] = ()
+    holds: tuple[ReservedItem, ...] = ()
     mark: str = field(default_factory=lambda: secrets.token_hex(4), repr=False)
 
 
@@ -111,7 +111,7 @@ class LimitStore:
         self._open = open_on_failure
         self._clock = clock
         self._choose = choose
-        self._seen: dict[str, View] = {}
+        self._seen: dict[str, Item] = {}
         self._busy: dict[str, tuple[int, dict[str, float]]] = {}
         self._refused: dict[str, _Remembered] = {}
         self.usage = UsageStore(aws, limits_table, usage_table, kept_seconds=KEPT_SECONDS)
@@ -152,8 +152,8 @@ class LimitStore:
                 await self.cancel(before)
             raise
         item = held.account.item if holder.title == "key" else before.item
-        together = Rates(_less(before.rates.requests, left.requests), _less(before.rates.tokens, left.tokens))
-        return Reservation(item, now, together, (*before.holds, held), before.mark)
+        gather_or_cancel = Rates(_less(before.rates.requests, left.requests), _less(before.rates.tokens, left.tokens))
+        return Reservation(item, now, gather_or_cancel, (*before.holds, held), before.mark)
 
     async def settle(
         self, reservation: Reservation, model: str, usage: Usage, cost: int, *, failed: bool = False
@@ -166,7 +166,7 @@ class LimitStore:
         """
         now = self._clock()
         own = Account(reservation.item, Limits(), self._lease)
-        holds = {held.account.item: held for held in (Hold(own, reservation.at), *reservation.holds)}
+        holds = {held.account.item: held for held in (ReservedItem(own, reservation.at), *reservation.holds)}
         writes = []
         for item, held in holds.items():
             used = Used(usage, cost, failed=failed, model=model if item == reservation.item else None)
@@ -178,14 +178,14 @@ class LimitStore:
         now = self._clock()
         await _all([self._give_back(held, now, reservation.mark) for held in reservation.holds])
 
-    async def standing(self, key_id: str | None = None, *, tenant: str | None = None) -> Standing:
+    async def standing(self, key_id: str | None = None, *, tenant: str | None = None) -> Balance:
         """What a key or a tenant has in flight, reserved and spent, read now. Raises AwsError."""
         name = f"key#{key_id}" if tenant is None else f"tenant#{tenant}"
         now = self._clock()
         own = Account(name, Limits(), self._lease)
         found = [item async for item in self.usage.items(f"{name}#") if _holder_of(item) == name]
         sums = [standing(own, now, item) for item in found]
-        return Standing(*(sum(column) for column in zip(*sums, strict=True))) if sums else Standing(0, 0, 0, 0)
+        return Balance(*(sum(column) for column in zip(*sums, strict=True))) if sums else Balance(0, 0, 0, 0)
 
     async def create_tables(self) -> None:
         """Makes both tables in an empty embedded AWS; in a stack the template does. Raises AwsError."""
@@ -203,7 +203,7 @@ class LimitStore:
     def _shard(self, holder: _Holder) -> str:
         return f"{holder.name}#{self._choose(holder.limits.shard_count)}"
 
-    async def _hold(self, holder: _Holder, estimate: Estimate, now: int) -> tuple[Hold, Rates]:
+    async def _hold(self, holder: _Holder, estimate: Estimate, now: int) -> tuple[ReservedItem, Rates]:
         """A reservation in any of the holder's shards. Raises Refused when all of them are used up, and AwsError."""
         shards = holder.limits.shard_count
         first = self._choose(shards)
@@ -219,7 +219,7 @@ class LimitStore:
 
     async def _hold_one(
         self, account: Account, whole: Limits, shards: int, estimate: Estimate, now: int
-    ) -> tuple[Hold, Rates]:
+    ) -> tuple[ReservedItem, Rates]:
         """Raises _NoRoom and AwsError."""
         self._recall(account.item, estimate, now)
         seen, busy = self._guess(account.item, now)
@@ -239,7 +239,7 @@ class LimitStore:
         # Others were faster every time.
         raise _NoRoom(Refusal(Reason.REQUESTS, SECOND), left)
 
-    def _guess(self, item: str, now: int) -> tuple[View, frozenset[str]]:
+    def _guess(self, item: str, now: int) -> tuple[Item, frozenset[str]]:
         """An item as it was seen last, and its buckets that others keep using, as far as is known."""
         since, shares = self._busy.get(item, (0, {}))
         often = (name for name, share in shares.items() if share > _OFTEN)
@@ -278,7 +278,7 @@ class LimitStore:
 
     # ---- Settling ----------------------------------------------------------------------------------------------------
 
-    async def _settle(self, held: Hold, used: Used, now: int, mark: str) -> None:
+    async def _settle(self, held: ReservedItem, used: Used, now: int, mark: str) -> None:
         seen = self._seen.get(held.account.item, {})
         expired = False
         for _ in range(_ATTEMPTS):
@@ -293,12 +293,12 @@ class LimitStore:
         with suppress(AwsError):  # the next one tries again
             await self.usage.move(held.account.item, seen, day_of(now), now // SECOND)
 
-    async def _give_back(self, held: Hold, now: int, mark: str) -> None:
+    async def _give_back(self, held: ReservedItem, now: int, mark: str) -> None:
         """One that the lease has given back already stays so."""
         await self._send(held.account.item, give_back(held, now, mark))
         self._refused.pop(held.account.item, None)
 
-    async def _send(self, item: str, write: Write) -> tuple[bool, View]:
+    async def _send(self, item: str, write: Write) -> tuple[bool, Item]:
         made, view = await send(self._aws, self._table, item, write)
         self._seen.pop(item, None)
         self._seen[item] = view
@@ -321,7 +321,7 @@ def _shorten(memory: dict[str, Any]) -> None:
         memory.pop(next(iter(memory)))
 
 
-def _holder_of(item: View) -> str:
+def _holder_of(item: Item) -> str:
     return str(item["id"]).rpartition("#")[0]
 
 

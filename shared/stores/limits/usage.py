@@ -10,7 +10,7 @@ from typing import Any
 from shared.schemas.limits import UsageRow
 from shared.schemas.usage import Usage
 from shared.stores.aws import Aws, AwsError
-from shared.stores.limits.write import View, Write, number, view_of
+from shared.stores.limits.write import Item, Write, number, view_of
 
 _MANY_PAIRS = 8
 _PAIRS_AT_ONCE = 24
@@ -83,7 +83,7 @@ class UsageStore:
         self._usage = usage
         self._kept_seconds = kept_seconds
 
-    async def move(self, item: str, seen: View, today: str, now: int) -> None:
+    async def move(self, item: str, seen: Item, today: str, now: int) -> None:
         """Moves usage of past days out of an item that holds much of it. `now` is in Unix seconds.
 
         In one transaction, so that nothing is counted twice or lost; when another process came first, nothing happens.
@@ -163,7 +163,7 @@ class UsageStore:
                 found += [((_key_id(name), pair), counters) for pair, counters in _pairs(item).items()]
         return moves, found
 
-    def items(self, start: str) -> AsyncIterator[View]:
+    def items(self, start: str) -> AsyncIterator[Item]:
         """The items of the table `limits` whose ids have this start. Reads all. Raises AwsError."""
         query = {
             "TableName": self._limits,
@@ -190,7 +190,7 @@ class UsageStore:
             counters = {name: value for name, value in item.items() if isinstance(value, int) and name != "ttl"}
             yield (str(item["key_id"]), (day, model)), counters
 
-    async def _pages(self, action: str, query: Mapping[str, Any]) -> AsyncIterator[View]:
+    async def _pages(self, action: str, query: Mapping[str, Any]) -> AsyncIterator[Item]:
         after: Mapping[str, Any] = {}
         while True:
             answer = await self._aws.call("dynamodb", action, {**query, **after})
@@ -216,7 +216,7 @@ def _key_id(item: str) -> str:
     return item.removeprefix(_KEY).rpartition("#")[0]
 
 
-def _pairs(item: View) -> dict[tuple[str, str], dict[str, int]]:
+def _pairs(item: Item) -> dict[tuple[str, str], dict[str, int]]:
     """The usage in an item by day and model."""
     pairs: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     for name in item:

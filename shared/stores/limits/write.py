@@ -12,7 +12,7 @@ from shared.stores.aws import Aws, AwsError
 
 _MARKS = 8
 
-View = Mapping[str, int | str]
+Item = Mapping[str, int | str]
 """An item's attributes by name, numbers as integers."""
 
 
@@ -61,7 +61,7 @@ class Write:
     def require_equal(self, name: str, value: int) -> None:
         self._conditions.append(f"{self._name(name)} = {self._value(value)}")
 
-    def done(self, view: View) -> bool:
+    def done(self, view: Item) -> bool:
         """Whether the item shows that this write was made before."""
         return view.get(self.cell) == self.mark
 
@@ -94,7 +94,7 @@ class Write:
         return placeholder
 
 
-async def send(aws: Aws, table: str, item: str, write: Write) -> tuple[bool, View]:
+async def send(aws: Aws, table: str, item: str, write: Write) -> tuple[bool, Item]:
     """Makes a write: whether its conditions held, and the item as it is now. Raises AwsError."""
     body = write.body(table, item) | {"ReturnValues": "ALL_NEW", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
     try:
@@ -107,13 +107,13 @@ async def send(aws: Aws, table: str, item: str, write: Write) -> tuple[bool, Vie
     return True, view_of(answer["Attributes"])
 
 
-def number(item: View, name: str) -> int:
+def number(item: Item, name: str) -> int:
     """A number of an item; 0 where it has none."""
     value = item.get(name, 0)
     assert isinstance(value, int)
     return value
 
 
-def view_of(item: Mapping[str, Mapping[str, str]]) -> View:
+def view_of(item: Mapping[str, Mapping[str, str]]) -> Item:
     """An item without DynamoDB's types."""
     return {name: int(value["N"]) if "N" in value else value["S"] for name, value in item.items()}

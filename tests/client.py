@@ -11,13 +11,13 @@ import httpx
 from functions.__main__ import AllFunctions
 from shared.fetch import RemoteFetcher
 from shared.framing import SseDecoder
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.schemas.caller import Key, Permission
 from shared.settings import Settings
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.secrets import ProviderSecret
-from shared.web.process import process_gateway
+from shared.web.process import process_services
 
 TOKEN = "sk-test"
 BUCKET = "media"
@@ -38,7 +38,7 @@ KEYS = {
 Handler = Callable[[httpx.Request], httpx.Response] | Callable[[httpx.Request], Any]
 
 
-def make_gateway(
+def make_services(
     keys: KeyStore,
     environment: Mapping[str, str],
     upstream: Handler | None = None,
@@ -46,7 +46,7 @@ def make_gateway(
     secret: ProviderSecret | None = None,
     aws: Aws | None = None,
     fetcher: RemoteFetcher | None = None,
-) -> Gateway:
+) -> Services:
     """A gateway configured by `environment` whose vendors are `upstream`; `aws` stands in for that of the keys."""
     transport = httpx.MockTransport(upstream or _unexpected)
     settings = Settings.from_environment(
@@ -59,7 +59,7 @@ def make_gateway(
             **environment,
         }
     )
-    return Gateway(settings, keys, aws=aws or keys.aws, secret=secret, transport=transport, fetcher=fetcher)
+    return Services(settings, keys, aws=aws or keys.aws, secret=secret, transport=transport, fetcher=fetcher)
 
 
 def _unexpected(request: httpx.Request) -> httpx.Response:
@@ -67,7 +67,7 @@ def _unexpected(request: httpx.Request) -> httpx.Response:
 
 
 @asynccontextmanager
-async def front_door(
+async def gateway_client(
     keys: KeyStore,
     environment: Mapping[str, str] | None = None,
     upstream: Handler | None = None,
@@ -78,10 +78,10 @@ async def front_door(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of all functions; with the sandbox on unless `environment` says otherwise."""
     settings = {"GATEWAY_SANDBOX": "on"} if environment is None else environment
-    gateway = make_gateway(keys, settings, upstream, aws=aws, fetcher=fetcher)
+    services = make_services(keys, settings, upstream, aws=aws, fetcher=fetcher)
     functions = AllFunctions()
     for app in functions.apps:
-        app.dependency_overrides[process_gateway] = lambda: gateway
+        app.dependency_overrides[process_services] = lambda: services
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     transport = httpx.ASGITransport(functions, raise_app_exceptions=False)
     try:
@@ -90,7 +90,7 @@ async def front_door(
     finally:
         for app in functions.apps:
             app.dependency_overrides.clear()
-        await gateway.aclose()
+        await services.aclose()
 
 
 def frames(body: bytes) -> list[Any]:

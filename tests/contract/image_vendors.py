@@ -16,9 +16,9 @@ from PIL import Image
 from shared.fetch import RemoteFetcher
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
+from tests.client import gateway_client
 from tests.contract.vendor import ENVIRONMENT as COMPATIBLE
 from tests.contract.vendor import HOST, KEY, Handler, answering
-from tests.door import front_door
 
 ENVIRONMENT = {
     **COMPATIBLE,
@@ -207,7 +207,7 @@ async def studio_of(
 ) -> AsyncIterator[Studio]:
     """A studio behind a gateway with further settings, another AWS for its images, or another internet."""
     studio = Studio()
-    async with front_door(keys, {**ENVIRONMENT, **environment}, studio, aws=aws, fetcher=fetcher) as studio.client:
+    async with gateway_client(keys, {**ENVIRONMENT, **environment}, studio, aws=aws, fetcher=fetcher) as studio.client:
         yield studio
 
 

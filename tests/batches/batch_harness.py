@@ -14,18 +14,18 @@ from typing import Any
 
 import httpx
 
+from shared.batches.batch_service import BatchService
 from shared.batches.delivery import deliver
-from shared.batches.intake import Intake
 from shared.batches.steps import NotReady
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.schemas.batch import Batch, BatchInput, BatchOrder, InlineInput, Window
 from shared.schemas.caller import Caller
 from shared.settings import Settings
 from shared.stores.aws import Aws, AwsError
 from shared.stores.keys import KeyStore
 from shared.stores.queue import Received
+from tests.client import BATCHES, BUCKET, KEYS, TOKEN
 from tests.contract.vendor import ENVIRONMENT, HOST, MODEL
-from tests.door import BATCHES, BUCKET, KEYS, TOKEN
 
 CALLER = KEYS[TOKEN]
 HIDDEN_SECONDS = 1800.0
@@ -62,7 +62,7 @@ def hello(body: Any) -> httpx.Response:
 
 
 @dataclass
-class World(httpx.AsyncBaseTransport):
+class BatchHarness(httpx.AsyncBaseTransport):
     """AWS's transport. Each call of AWS and of the vendor is a point at which a fault may be put.
 
     `fault` is called with the number of the point, from 1, and says what happens there to `request`: None, or one of
@@ -163,7 +163,13 @@ class World(httpx.AsyncBaseTransport):
         raise AssertionError(action)
 
     async def work(
-        self, gateway: Gateway, *, pick: Random | None = None, twice: bool = False, steps: int = 10_000, most: int = 10
+        self,
+        services: Services,
+        *,
+        pick: Random | None = None,
+        twice: bool = False,
+        steps: int = 10_000,
+        most: int = 10,
     ) -> None:
         """Delivers messages until there are none: in order or as `pick` likes, each once or `twice`.
 
@@ -172,10 +178,12 @@ class World(httpx.AsyncBaseTransport):
         for _ in range(steps):
             if not self.queue:
                 return
-            await self.step(gateway, pick=pick, twice=twice, most=most)
+            await self.step(services, pick=pick, twice=twice, most=most)
         raise AssertionError(f"the work does not end: {self.queue}")
 
-    async def step(self, gateway: Gateway, *, pick: Random | None = None, twice: bool = False, most: int = 10) -> None:
+    async def step(
+        self, services: Services, *, pick: Random | None = None, twice: bool = False, most: int = 10
+    ) -> None:
         """Delivers the message that is due next, at its time."""
         self.now = max(self.now, min(message.due for message in self.queue))
         due = [message for message in self.queue if message.due <= self.now]
@@ -186,17 +194,17 @@ class World(httpx.AsyncBaseTransport):
             return
         message.due = self.now + HIDDEN_SECONDS
         message.receives += 1
-        if await self.deliver(gateway, message) and not (twice and message.receives == 1):
+        if await self.deliver(services, message) and not (twice and message.receives == 1):
             self.queue.remove(message)
         elif twice and message.receives == 1:
             message.due = self.now
 
-    async def deliver(self, gateway: Gateway, message: Message) -> bool:
+    async def deliver(self, services: Services, message: Message) -> bool:
         """Whether the message's step was done."""
         received = Received(str(message.number), message.body, str(message.number), message.receives)
         end = self.now + STEP_SECONDS
         try:
-            await deliver(received, gateway, remaining=lambda: end - self.now, clock=self.clock)
+            await deliver(received, services, remaining=lambda: end - self.now, clock=self.clock)
         except (AwsError, NotReady, Killed):
             return False
         return True
@@ -208,7 +216,7 @@ def _refusal(request: httpx.Request) -> httpx.Response:
     return httpx.Response(403, content=b"<Error><Code>AccessDenied</Code></Error>")
 
 
-def make_gateway(keys: KeyStore, aws_environment: dict[str, str], world: World, **settings: str) -> Gateway:
+def make_services(keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness, **settings: str) -> Services:
     """A gateway whose AWS and vendor are the world's."""
     environment = {
         "GATEWAY_MEDIA_BUCKET": BUCKET,
@@ -218,9 +226,9 @@ def make_gateway(keys: KeyStore, aws_environment: dict[str, str], world: World, 
         **ENVIRONMENT,
         **settings,
     }
-    transport = httpx.MockTransport(world.vendor)
-    aws = Aws(aws_environment, transport=world)
-    return Gateway(Settings.from_environment(environment), keys, aws=aws, transport=transport)
+    transport = httpx.MockTransport(harness.vendor)
+    aws = Aws(aws_environment, transport=harness)
+    return Services(Settings.from_environment(environment), keys, aws=aws, transport=transport)
 
 
 def chat(custom_id: str, text: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -235,8 +243,8 @@ def jsonl(lines: Iterable[Any]) -> bytes:
 
 
 async def submit(
-    gateway: Gateway,
-    world: World,
+    services: Services,
+    harness: BatchHarness,
     lines: bytes | BatchInput,
     *,
     caller: Caller = CALLER,
@@ -246,33 +254,33 @@ async def submit(
 ) -> Batch:
     given = InlineInput(lines) if isinstance(lines, bytes) else lines
     order = BatchOrder(given, window, None, endpoint)
-    return await Intake(gateway, clock=world.clock).submit(order, caller, token)
+    return await BatchService(services, clock=harness.clock).submit(order, caller, token)
 
 
-async def found(gateway: Gateway, batch: Batch) -> Batch:
-    now = await gateway.batches.find(batch.tenant, batch.id)
+async def found(services: Services, batch: Batch) -> Batch:
+    now = await services.batches.find(batch.tenant, batch.id)
     assert now is not None
     return now
 
 
-async def results(gateway: Gateway, batch: Batch) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+async def results(services: Services, batch: Batch) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The lines of the output file and of the error file."""
-    return await _lines(gateway, batch.output_key), await _lines(gateway, batch.error_key)
+    return await _lines(services, batch.output_key), await _lines(services, batch.error_key)
 
 
-async def _lines(gateway: Gateway, key: str | None) -> list[dict[str, Any]]:
+async def _lines(services: Services, key: str | None) -> list[dict[str, Any]]:
     if key is None:
         return []
-    content = (await gateway.objects.get(key)).content
+    content = (await services.objects.get(key)).content
     assert content.endswith(b"\n")
     return [json.loads(line) for line in content.splitlines()]
 
 
-async def assert_whole(gateway: Gateway, batch: Batch, ids: Iterable[str | None]) -> Batch:
+async def assert_whole(services: Services, batch: Batch, ids: Iterable[str | None]) -> Batch:
     """That a batch has ended with each id in exactly one line of exactly one file, and that its counts agree."""
-    batch = await found(gateway, batch)
+    batch = await found(services, batch)
     assert batch.status.ended
-    outputs, errors = await results(gateway, batch)
+    outputs, errors = await results(services, batch)
     told = [line["custom_id"] for line in (*outputs, *errors)]
     assert Counter(told) == Counter(ids)
     assert len({line["id"] for line in (*outputs, *errors)}) == len(told)

@@ -4,9 +4,9 @@ import re
 import time
 from collections.abc import Callable
 
-from shared.batches.places import input_key
+from shared.batches.object_keys import input_key
 from shared.errors import BatchNotFound, Conflict, InvalidRequest, NotFound
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.schemas.batch import (
     WINDOW_SECONDS,
     Batch,
@@ -32,11 +32,11 @@ _FILE_ID = re.compile(r"files/[^/]+/([^/]+)/")
 _HEAD_START = 1
 
 
-class Intake:
+class BatchService:
     """The batches of one process; `clock` is Unix time. Every method raises AwsError."""
 
-    def __init__(self, gateway: Gateway, *, clock: Callable[[], float] = time.time) -> None:
-        self._gateway = gateway
+    def __init__(self, services: Services, *, clock: Callable[[], float] = time.time) -> None:
+        self._services = services
         self._clock = clock
 
     async def submit(self, order: BatchOrder, caller: Caller, token: str) -> Batch:
@@ -59,18 +59,18 @@ class Intake:
         await self._bring(order, submission)
         begin = SplitMessage(tenant=caller.tenant, batch=submission.id)
         watch = WatchMessage(tenant=caller.tenant, batch=submission.id)
-        await self._gateway.batch_queue.send(
+        await self._services.batch_queue.send(
             [
                 Outgoing(begin.model_dump_json(), _HEAD_START),
                 Outgoing(watch.model_dump_json(), MAX_DELAY_SECONDS),
             ]
         )
-        await self._gateway.batches.add(submission)
+        await self._services.batches.add(submission)
         return Batch(submission, BatchStatus.VALIDATING)
 
     async def find(self, caller: Caller, batch_id: str) -> Batch:
         """Raises BatchNotFound, also for another tenant's."""
-        batch = await self._gateway.batches.find(caller.tenant, batch_id)
+        batch = await self._services.batches.find(caller.tenant, batch_id)
         if batch is None:
             raise BatchNotFound(f"There is no batch '{batch_id[:100]}'.")
         return batch
@@ -79,14 +79,14 @@ class Intake:
         self, caller: Caller, *, status: BatchStatus | None = None, after: str | None, limit: int
     ) -> tuple[list[Batch], bool]:
         """The newest batches first, after the one of the id `after`, and whether there are more."""
-        found = await self._gateway.batches.list(caller.tenant, status=status, after=after, limit=limit + 1)
+        found = await self._services.batches.list(caller.tenant, status=status, after=after, limit=limit + 1)
         return found[:limit], len(found) > limit
 
     async def cancel(self, caller: Caller, batch_id: str) -> Batch:
         """Begins no more of the batch's lines. Raises BatchNotFound, and Conflict for a batch that has ended."""
         batch = await self.find(caller, batch_id)
         if not batch.status.ended:
-            batch = await self._gateway.batches.cancel(batch) or batch
+            batch = await self._services.batches.cancel(batch) or batch
         if batch.status.ended:
             raise Conflict(f"The batch is {batch.status} and can no longer be cancelled.")
         return batch
@@ -101,16 +101,16 @@ class Intake:
     async def _url(self, key: str | None) -> str | None:
         if key is None:
             return None
-        seconds = self._gateway.settings.batch_url_lifetime
+        seconds = self._services.settings.batch_url_lifetime
         name = key.rpartition("/")[2]
-        return await self._gateway.objects.presigned("GET", key, seconds, media_type=_MEDIA_TYPE, download_name=name)
+        return await self._services.objects.presigned("GET", key, seconds, media_type=_MEDIA_TYPE, download_name=name)
 
     async def _bring(self, order: BatchOrder, submission: Submission) -> None:
         """Puts the input where nobody changes it any more."""
         key = input_key(submission)
         match order.input:
             case InlineInput(content):
-                await self._gateway.objects.put(key, content, _MEDIA_TYPE)
+                await self._services.objects.put(key, content, _MEDIA_TYPE)
             case FileInput(file_id):
                 await self._copy(await self._file(submission.caller, file_id), key, "input_file_id")
             case UrlInput(url, field) if url.startswith("s3://"):
@@ -118,12 +118,12 @@ class Intake:
             case UrlInput(url, field):
                 from shared.fetch import ANY_TYPE
 
-                _, content = await self._gateway.fetcher.get(url, field=field, accept=frozenset({ANY_TYPE}))
-                await self._gateway.objects.put(key, content, _MEDIA_TYPE)
+                _, content = await self._services.fetcher.get(url, field=field, accept=frozenset({ANY_TYPE}))
+                await self._services.objects.put(key, content, _MEDIA_TYPE)
 
     async def _file(self, caller: Caller, file_id: str) -> StoredFile:
         try:
-            file = await self._gateway.files.find(caller.tenant, file_id)
+            file = await self._services.files.find(caller.tenant, file_id)
         except NotFound:
             raise InvalidRequest.field("input_file_id", "there is no such file") from None
         if file.purpose != "batch":
@@ -135,18 +135,18 @@ class Intake:
         bucket, _, key = url.removeprefix("s3://").partition("/")
         named = _FILE_ID.match(key)
         try:
-            file = await self._gateway.files.find(caller.tenant, named[1] if named else "")
+            file = await self._services.files.find(caller.tenant, named[1] if named else "")
         except NotFound:
             file = None
-        if file is None or (bucket, key) != (self._gateway.objects.bucket, file.key):
+        if file is None or (bucket, key) != (self._services.objects.bucket, file.key):
             raise InvalidRequest.field(field, "is no reference to a file of yours")
         return file
 
     async def _copy(self, file: StoredFile, key: str, field: str) -> None:
-        limit = self._gateway.settings.batch_max_bytes
+        limit = self._services.settings.batch_max_bytes
         if file.size > limit:
             raise InvalidRequest.field(field, f"is larger than {limit // 2**20} MB")
-        objects = self._gateway.objects
+        objects = self._services.objects
         upload = await objects.begin_upload(key, _MEDIA_TYPE)
         try:
             part = await objects.copy_part(key, upload, 1, file.key)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image as Picture
 
 from shared.stores.keys import KeyStore
-from tests.door import front_door
+from tests.client import gateway_client
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ async def test_of_a_gif_the_first_frame_is_sent_as_png(keys: KeyStore) -> None:
         seen.append(await request.aread())
         return httpx.Response(500)
 
-    async with front_door(keys, {"STABILITY_API_KEY": "sk-stability"}, vendor) as client:
+    async with gateway_client(keys, {"STABILITY_API_KEY": "sk-stability"}, vendor) as client:
         form = {"model": "sd3.5-large", "prompt": "more light"}
         await client.post("/v1/images/edits", data=form, files={"image": ("film.gif", film())})
     body = seen[0]
@@ -41,7 +41,7 @@ async def test_of_a_gif_the_first_frame_is_sent_as_png(keys: KeyStore) -> None:
 @pytest.mark.parametrize("route", ["/v1/images/edits", "/v1/image/generation/stable"])
 async def test_a_damaged_gif_is_the_callers_error(keys: KeyStore, route: str) -> None:
     keys_of_vendors = {"STABILITY_API_KEY": "sk-stability", "GEMINI_API_KEY": "gemini-key"}
-    async with front_door(keys, keys_of_vendors) as client:
+    async with gateway_client(keys, keys_of_vendors) as client:
         if route.endswith("edits"):
             form = {"model": "sd3.5-large", "prompt": "more light"}
             answer = await client.post(route, data=form, files={"image": ("film.gif", b"GIF89a-nothing")})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.gateway import Gateway
+from shared.gateway.services import Services
 from shared.settings import Settings
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
@@ -26,15 +26,15 @@ _SETTING_OF_OUTPUT = {
 }
 
 
-class NoPlace(Exception):
+class NoTarget(Exception):
     """There is nothing to work on; the message says what to do."""
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """A gateway's state, and the `url` at which it answers. `usage_plan` is that of API Gateway, where there is one."""
 
-    gateway: Gateway
+    services: Services
     aws: Aws
     url: str
     is_local: bool = False
@@ -42,17 +42,17 @@ class Place:
 
     @property
     def keys(self) -> KeyStore:
-        return self.gateway.keys
+        return self.services.keys
 
 
-def local(environment: Mapping[str, str] = os.environ) -> Place:
+def local(environment: Mapping[str, str] = os.environ) -> Target:
     """The gateway that runs here, on PORT where several do. Raises NoPlace."""
     given = environment.get("AWS_ENDPOINT_URL")
     found = {} if given else _running(environment.get("PORT"))
     as_make_run_has_it = {"GATEWAY_SANDBOX": "on", "GATEWAY_LIMITS_TABLE": "gateway-limits"}
     port = environment.get("PORT") or found.pop("PORT", "8080")
-    gateway, aws = _opened({**as_make_run_has_it, **environment, **found})
-    return Place(gateway, aws, f"http://127.0.0.1:{port}", is_local=True)
+    services, aws = _opened({**as_make_run_has_it, **environment, **found})
+    return Target(services, aws, f"http://127.0.0.1:{port}", is_local=True)
 
 
 def _running(port: str | None) -> dict[str, str]:
@@ -65,9 +65,9 @@ def _running(port: str | None) -> dict[str, str]:
         if _is_alive(left["pid"]):
             found[file.stem] = {**left["environment"], "PORT": file.stem}
     if not found:
-        raise NoPlace("No gateway runs here: start one with `make run`, or name a stack with --stack.")
+        raise NoTarget("No gateway runs here: start one with `make run`, or name a stack with --stack.")
     if len(found) > 1:
-        raise NoPlace(f"Several gateways run here: choose one with PORT={next(iter(found))} (of {', '.join(found)}).")
+        raise NoTarget(f"Several gateways run here: choose one with PORT={next(iter(found))} (of {', '.join(found)}).")
     return next(iter(found.values()))
 
 
@@ -79,24 +79,24 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def stack(name: str, region: str | None, environment: Mapping[str, str] = os.environ) -> Place:
+def stack(name: str, region: str | None, environment: Mapping[str, str] = os.environ) -> Target:
     """A deployed stack, by its outputs. Raises NoPlace where there is none, and where AWS lets nobody look."""
     try:
         cloudformation = client("cloudformation", region)
         described = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except Exception as error:  # noqa: BLE001 - botocore's errors have no common base worth importing
-        raise NoPlace(f"The stack {name} could not be looked up: {error}") from None
+        raise NoTarget(f"The stack {name} could not be looked up: {error}") from None
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", ())}
     if "KeysTableName" not in outputs:
-        raise NoPlace(f"The stack {name} is no gateway.")
+        raise NoTarget(f"The stack {name} is no gateway.")
     settings = {setting: outputs[output] for output, setting in _SETTING_OF_OUTPUT.items() if output in outputs}
     parameters = {row["ParameterKey"]: row["ParameterValue"] for row in described.get("Parameters", ())}
     # Providers' keys in this shell are not the stack's.
     of_aws = {name: value for name, value in environment.items() if name.startswith("AWS_")}
     sandbox = {"GATEWAY_SANDBOX": parameters.get("Sandbox", "off")}
-    place = {**of_aws, **settings, **sandbox, "AWS_REGION": cloudformation.meta.region_name}
-    gateway, aws = _opened(place)
-    return Place(gateway, aws, outputs["BaseUrl"].removesuffix("/v1"), usage_plan=outputs.get("UsagePlanId"))
+    target = {**of_aws, **settings, **sandbox, "AWS_REGION": cloudformation.meta.region_name}
+    services, aws = _opened(target)
+    return Target(services, aws, outputs["BaseUrl"].removesuffix("/v1"), usage_plan=outputs.get("UsagePlanId"))
 
 
 def client(service: str, region: str | None) -> Any:
@@ -107,8 +107,8 @@ def client(service: str, region: str | None) -> Any:
     return sdk.client(service, region_name=region or os.environ.get("AWS_REGION"))
 
 
-def _opened(environment: Mapping[str, str]) -> tuple[Gateway, Aws]:
+def _opened(environment: Mapping[str, str]) -> tuple[Services, Aws]:
     settings = Settings.from_environment(environment)
     aws = Aws(environment)
     secret = ProviderSecret(aws, settings.provider_secret) if settings.provider_secret else None
-    return Gateway(settings, KeyStore(aws, settings.keys_table), aws=aws, secret=secret), aws
+    return Services(settings, KeyStore(aws, settings.keys_table), aws=aws, secret=secret), aws

@@ -14,11 +14,11 @@ import boto3
 import pytest
 
 from shared.authorizer import _allow
-from shared.cli import place
+from shared.cli import target
 from shared.cli.__main__ import main
 from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
-from tests.cli.conftest import Gateway, Stores, make_tables
+from tests.cli.conftest import Command, Stores, make_tables
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +30,7 @@ def running(tmp_path: Path, box: dict[str, str], monkeypatch: pytest.MonkeyPatch
         monkeypatch.delenv(name)
     folder = tmp_path / ".run"
     folder.mkdir()
-    monkeypatch.setattr(place, "RUNNING", folder)
+    monkeypatch.setattr(target, "RUNNING", folder)
     return folder
 
 
@@ -54,39 +54,39 @@ def dead() -> int:
     return process.pid
 
 
-def test_without_a_gateway_it_says_how_to_start_one(gateway: Gateway, running: Path) -> None:
+def test_without_a_gateway_it_says_how_to_start_one(command: Command, running: Path) -> None:
     for arguments in (["keys", "list"], ["usage"], ["models"], ["keys", "create", "app"]):
-        result = gateway(*arguments)
+        result = command(*arguments)
         assert result.status == 1
         assert result.error == "gateway: No gateway runs here: start one with `make run`, or name a stack with --stack."
 
 
-def test_the_one_gateway_that_runs_is_found(gateway: Gateway, running: Path, box: dict[str, str]) -> None:
+def test_the_one_gateway_that_runs_is_found(command: Command, running: Path, box: dict[str, str]) -> None:
     left(running, 8081, box, table(box))
     left(running, 8082, box, "gone", pid=dead())
-    assert gateway("keys", "create", "app").status == 0
-    assert [row["name"] for row in gateway("keys", "list", "--json").json] == ["app"]
+    assert command("keys", "create", "app").status == 0
+    assert [row["name"] for row in command("keys", "list", "--json").json] == ["app"]
 
 
 def test_of_several_gateways_the_port_chooses(
-    gateway: Gateway, running: Path, box: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    command: Command, running: Path, box: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for port in (8081, 8082):
         left(running, port, box, table(box))
-    refused = gateway("keys", "list")
+    refused = command("keys", "list")
     assert refused.status == 1
     assert "PORT=8081" in refused.error
     monkeypatch.setenv("PORT", "8082")
-    assert gateway("keys", "create", "app").status == 0
+    assert command("keys", "create", "app").status == 0
     monkeypatch.setenv("PORT", "8081")
-    assert gateway("keys", "list", "--json").json == []
+    assert command("keys", "list", "--json").json == []
     monkeypatch.setenv("PORT", "9999")
-    assert "No gateway runs here" in gateway("keys", "list").error
+    assert "No gateway runs here" in command("keys", "list").error
 
 
-def test_a_wrong_setting_is_named_in_one_line(gateway: Gateway, local: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_setting_is_named_in_one_line(command: Command, local: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_KEY_CACHE", "long")
-    result = gateway("keys", "list")
+    result = command("keys", "list")
     assert result.status == 1
     assert "GATEWAY_KEY_CACHE" in result.error
 
@@ -122,28 +122,28 @@ def stack(box: dict[str, str]) -> tuple[str, Stores]:
 
 
 def test_a_stack_is_found_by_its_outputs(
-    gateway: Gateway, stack: tuple[str, Stores], monkeypatch: pytest.MonkeyPatch
+    command: Command, stack: tuple[str, Stores], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, stores = stack
     monkeypatch.setenv("OPENAI_API_KEY", "of this shell, not of the stack")
     where = ["--stack", name, "--region", "eu-central-1"]
-    made = gateway("keys", "create", "app", "--json", *where).json
+    made = command("keys", "create", "app", "--json", *where).json
 
     async def find(keys: KeyStore, _: LimitStore) -> Any:
         return await keys.find(made["token"])
 
     assert stores.run(find).key_id == made["key_id"]
-    assert [row["name"] for row in gateway(*where, "--json", "keys", "list").json] == ["app"]
-    assert gateway(*where, "usage", "--json").json == []
-    assert {row["provider"] for row in gateway(*where, "models", "--json").json} == {"sandbox"}
+    assert [row["name"] for row in command(*where, "--json", "keys", "list").json] == ["app"]
+    assert command(*where, "usage", "--json").json == []
+    assert {row["provider"] for row in command(*where, "models", "--json").json} == {"sandbox"}
 
 
 def test_an_api_gateway_key_joins_the_stacks_usage_plan_and_is_what_the_authorizer_answers(
-    gateway: Gateway, stack: tuple[str, Stores]
+    command: Command, stack: tuple[str, Stores]
 ) -> None:
     name, stores = stack
     where = ["--stack", name, "--region", "eu-central-1"]
-    made = gateway("keys", "create", "app", "--api-gateway", "--json", *where).json
+    made = command("keys", "create", "app", "--api-gateway", "--json", *where).json
 
     async def find(keys: KeyStore, _: LimitStore) -> Any:
         return await keys.find(made["token"])
@@ -157,8 +157,8 @@ def test_an_api_gateway_key_joins_the_stacks_usage_plan_and_is_what_the_authoriz
     assert _allow(key, "arn:aws:execute-api:eu-central-1:1:api/live/GET/x")["usageIdentifierKey"] == key.usage_key
     # It is a secret of API Gateway's, and tells nothing of the token.
     for arguments in (["keys", "list"], ["keys", "show", key.key_id]):
-        assert key.usage_key not in gateway(*arguments, "--json", *where).stdout
-    rotated = gateway("keys", "rotate", key.key_id, "--json", *where).json
+        assert key.usage_key not in command(*arguments, "--json", *where).stdout
+    rotated = command("keys", "rotate", key.key_id, "--json", *where).json
 
     async def again(keys: KeyStore, _: LimitStore) -> Any:
         return await keys.find(rotated["token"])
@@ -166,40 +166,40 @@ def test_an_api_gateway_key_joins_the_stacks_usage_plan_and_is_what_the_authoriz
     assert stores.run(again).usage_key == key.usage_key
 
 
-def test_a_stack_that_is_none_is_said_in_one_line(gateway: Gateway, box: dict[str, str]) -> None:
-    result = gateway("--stack", "nowhere", "--region", "eu-central-1", "keys", "list")
+def test_a_stack_that_is_none_is_said_in_one_line(command: Command, box: dict[str, str]) -> None:
+    result = command("--stack", "nowhere", "--region", "eu-central-1", "keys", "list")
     assert result.status == 1
     assert "nowhere" in result.error
 
 
-def test_a_stack_that_is_no_gateway_is_said_in_one_line(gateway: Gateway, box: dict[str, str]) -> None:
+def test_a_stack_that_is_no_gateway_is_said_in_one_line(command: Command, box: dict[str, str]) -> None:
     name = f"other-{uuid4().hex}"
     client = boto3.client("cloudformation", region_name="us-east-1")
     client.create_stack(StackName=name, TemplateBody=json.dumps(TEMPLATE))
-    assert gateway("--stack", name, "keys", "list").error == f"gateway: The stack {name} is no gateway."
+    assert command("--stack", name, "keys", "list").error == f"gateway: The stack {name} is no gateway."
 
 
 def test_a_stack_without_a_region_is_said_in_one_line(
-    gateway: Gateway, box: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    command: Command, box: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("AWS_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    result = gateway("--stack", "any", "keys", "list")
+    result = command("--stack", "any", "keys", "list")
     assert result.status == 1
     assert "region" in result.error
 
 
 def test_an_api_gateway_that_refuses_makes_no_key(
-    gateway: Gateway, stack: tuple[str, Stores], monkeypatch: pytest.MonkeyPatch
+    command: Command, stack: tuple[str, Stores], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, _ = stack
     where = ["--stack", name, "--region", "eu-central-1"]
     monkeypatch.setenv("AWS_ENDPOINT_URL_API_GATEWAY", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    result = gateway("keys", "create", "app", "--api-gateway", *where)
+    result = command("keys", "create", "app", "--api-gateway", *where)
     assert result.status == 1
-    assert "API Gateway made no key" in result.error
-    assert gateway("keys", "list", "--json", *where).json == []
+    assert "API Services made no key" in result.error
+    assert command("keys", "list", "--json", *where).json == []
 
 
 # --- as a program

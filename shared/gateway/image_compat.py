@@ -38,7 +38,7 @@ async def readable_mask(mask: Upload, model: Model) -> Upload:
 
     Other types are left to the adapter to judge.
     """
-    if mask.media_type != "image/png" or "brightness_mask" not in model.rules:
+    if mask.media_type != "image/png" or "brightness_mask" not in model.quirks:
         return mask
     from shared import png_mask
 
@@ -53,7 +53,7 @@ async def readable_mask(mask: Upload, model: Model) -> Upload:
 
 
 def _is_refused(media_type: str, model: Model) -> bool:
-    return media_type == _GIF and "no_gif" in model.rules
+    return media_type == _GIF and "no_gif" in model.quirks
 
 
 async def _still_upload(image: Upload) -> Upload:
