@@ -79,6 +79,14 @@ async def sse_frames(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Frame, None
             yield frame
 
 
+class ChunkDecoder:
+    """The frames of a body that has no framing: each chunk as it comes."""
+
+    def feed(self, chunk: bytes) -> list[Frame]:
+        """The chunk itself."""
+        return [Frame(chunk)] if chunk else []
+
+
 def sse_frame(data: bytes, event: str = "") -> bytes:
     """One frame on the wire. `data` holds no line break, as compact JSON never does."""
     head = f"event: {event}\n".encode() if event else b""
