@@ -1,7 +1,7 @@
 """Runs several things at once and leaves none of them behind: calls together, async iterators in tasks of their own."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
@@ -54,6 +54,12 @@ class Pump(Generic[T]):
         async with asyncio.timeout(seconds):
             return await self._queue.get()
 
+    def __aiter__(self) -> "Pump[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        return await self.get()
+
     async def aclose(self) -> None:
         """Stops all sources and waits until they are closed."""
         self._running = 0
@@ -71,17 +77,3 @@ async def gather_or_cancel(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def merge(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
-    """The items of all sources as they come."""
-    pump = Pump(*sources)
-    try:
-        while True:
-            try:
-                item = await pump.get()
-            except StopAsyncIteration:
-                return
-            yield item
-    finally:
-        await pump.aclose()

@@ -72,13 +72,14 @@ class Upstream:
         url: str,
         *,
         headers: Mapping[str, str],
+        auth: httpx.Auth | None,
         json: Any,
         form: Sequence[tuple[str, str | Upload]] | None,
         deadline: float,
     ) -> AsyncIterator["Answer"]:
         """Sends a request and gives the answer once its head has come; the body is read from the answer.
 
-        `headers` hold the provider's key, `json` is the body before its encoding, or `form` the fields and files of a
+        `auth` authenticates the request, `json` is the body before its encoding, or `form` the fields and files of a
         multipart one, `deadline` is on the event loop's clock. Raises InvalidRequest for JSON that cannot be sent,
         UpstreamTimeout and UpstreamError.
         """
@@ -95,8 +96,11 @@ class Upstream:
             )
         except ValueError:  # JSON has no infinity: a number such as 1e999 in a schema
             raise InvalidRequest("The request holds a number that JSON cannot express.") from None
-        async with _failures(deadline):
-            response = await client.send(request, stream=True)
+        try:
+            async with asyncio.timeout_at(deadline):
+                response = await client.send(request, stream=True, auth=auth)
+        except _FAILURES as error:
+            raise _failure(error) from None
         try:
             yield Answer(response, deadline)
         finally:
@@ -119,11 +123,12 @@ class Answer:
         return self
 
     async def __anext__(self) -> bytes:
-        async with _failures(self._deadline):
-            chunk = await anext(self._body, None)
-        if chunk is None:
-            raise StopAsyncIteration
-        return chunk
+        # Once a chunk: nothing but what it takes.
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await anext(self._body)
+        except _FAILURES as error:
+            raise _failure(error) from None
 
     async def read(self) -> bytes:
         """The whole body. Raises UpstreamError past MAX_ANSWER_BYTES, and what iterating raises."""
@@ -151,16 +156,14 @@ def _part(value: str | Upload) -> tuple[str | None, str | BinaryIO, str | None]:
     return value.filename, value.open(), value.media_type
 
 
-@asynccontextmanager
-async def _failures(deadline: float) -> AsyncIterator[None]:
-    """Turns what the network does into our errors. Their texts name no host."""
-    try:
-        async with asyncio.timeout_at(deadline):
-            yield
-    except (TimeoutError, httpx.TimeoutException):
-        raise UpstreamTimeout("The provider did not answer in time.") from None
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError):
-        raise UpstreamError("The provider could not be reached, or broke off.") from None
+_FAILURES = (TimeoutError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+
+
+def _failure(error: Exception) -> UpstreamError | UpstreamTimeout:
+    """What the network does as our errors. Their texts name no host."""
+    if isinstance(error, (TimeoutError, httpx.TimeoutException)):
+        return UpstreamTimeout("The provider did not answer in time.")
+    return UpstreamError("The provider could not be reached, or broke off.")
 
 
 class _InProcessTransport(httpx.AsyncBaseTransport):

@@ -19,7 +19,7 @@ from shared.observability import log_crash, log_request
 from shared.pump import gather_or_cancel
 from shared.schemas.batch import Batch, BatchStatus, ChunkMessage
 from shared.schemas.caller import Caller, Permission
-from shared.schemas.context import RequestContext
+from shared.schemas.context import Meter, RequestContext, RequestInfo
 from shared.stores.aws import AwsError
 
 LONGEST_WAIT = 300
@@ -144,36 +144,37 @@ class ChunkRun:
         """Answers one line, or puts it off where that may help."""
         request_id = f"{self._batch.id}.{line.number}"
         deadline = asyncio.get_running_loop().time() + max(0.0, self._remaining() - _STORING_SECONDS)
-        context = RequestContext(request_id=request_id, deadline=deadline, is_batch=True)
+        request, meter = RequestInfo(request_id, deadline, is_batch=True), Meter()
         status = 200
         try:
             if isinstance(caller, GatewayError):
                 raise caller
-            context.caller = caller
+            context = RequestContext(request, caller, meter)
             body = await answer(line.url, line.body, self._services, context)
         except AwsError:
             status = 503
             self._put_off(line, self._clock() + self._pause())
         except GatewayError as error:
-            status = self._failed(line, error, context)
+            status = self._failed(line, error, request_id)
         except Exception:  # noqa: BLE001 - one line's crash is not the others'
-            log_crash(context)
-            status = self._failed(line, InternalError("The gateway failed."), context)
+            log_crash(request)
+            status = self._failed(line, InternalError("The gateway failed."), request_id)
         else:
             self._results.succeed(line, request_id, body)
         finally:
-            log_request(context, method="POST", path=line.url, status=status)
+            key = None if isinstance(caller, GatewayError) else caller
+            log_request(request, meter, key, method="POST", path=line.url, status=status)
 
-    def _failed(self, line: Line, error: GatewayError, context: RequestContext) -> int:
+    def _failed(self, line: Line, error: GatewayError, request_id: str) -> int:
         """What an error means for its line. Gives its status."""
-        status, body = error_answer(line.url, error, context)
+        status, body = error_answer(line.url, error, request_id)
         if _may_succeed_later(error):
             resume = self._clock() + max(error.retry_after or 0, self._pause())
             if isinstance(error, RateLimited):  # the next line for the same model would only hear the same
                 self._resting[_model(line)] = max(resume, self._resting.get(_model(line), 0.0))
             self._put_off(line, resume)
         else:
-            response = {"status_code": status, "request_id": context.request_id, "body": body}
+            response = {"status_code": status, "request_id": request_id, "body": body}
             code = body["error"].get("code") or body["error"].get("type") or error.code
             self._results.fail(line, code, error.message, response)
         return status

@@ -34,36 +34,42 @@ async def answer(url: str, body: JsonObject, services: Services, context: Reques
     return await endpoint.answer(parse, body, services, context)
 
 
-def error_answer(url: str, error: GatewayError, context: RequestContext) -> tuple[int, JsonObject]:
+def error_answer(url: str, error: GatewayError, request_id: str) -> tuple[int, JsonObject]:
     """The status and body with which the route of a URL would answer an error."""
     dialect = dialect_for(url)
-    return dialect.status(error), dialect.error(error, context.request_id)
+    return dialect.status(error), dialect.error(error, request_id)
 
 
 async def _chat(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
+    from shared.gateway.chat import chat
+
     operation: Operation = parse(body, Defaults(max_tokens=services.settings.default_max_tokens))
     if operation.requests[0].stream:
         raise InvalidRequest.field("stream", "the answers of a batch cannot be streamed")
-    return operation.body(await services.chat(operation.requests, context), context)
+    return operation.body(await chat(services, operation.requests, context), context)
 
 
 async def _embeddings(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
+    from shared.gateway.embeddings import embed
+
     operation: EmbeddingOperation = parse(body)
-    return operation.body(await services.embeddings(operation.request, context), context)
+    return operation.body(await embed(services, operation.request, context), context)
 
 
 async def _images(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
+    from shared.gateway.images import generate
+
     operation: ImageOperation = parse(body)
-    return operation.body(await services.image(operation.request, context, stored=operation.stored), context)
+    return operation.body(await generate(services, operation.request, context, stored=operation.stored), context)
 
 
 async def _speech(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     """Audio cannot stand in a line: it becomes a file of the caller's, and the line says where that is."""
     from shared.dialects.openai.speech import MEDIA_TYPES
+    from shared.gateway.speech import speak
 
     request: SpeechRequest = parse(body)
-    audio = b"".join([chunk async for chunk in services.speech(request, context)])
-    assert context.caller is not None, "lines are answered for a caller"
+    audio = b"".join([chunk async for chunk in speak(services, request, context)])
     stored = await services.files.put(context.caller.tenant, "batch_output", f"speech.{request.format}", audio)
     media_type = MEDIA_TYPES[request.format]
     url = await services.objects.presigned("GET", stored.key, _AUDIO_URL_SECONDS, media_type=media_type)

@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 
 from shared.errors import FieldError, GatewayError, InvalidRequest, MalformedRequest, ValidationFailed
 from shared.framing import sse_frame
-from shared.schemas.context import RequestContext
+from shared.schemas.context import Meter, RequestContext, RequestInfo
 from shared.schemas.model import Model
 
 if TYPE_CHECKING:  # a function loads the schemas of its own requests only
@@ -45,7 +45,7 @@ class Dialect(Protocol):
         """The body of an error."""
         ...
 
-    def headers(self, context: RequestContext) -> Mapping[str, str]:
+    def headers(self, request: RequestInfo, meter: Meter) -> Mapping[str, str]:
         """The dialect's own names for the headers that every answer carries."""
         ...
 

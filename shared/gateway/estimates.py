@@ -1,7 +1,7 @@
-"""What a request will probably use, and what it uses at most, before it is made; and what one used that broke off.
+"""What a request is expected to use and what it uses at most, before it is made.
 
-Each function gives both as `Usage`. What is probable counts against the tokens a minute; what is possible bounds the
-cost, since a budget holds exactly as long as no request costs more than was reserved for it.
+Each function gives both as `Usage`. What is expected counts against the tokens a minute; the ceiling bounds the cost,
+since a budget holds exactly as long as no request costs more than was reserved for it.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ _WAV_RATE = slice(28, 32)
 
 def of_chat(requests: "Sequence[ChatRequest]", model: Model) -> tuple[Usage, Usage]:
     """Of chat requests that are made together."""
-    from shared.gateway.chat_model import input_tokens
+    from shared.gateway.chat_selection import input_tokens
 
     calls = [(request, request.n if "single_candidate" in model.quirks else 1) for request in requests]
     draws = Capability.IMAGE_OUTPUT in model.capabilities and Capability.FUNCTION_CALLING not in model.capabilities
@@ -158,41 +158,3 @@ def of_speech(request: "SpeechRequest") -> tuple[Usage, Usage]:
 
 def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
-
-class StreamedUsage:
-    """What a stream has said so far, for the case that it breaks off before its vendor has told what it used."""
-
-    def __init__(self) -> None:
-        self._characters = 0
-        self._images = 0
-        self._open: set[int] = set()
-
-    def add(self, item: object) -> None:
-        """Takes note of a ChatEvent or TranscriptEvent. By their fields, so that nobody loads the others' types."""
-        index: int = getattr(item, "index", 0)
-        if hasattr(item, "reason") or hasattr(item, "transcript"):
-            self._open.discard(index)
-            return
-        said = "".join(getattr(item, name, "") for name in ("text", "name", "arguments"))
-        drawn = hasattr(item, "media_type")
-        if said or drawn:
-            self._open.add(index)
-            self._characters += len(said)
-            self._images += drawn
-
-    def unreported(self, expected: Usage, told: Usage) -> Usage:
-        """What was probably used beyond what has been told; nothing where all that had begun is complete."""
-        if not self._open:
-            return Usage()
-        tokens = self._images * TOKENS_PER_MEDIUM
-        record_usage = expected.model_copy(
-            update={
-                "output_tokens": tokens + -(-self._characters // CHARACTERS_PER_TOKEN),
-                "output_image_tokens": tokens,
-                "images": self._images,
-            }
-        )
-        return Usage(
-            **{name: max(0, getattr(record_usage, name) - getattr(told, name)) for name in Usage.model_fields},
-        )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shared.errors import InvalidRequest
-from shared.inputs import first_frame
+from shared.gateway.chat_images import first_frame
 from shared.schemas.content import Inline
 from shared.schemas.model import Model
 from shared.schemas.upload import Upload

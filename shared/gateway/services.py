@@ -1,24 +1,14 @@
-"""The one place where the parts meet: picks the model, calls its provider, and keeps what was used.
+"""The composition root: everything that a function needs behind its routes, made when it is first needed."""
 
-A request comes in canonical, from any dialect, and leaves canonical, from any provider. What is particular to a kind
-of request is in a module of its own, which is loaded with the first such request.
-"""
-
-import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from shared.catalog import AUTO, SANDBOX, Catalog
-from shared.errors import ModelNotFound
-from shared.gateway.route import AdapterT, Route, caller_of
-from shared.providers import load
+from shared.catalog import SANDBOX, Catalog
+from shared.providers import load_vendor
 from shared.providers.base import InProcess, LocalAnswer
-from shared.schemas.caller import Caller
-from shared.schemas.context import RequestContext
-from shared.schemas.model import Capability, Model
-from shared.selection import allowed, may_use, select_for
+from shared.schemas.model import Model
 from shared.settings import Settings
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
@@ -28,16 +18,9 @@ if TYPE_CHECKING:
     import httpx
 
     from shared.fetch import RemoteFetcher
-    from shared.inputs import Inputs
+    from shared.gateway.chat_images import Inputs
     from shared.prices import PriceTable
-    from shared.schemas.chat import ChatRequest, ChatResponse
-    from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
-    from shared.schemas.events import ChatEvent
-    from shared.schemas.generated_content import ContentRequest, ContentResponse
-    from shared.schemas.image import ImageRequest, ImageResponse
     from shared.schemas.price import Price
-    from shared.schemas.speech import SpeechRequest
-    from shared.schemas.transcription import Transcript, TranscriptEvent, TranscriptionRequest
     from shared.stores.batches import BatchStore
     from shared.stores.files import FileStore
     from shared.stores.images import ImageStore
@@ -153,7 +136,7 @@ class Services:
     @cached_property
     def inputs(self) -> "Inputs":
         """Prepares the media in requests for the models that get them."""
-        from shared.inputs import Inputs
+        from shared.gateway.chat_images import Inputs
 
         return Inputs(lambda: self.fetcher, lambda: self.images)
 
@@ -170,116 +153,12 @@ class Services:
             self._secret_values = values
             self.catalog = self.catalog.configured_by({**self.settings.environment, **values})
 
-    def models(self, caller: Caller) -> list[Model]:
-        """The configured models that the caller may use, in order of preference."""
-        return allowed(self.catalog.models(), caller)
-
-    def model(self, model_id: str, caller: Caller) -> Model:
-        """Raises ModelNotFound, also for a model that the caller may not use."""
-        model = self.catalog.find(model_id)
-        if not may_use(caller, model):
-            raise ModelNotFound(f"The model '{model_id[:200]}' does not exist.")
-        return model
-
     def price(self, model: Model) -> "Price | None":
-        """What the model's vendor charges now, None where nobody knows. An operator's row goes before the table."""
+        """What the provider charges now, None where no price is configured. An operator's row overrides the table."""
         return self.catalog.price(model) or self._prices.find(model.provider, model.upstream, datetime.now(UTC))
-
-    async def chat(self, requests: "Sequence[ChatRequest]", context: RequestContext) -> "ChatResponse":
-        """Answers requests for one model, their candidates numbered through. Raises any GatewayError."""
-        from shared.gateway.chat import Chat
-        from shared.gateway.estimates import of_chat
-        from shared.gateway.metering import metered
-
-        chat = Chat(self, requests, context)
-        async with metered(self, context, *of_chat(requests, chat.model)):
-            return await chat.response()
-
-    def chat_stream(
-        self, requests: "Sequence[ChatRequest]", context: RequestContext
-    ) -> "AsyncGenerator[ChatEvent, None]":
-        """The events of the same answer as they arrive: one Started, deltas, a Finished for each candidate.
-
-        What is wrong with the request's model is raised at once, all else by the iterator.
-        """
-        from shared.gateway.chat import Chat
-        from shared.gateway.estimates import of_chat
-        from shared.gateway.metering import metered_stream
-
-        chat = Chat(self, requests, context)
-        return metered_stream(self, context, *of_chat(requests, chat.model), chat.events())
-
-    async def image(self, request: "ImageRequest", context: RequestContext, *, stored: bool) -> "ImageResponse":
-        """`request.n` images: stored ones are Remote, behind presigned URLs, the others Inline.
-
-        Raises any GatewayError, UpstreamError where an image could not be stored.
-        """
-        from shared.gateway.images import generate
-
-        return await generate(self, request, context, stored=stored)
-
-    async def content(self, request: "ContentRequest", context: RequestContext) -> "ContentResponse":
-        """The provider's GenerateContentResponse; where it takes several calls, one with the candidates of all."""
-        from shared.gateway.content import generate
-
-        return await generate(self, request, context)
-
-    async def embeddings(self, request: "EmbeddingRequest", context: RequestContext) -> "EmbeddingResponse":
-        """A vector for each input, in their order. Raises any GatewayError."""
-        from shared.gateway.embeddings import embed
-
-        return await embed(self, request, context)
-
-    async def transcription(self, request: "TranscriptionRequest", context: RequestContext) -> "Transcript":
-        """What is said in the request's file. Raises any GatewayError."""
-        from shared.gateway.audio import transcribe
-
-        return await transcribe(self, request, context)
-
-    def transcription_stream(
-        self, request: "TranscriptionRequest", context: RequestContext
-    ) -> "AsyncGenerator[TranscriptEvent, None]":
-        """The same as it is understood. What is wrong with the model is raised at once, all else by the iterator."""
-        from shared.gateway.audio import transcript_events
-
-        return transcript_events(self, request, context)
-
-    def speech(self, request: "SpeechRequest", context: RequestContext) -> AsyncGenerator[bytes, None]:
-        """The request's text spoken, in chunks as they come: one at least.
-
-        What is wrong with the request's model is raised at once, all else by the iterator.
-        """
-        from shared.gateway.audio import speak
-
-        return speak(self, request, context)
-
-    def route_for(
-        self, capability: Capability, named: str, adapter: type[AdapterT], context: RequestContext
-    ) -> Route[AdapterT]:
-        """How to call the model that answers a request which needs one capability. Raises what `select_for` raises."""
-        return self.route(select_for(capability, named, self.catalog, caller_of(context)), named, adapter, context)
-
-    def route(self, model: Model, named: str, adapter: type[AdapterT], context: RequestContext) -> Route[AdapterT]:
-        """How to call a model, which also goes into the context. `named` is what the caller called it.
-
-        `adapter` is the protocol that the request needs; a row's capabilities promise that its adapter has it.
-        """
-        context.model = model
-        context.price = self.price(model)
-        context.answered_as = model.id if named == AUTO else named
-        provider = self.catalog.provider(model.provider)
-        return Route(
-            model=model,
-            adapter=cast(AdapterT, load(provider.adapter)),
-            upstream=self.upstream,
-            base_url=self.catalog.base_url(provider),
-            api_key=self.catalog.api_key(provider),
-            deadline=min(context.deadline, asyncio.get_running_loop().time() + self.settings.upstream_timeout),
-            request_id=context.request_id,
-        )
 
 
 def _answer_in_process(path: str, body: bytes) -> LocalAnswer:
-    adapter = load(SANDBOX)
-    assert isinstance(adapter, InProcess)
-    return adapter.answer(path, body)
+    vendor = load_vendor(SANDBOX)
+    assert isinstance(vendor, InProcess)
+    return vendor.answer(path, body)

@@ -1,4 +1,4 @@
-"""What is known of one request on its way through the gateway."""
+"""What is known of one request on its way through the gateway: what it is, who makes it, and what it has used."""
 
 import time
 from dataclasses import dataclass, field
@@ -13,34 +13,50 @@ if TYPE_CHECKING:
     from shared.schemas.price import Price
 
 
-@dataclass(slots=True)
-class RequestContext:
-    """Filled in step by step; read by response headers and the log line.
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """What a request is from its first byte to its last.
 
-    `deadline` is on the event loop's clock, `began` on `time.perf_counter`, both in seconds; `first_token` is how many
-    seconds after `began` a stream's first event came. `function_request_id` is Lambda's, where it runs there.
-    `answered_as` is the model's name in the answer's body: what the caller sent, or the choice for `Auto`. `price` is
-    what the model's vendor charges, where it is known, and `cost` what the request has cost so far, in micro-dollars.
-    `rates` say how much is left to the caller, `unsettled` that what was used could not be written down. `is_batch`
-    marks a line of a batch, which interactive requests go before.
+    `deadline` is on the event loop's clock, `began` on `time.perf_counter`, both in seconds. `function_request_id` is
+    Lambda's, where it runs there. `is_batch` marks a line of a batch, which interactive requests go before.
     """
 
-    request_id: str
+    id: str
     deadline: float
     began: float = field(default_factory=time.perf_counter)
     function_request_id: str | None = None
-    caller: Caller | None = None
+    is_batch: bool = False
+
+
+@dataclass(slots=True)
+class Meter:
+    """What a request has used so far, and of which model; read by response headers and the log line.
+
+    `answered_as` is the model's name in the response's body: what the caller sent, or the choice for `Auto`. `price` is
+    what the model's provider charges, None where no price is configured, `cost` what the request has cost so far, in
+    micro-dollars. `first_token` is how many seconds after the request began a stream's first event came. `rates` say
+    how much is left to the caller, `unsettled` that what was used could not be written down.
+    """
+
     model: Model | None = None
     answered_as: str = ""
-    first_token: float | None = None
-    usage: Usage = field(default_factory=Usage)
     price: "Price | None" = None
+    usage: Usage = field(default_factory=Usage)
     cost: int | None = None
     rates: "Rates | None" = None
+    first_token: float | None = None
     unsettled: bool = False
-    is_batch: bool = False
 
     @property
     def backend(self) -> str | None:
         """The provider that is called, and its model."""
         return None if self.model is None else f"{self.model.provider}/{self.model.upstream}"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """An authenticated request."""
+
+    request: RequestInfo
+    caller: Caller
+    meter: Meter = field(default_factory=Meter)

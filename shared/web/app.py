@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.dialects import dialect_for
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
 from shared.observability import log_crash, log_request, traced
-from shared.schemas.context import RequestContext
+from shared.schemas.caller import Caller
+from shared.schemas.context import Meter, RequestContext, RequestInfo
 
 # What is left of Lambda's time when a provider is given up, so that the time-out can still be answered in its dialect.
 _TIME_TO_ANSWER = 2.0
@@ -41,9 +42,15 @@ def json_response(body: Any, status: int = 200, headers: dict[str, str] | None =
 
 
 def context_of(request: Request) -> RequestContext:
-    """The context that the middleware made for the request."""
+    """The request with its caller, whom the route has authenticated."""
     context: RequestContext = request.scope["state"]["context"]
     return context
+
+
+def authenticated(request: Request, caller: Caller) -> None:
+    """Keeps who makes a request, for `context_of` and the log."""
+    state = request.scope["state"]
+    state["context"] = RequestContext(state["request"], caller, state["meter"])
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
@@ -64,7 +71,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
 def error_response(scope: MutableMapping[str, Any], error: GatewayError) -> Response:
     """An error in the dialect of its path."""
     dialect = dialect_for(scope["path"])
-    context: RequestContext = scope["state"]["context"]
+    request: RequestInfo = scope["state"]["request"]
     headers: dict[str, str] = {}
     if error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)
@@ -72,11 +79,11 @@ def error_response(scope: MutableMapping[str, Any], error: GatewayError) -> Resp
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, MethodNotAllowed):
         headers["allow"] = error.allow
-    return json_response(dialect.error(error, context.request_id), dialect.status(error), headers)
+    return json_response(dialect.error(error, request.id), dialect.status(error), headers)
 
 
 class ContextMiddleware:
-    """Gives every request its context, every answer its headers, every crash a clean 500, every request a log line."""
+    """Gives every request an id, a meter and a log line, every response its headers, every crash a clean 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -85,55 +92,63 @@ class ContextMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = _new_context(scope)
-        scope.setdefault("state", {})["context"] = context
-        answer = _Answer(scope, context, send)
+        request, meter = _request_info(scope), Meter()
+        state = scope.setdefault("state", {})
+        state["request"], state["meter"] = request, meter
+        answer = _Answer(scope, request, meter, send)
         try:
-            with traced(context, scope["path"]):
+            with traced(request, meter, scope["path"]):
                 await self._app(scope, receive, answer.send)
         except ClientDisconnect:
             answer.status = answer.status or _CLIENT_LEFT
         except Exception:
-            log_crash(context)
+            log_crash(request)
             if answer.status:
                 raise  # half an answer is out: the server must break the connection off, not end it well
             await error_response(scope, InternalError("The gateway failed."))(scope, receive, answer.send)
         finally:
-            log_request(context, method=scope["method"], path=scope["path"], status=answer.status)
+            context: RequestContext | None = state.get("context")
+            caller = None if context is None else context.caller
+            log_request(request, meter, caller, method=scope["method"], path=scope["path"], status=answer.status)
 
 
 class _Answer:
     """Adds the headers that every answer carries, and remembers its status."""
 
-    def __init__(self, scope: Scope, context: RequestContext, send: Send) -> None:
+    def __init__(self, scope: Scope, request: RequestInfo, meter: Meter, send: Send) -> None:
         self._scope = scope
-        self._context = context
+        self._request = request
+        self._meter = meter
         self._send = send
         self.status = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = {**_common_headers(self._context), **dialect_for(self._scope["path"]).headers(self._context)}
+            dialect = dialect_for(self._scope["path"])
+            headers = {
+                **_common_headers(self._request, self._meter),
+                **dialect.headers(self._request, self._meter),
+            }
             encoded = [(name.encode("latin-1"), _header_value(value)) for name, value in headers.items()]
             message = {**message, "headers": [*message.get("headers", ()), *encoded]}
         await self._send(message)
 
 
-def _common_headers(context: RequestContext) -> dict[str, str]:
-    headers = {"x-request-id": context.request_id}
+def _common_headers(request: RequestInfo, meter: Meter) -> dict[str, str]:
+    headers = {"x-request-id": request.id}
     if origin := os.environ.get("GATEWAY_CORS_ORIGIN"):
         # API Gateway answers the preflight alone; the answers themselves are ours.
         headers["access-control-allow-origin"] = origin
         headers["access-control-expose-headers"] = "*"
-    if context.model is not None:
-        headers["x-gateway-model"] = context.model.id
-        headers["x-gateway-backend"] = context.backend or ""
-    if context.rates is not None:
-        headers |= context.rates.headers()
-    if context.cost is not None:
+    if meter.model is not None:
+        headers["x-gateway-model"] = meter.model.id
+        headers["x-gateway-backend"] = meter.backend or ""
+    if meter.rates is not None:
+        headers |= meter.rates.headers()
+    if meter.cost is not None:
         # In dollars. A stream's is not known when its headers leave.
-        headers["x-gateway-cost"] = f"{context.cost / 1_000_000:.6f}"
+        headers["x-gateway-cost"] = f"{meter.cost / 1_000_000:.6f}"
     return headers
 
 
@@ -142,15 +157,15 @@ def _header_value(text: str) -> bytes:
     return re.sub(r"[^\x20-\x7e]", "?", text)[:300].encode("ascii")
 
 
-def _new_context(scope: Scope) -> RequestContext:
-    """A context with Lambda's deadline and request id, where the request came through Lambda."""
+def _request_info(scope: Scope) -> RequestInfo:
+    """The request, with Lambda's deadline and request id where it came through Lambda."""
     lambda_context = scope.get("aws.context")
     if lambda_context is None:
-        return RequestContext(request_id=_request_id(scope), deadline=math.inf)
+        return RequestInfo(_request_id(scope), math.inf)
     remaining = lambda_context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER
-    return RequestContext(
-        request_id=_request_id(scope),
-        deadline=asyncio.get_running_loop().time() + remaining,
+    return RequestInfo(
+        _request_id(scope),
+        asyncio.get_running_loop().time() + remaining,
         function_request_id=lambda_context.aws_request_id,
     )
 

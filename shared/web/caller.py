@@ -9,7 +9,7 @@ from shared.authorizer import caller_of
 from shared.errors import PermissionDenied
 from shared.gateway.services import Services
 from shared.schemas.caller import Caller, Permission
-from shared.web.app import context_of
+from shared.web.app import authenticated
 from shared.web.process import process_services
 
 ProcessServices = Annotated[Services, Depends(process_services)]
@@ -20,7 +20,7 @@ async def inference_caller(request: Request, services: ProcessServices) -> Calle
     caller = caller_of(request.scope.get("aws.event") or {}) if services.settings.trust_authorizer else None
     if caller is None:
         caller = await authenticate(request.headers, services.keys)
-    context_of(request).caller = caller
+    authenticated(request, caller)
     if Permission.MODELS_USE not in caller.permissions:
         raise PermissionDenied(f"This key lacks the permission {Permission.MODELS_USE}.")
     await services.refresh()

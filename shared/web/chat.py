@@ -28,10 +28,12 @@ def chat_route(path: str, name: str) -> Callable[[FastAPI], None]:
 
 
 async def _answer(operation: Operation, services: Services, context: RequestContext, receive: Receive) -> Response:
+    from shared.gateway.chat import chat, chat_events  # with the first request: the models function has none
+
     if not operation.requests[0].stream:
-        response = await cancel_on_disconnect(services.chat(operation.requests, context), receive)
+        response = await cancel_on_disconnect(chat(services, operation.requests, context), receive)
         return json_response(operation.body(response, context))
-    pump = Pump(services.chat_stream(operation.requests, context))
+    pump = Pump(chat_events(services, operation.requests, context))
     encoder = operation.encoder(context)
     try:
         opening = await cancel_on_disconnect(first_bytes(pump, encoder, services.settings.first_event_wait), receive)

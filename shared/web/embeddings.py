@@ -16,9 +16,11 @@ def embedding_route(path: str, name: str) -> Callable[[FastAPI], None]:
     """POST `path`, its body read by a dialect's parser."""
 
     async def endpoint(request: Request, services: ProcessServices) -> Response:
+        from shared.gateway.embeddings import embed
+
         operation: EmbeddingOperation = parser(name)(await json_body(request, services.settings.max_body))
         context = context_of(request)
-        response = await cancel_on_disconnect(services.embeddings(operation.request, context), request.receive)
+        response = await cancel_on_disconnect(embed(services, operation.request, context), request.receive)
         return json_response(operation.body(response, context))
 
     return post(path, endpoint)

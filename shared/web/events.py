@@ -109,7 +109,7 @@ class EventStream(LiveResponse, Generic[E]):
         except GatewayError as error:
             return self._encoder.error(error), True
         except Exception:  # noqa: BLE001 - logged, and told as far as a client may know
-            log_crash(self._context)
+            log_crash(self._context.request)
             return self._encoder.error(InternalError("The gateway failed.")), True
 
 
@@ -127,8 +127,9 @@ async def first_bytes(pump: Pump[E], encoder: Encoder[E], wait: float) -> bytes:
             return KEEP_ALIVE
         except StopAsyncIteration:
             raise InternalError("The gateway failed.") from None
+        opening = encoder.event(event)
         if not isinstance(event, Started):
-            return encoder.event(event)
+            return opening
 
 
 async def cancel_on_disconnect(work: Coroutine[Any, Any, T], receive: Receive) -> T:

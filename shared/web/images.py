@@ -43,15 +43,18 @@ def content_route(path: str) -> Callable[[FastAPI], None]:
 
     async def endpoint(request: Request, services: ProcessServices) -> Response:
         from shared.dialects.stable.images import content_request
+        from shared.gateway.content import generate
 
         content = content_request(await json_body(request, services.settings.max_body))
-        response = await cancel_on_disconnect(services.content(content, context_of(request)), request.receive)
+        response = await cancel_on_disconnect(generate(services, content, context_of(request)), request.receive)
         return LargeJson(response.body)
 
     return post(path, endpoint)
 
 
 async def _answer(operation: ImageOperation, services: Services, context: RequestContext, request: Request) -> Response:
-    work = services.image(operation.request, context, stored=operation.stored)
+    from shared.gateway.images import generate
+
+    work = generate(services, operation.request, context, stored=operation.stored)
     response = await cancel_on_disconnect(work, request.receive)
     return LargeJson(operation.body(response, context))

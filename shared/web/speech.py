@@ -20,9 +20,10 @@ def speech_route(path: str, name: str) -> Callable[[FastAPI], None]:
 
     async def endpoint(request: Request, services: ProcessServices) -> Response:
         from shared.dialects.openai.speech import MEDIA_TYPES
+        from shared.gateway.speech import speak
 
         wanted: SpeechRequest = parser(name)(await json_body(request, services.settings.max_body))
-        pump = Pump(services.speech(wanted, context_of(request)))
+        pump = Pump(speak(services, wanted, context_of(request)))
         try:
             # Until there is audio, a failure keeps its own status.
             first = await cancel_on_disconnect(pump.get(), request.receive)

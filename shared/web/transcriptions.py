@@ -23,6 +23,8 @@ def transcription_route(path: str, name: str) -> Callable[[FastAPI], None]:
     """POST `path`, a multipart body read by a dialect's parser. A `file_id` stands for a file that is stored."""
 
     async def endpoint(request: Request, services: ProcessServices) -> Response:
+        from shared.gateway.transcription import transcribe
+
         context = context_of(request)
         async with AsyncExitStack() as files:
             form = await files.enter_async_context(form_body(request, services.settings.max_body, _WAY_AROUND))
@@ -30,7 +32,7 @@ def transcription_route(path: str, name: str) -> Callable[[FastAPI], None]:
             operation: TranscriptionOperation = parser(name)(form)
             if operation.request.stream:
                 return await _streamed(operation, services, context, request, files)
-            transcript = await cancel_on_disconnect(services.transcription(operation.request, context), request.receive)
+            transcript = await cancel_on_disconnect(transcribe(services, operation.request, context), request.receive)
         body = operation.body(transcript, context)
         if isinstance(body, tuple):
             media_type, text = body
@@ -50,7 +52,6 @@ async def _fetch_stored(form: Form, services: Services, context: RequestContext,
         raise InvalidRequest.field("file_id", "must be the only file")
     if texts and not texts[0].startswith("s3://"):
         return
-    assert context.caller is not None, "routes authenticate before they read forms"
     upload = await services.files.fetch(context.caller.tenant, references[0], services.settings.max_stored_audio)
     files.callback(upload.file.close)
     form.fields.pop("file", None)
@@ -65,7 +66,9 @@ async def _streamed(
     files: AsyncExitStack,
 ) -> Response:
     """The transcript as it is understood; the form's files stay open until it ends, since they may be on their way."""
-    pump = Pump(services.transcription_stream(operation.request, context))
+    from shared.gateway.transcription import transcript_events
+
+    pump = Pump(transcript_events(services, operation.request, context))
     encoder = operation.encoder(context)
     try:
         opening = await cancel_on_disconnect(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from shared.dialects.base import JsonObject
 from shared.errors import GatewayError
-from shared.schemas.context import RequestContext
+from shared.schemas.context import Meter, RequestInfo
 from shared.schemas.usage import Usage
 
 _CODES = {
@@ -39,7 +39,7 @@ class CompactDialect:
             body["message"] = f"{error.message} Retry after {error.retry_after} seconds."
         return {"error": body}
 
-    def headers(self, context: RequestContext) -> Mapping[str, str]:
+    def headers(self, request: RequestInfo, meter: Meter) -> Mapping[str, str]:
         return {}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar, assert_never
 
 from pydantic import Discriminator, Field, Tag
+from pydantic_core import to_json
 
 from shared.dialects.base import Defaults, JsonObject, Operation, StreamEncoder, Wire, data_frame, new_id, read
 from shared.dialects.openai.errors import OpenAIDialect
@@ -50,6 +51,7 @@ from shared.schemas.events import (
 from shared.schemas.usage import Usage
 
 MAX_SEED = 2**63 - 1
+_DELTA_ENDS = b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
 
 class WireFunction(Wire):
@@ -289,7 +291,7 @@ class ChatOperation:
             "id": new_id("chatcmpl-"),
             "object": "chat.completion",
             "created": int(time.time()),
-            "model": context.answered_as,
+            "model": context.meter.answered_as,
             "choices": [
                 {
                     "index": candidate.index,
@@ -307,15 +309,13 @@ class ChatOperation:
 
 
 class ChatEncoder:
-    """Events as OpenAI's chunks: one id throughout, the role first, usage in a last chunk of its own if asked for."""
+    """Events as OpenAI's chunks: one id throughout, the role first, usage in a last chunk of its own if asked for.
+
+    What all chunks begin and end with is encoded once, since there is a chunk for each token.
+    """
 
     def __init__(self, context: RequestContext, *, include_usage: bool) -> None:
-        self._head: JsonObject = {
-            "id": new_id("chatcmpl-"),
-            "object": "chat.completion.chunk",
-            "created": int(time.time()),
-            "model": context.answered_as,
-        }
+        self._fields = self._head = b""
         self._include_usage = include_usage
         self._usage = Usage()
         self._opened: set[int] = set()
@@ -324,8 +324,11 @@ class ChatEncoder:
         self._context = context
 
     def event(self, event: ChatEvent) -> bytes:
+        if isinstance(event, TextDelta) and event.index in self._opened:
+            return b'%b%d,"delta":{"content":%b%b' % (self._head, event.index, to_json(event.text), _DELTA_ENDS)
         match event:
             case Started():
+                self._start()
                 return b""
             case Finished():
                 self._usage += event.usage
@@ -338,6 +341,18 @@ class ChatEncoder:
             case _:
                 return self._chunk(event.index, delta_body(event, self._thoughts))
 
+    def _start(self) -> None:
+        """The model is known only now; there may be a Started for each of several calls."""
+        if not self._head:
+            fields = {
+                "id": new_id("chatcmpl-"),
+                "object": "chat.completion.chunk",
+                "created": int(time.time()),
+                "model": self._context.meter.answered_as,
+            }
+            self._fields = to_json(fields)[:-1]
+            self._head = b'data: %b,"choices":[{"index":' % self._fields
+
     def _chunk(
         self, index: int, delta: JsonObject, *, finish_reason: str | None = None, logprobs: JsonObject | None = None
     ) -> bytes:
@@ -348,16 +363,21 @@ class ChatEncoder:
         return opening + self._choice(index, delta, finish_reason, logprobs)
 
     def _choice(self, index: int, delta: JsonObject, finish_reason: str | None, logprobs: JsonObject | None) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
-        return data_frame({**self._head, "choices": [choice]})
+        return b'%b%d,"delta":%b,"logprobs":%b,"finish_reason":%b}]}\n\n' % (
+            self._head,
+            index,
+            to_json(delta),
+            to_json(logprobs),
+            to_json(finish_reason),
+        )
 
     def error(self, error: GatewayError) -> bytes:
-        return data_frame(OpenAIDialect().error(error, self._context.request_id))
+        return data_frame(OpenAIDialect().error(error, self._context.request.id))
 
     def end(self) -> bytes:
         if not self._include_usage:
             return DONE
-        return data_frame({**self._head, "choices": [], "usage": usage_body(self._usage)}) + DONE
+        return b'data: %b,"choices":[],"usage":%b}\n\n%b' % (self._fields, to_json(usage_body(self._usage)), DONE)
 
 
 class DetailNumbering:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from shared.dialects.base import JsonObject
 from shared.errors import GatewayError
-from shared.schemas.context import RequestContext
+from shared.schemas.context import Meter, RequestInfo
 
 _TYPES = {
     400: "invalid_request_error",
@@ -45,5 +45,5 @@ class OpenAIDialect:
             }
         }
 
-    def headers(self, context: RequestContext) -> Mapping[str, str]:
+    def headers(self, request: RequestInfo, meter: Meter) -> Mapping[str, str]:
         return {}

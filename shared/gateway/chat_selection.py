@@ -3,6 +3,7 @@
 from shared.catalog import AUTO, SANDBOX, Catalog
 from shared.errors import ModelUnavailable
 from shared.gateway.estimates import CHARACTERS_PER_TOKEN, TOKENS_PER_MEDIUM
+from shared.gateway.selection import MAX_FANNED_OUT, allowed, named, names
 from shared.schemas.caller import Caller
 from shared.schemas.chat import ChatRequest, JsonSchemaFormat, NamedTool
 from shared.schemas.content import (
@@ -17,7 +18,6 @@ from shared.schemas.content import (
     ToolResult,
 )
 from shared.schemas.model import Capability, Model
-from shared.selection import MAX_FANNED_OUT, allowed, named, names
 
 
 def select(request: ChatRequest, catalog: Catalog, caller: Caller) -> Model:

@@ -1,0 +1,247 @@
+"""One attempt to answer a request: the candidate, how it is called, what is reserved and settled, and the deadline.
+
+Every kind of request goes through `run`, which is given a plan that says how any candidate would answer.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic_core import from_json
+
+from shared.catalog import AUTO
+from shared.errors import GatewayError, ModelAccessDenied, UpstreamError
+from shared.gateway.streamed_usage import StreamedUsage
+from shared.providers import load, load_vendor
+from shared.providers.base import REMOVED, Call, EventAdapter, ResponseAdapter, error_for_status
+from shared.pump import Pump
+from shared.schemas.context import RequestContext
+from shared.schemas.limits import Estimate, Rates, Refused
+from shared.schemas.model import Model
+from shared.schemas.usage import Usage
+from shared.stores.aws import AwsError
+
+if TYPE_CHECKING:
+    from shared.gateway.services import Services
+    from shared.schemas.price import Price
+    from shared.stores.limits.store import LimitStore, Reservation
+    from shared.upstream import Answer
+
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
+EventT = TypeVar("EventT")
+
+# What an adapter raises on a body that is not its vendor's format.
+_UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, RecursionError)
+_SHORTEST_SECRET = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Generic[EventT]):
+    """How a request is to be answered, whichever candidate answers it.
+
+    `operation` names the adapters, `requested` is the model as the caller named it. `estimate` gives what the request
+    will use of a model as expected, and at most. `sources` prepares the request and gives the events of each call.
+    `is_priced` says whether a price covers what the operation is charged by.
+    """
+
+    operation: str
+    requested: str
+    candidates: Sequence[Model]
+    estimate: Callable[[Model], tuple[Usage, Usage]]
+    sources: "Callable[[Attempt], Awaitable[Sequence[AsyncGenerator[EventT, None]]]]"
+    is_priced: "Callable[[Price], bool]" = lambda price: True
+
+
+async def run(services: "Services", context: RequestContext, plan: Plan[EventT]) -> AsyncGenerator[EventT, None]:
+    """The events of the answer. Raises any GatewayError."""
+    attempt = Attempt(services, context, plan, plan.candidates[0])
+    expected, ceiling = plan.estimate(attempt.model)
+    async with attempt.reserved(expected, ceiling):
+        try:
+            sources = await plan.sources(attempt)
+            async with aclosing(sources[0] if len(sources) == 1 else Pump(*sources)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            # Providers charge for what they have said, though most would only have reported it at the end.
+            if (unreported := attempt.streamed.unreported(expected, context.meter.usage)) != Usage():
+                attempt.record(unreported)
+
+
+async def only(events: AsyncGenerator[EventT, None]) -> EventT:
+    """The event of an answer that has one. Its source is run to the end."""
+    found = [event async for event in events]
+    (event,) = found
+    return event
+
+
+class Attempt:
+    """One candidate with what is needed to call it.
+
+    `deadline` is on the event loop's clock. `streamed` is told what a stream says, in case it breaks off.
+    """
+
+    def __init__(self, services: "Services", context: RequestContext, plan: Plan[Any], model: Model) -> None:
+        provider = services.catalog.provider(model.provider)
+        self.services = services
+        self.context = context
+        self.model = model
+        self.adapter: Any = load(provider.adapter, plan.operation)
+        self.deadline = min(
+            context.request.deadline, asyncio.get_running_loop().time() + services.settings.upstream_timeout
+        )
+        self.streamed = StreamedUsage()
+        self._vendor = load_vendor(provider.adapter)
+        self._base_url = services.catalog.base_url(provider)
+        self._api_key = services.catalog.api_key(provider)
+        self._auth = self._vendor.auth(self._api_key)
+        price, meter = services.price(model), context.meter
+        meter.model = model
+        meter.price = price if price is not None and plan.is_priced(price) else None
+        meter.answered_as = model.id if plan.requested == AUTO else plan.requested
+
+    # ---- Calling -----------------------------------------------------------------------------------------------------
+
+    async def response(self, adapter: ResponseAdapter[RequestT, ResponseT], request: RequestT) -> ResponseT:
+        """The answer to one call in one piece."""
+        async with self._open(adapter.call(request, self.model)) as answer:
+            body = await answer.read()
+        with self._reading():
+            decoded = from_json(body)
+            del body  # a large one must not be held beside what is made of it
+            return adapter.response(decoded)
+
+    async def events(self, adapter: EventAdapter[RequestT, EventT], request: RequestT) -> AsyncGenerator[EventT, None]:
+        """The events of one call, as they come where it is streamed."""
+        call = adapter.call(request, self.model)
+        reader = adapter.reader(request)
+        async with self._open(call) as answer:
+            with self._reading():
+                if not call.streamed:
+                    for event in reader.body(await answer.read()):
+                        yield event
+                    return
+                decoder = adapter.frames()
+                async for chunk in answer:
+                    for frame in decoder.feed(chunk):
+                        for event in reader.frame(frame):
+                            yield event
+                    if reader.done:
+                        break
+                for event in reader.end():
+                    yield event
+            await answer.drain()
+
+    @asynccontextmanager
+    async def _open(self, call: Call) -> "AsyncIterator[Answer]":
+        """A successful answer. Raises the error that any other means, UpstreamTimeout and UpstreamError."""
+        opened: AbstractAsyncContextManager[Answer] = self.services.upstream.open(
+            call.method,
+            self._base_url + call.path,
+            headers={"x-request-id": self.context.request.id, **call.headers},
+            auth=self._auth,
+            json=call.json,
+            form=call.form,
+            deadline=self.deadline,
+        )
+        async with opened as answer:
+            if answer.status >= 400:
+                raise self._error(answer.status, answer.headers, await answer.read())
+            yield answer
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Around all that reads an answer: makes every failure in it one that a caller may see."""
+        try:
+            yield
+        except GatewayError as error:
+            raise self._cleaned(error) from None
+        except _UNREADABLE:
+            raise UpstreamError("The provider's response could not be read.") from None
+
+    def _error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+        try:
+            return self._cleaned(self._vendor.error(status, headers, body))
+        except _UNREADABLE:  # a body that is an error, but not in the vendor's format
+            return error_for_status(status, headers, None)
+
+    def _cleaned(self, error: GatewayError) -> GatewayError:
+        """The error without our own key and the vendor's host, should the vendor have put them into its words."""
+        address = urlsplit(self._base_url)
+        for secret in (self._api_key, address.netloc, address.hostname):
+            # A key that is a mere word would spoil messages.
+            if secret and len(secret) >= _SHORTEST_SECRET:
+                error.message = error.message.replace(secret, REMOVED)
+        return error
+
+    # ---- Metering ----------------------------------------------------------------------------------------------------
+
+    def record(self, usage: Usage) -> None:
+        """Adds what one call of the provider has used to what the request has."""
+        meter = self.context.meter
+        meter.usage += usage
+        if meter.price is not None:
+            from shared.pricing import cost
+
+            meter.cost = (meter.cost or 0) + cost(usage, meter.price)
+
+    def note_first_token(self) -> None:
+        """Keeps when the first token of a stream came."""
+        if self.context.meter.first_token is None:
+            self.context.meter.first_token = time.perf_counter() - self.context.request.began
+
+    @asynccontextmanager
+    async def reserved(self, expected: Usage, ceiling: Usage) -> AsyncIterator[None]:
+        """Around the calls of one request: reserves before them, settles after, however they end.
+
+        `expected` is what is reserved of the tokens a minute, `ceiling` what bounds the cost. Raises Refused and
+        ModelUnavailable as LimitStore.reserve does, and ModelAccessDenied for a model without a price, where the key
+        has a budget.
+        """
+        context, services = self.context, self.services
+        context.meter.rates = Rates()
+        limits = services.limits
+        if limits is None:
+            yield
+            return
+        try:
+            share = services.settings.batch_share if context.request.is_batch else 1.0
+            reservation = await limits.reserve(context.caller, self._estimate(expected, ceiling), share=share)
+        except Refused as refused:
+            context.meter.rates = refused.rates
+            raise
+        context.meter.rates = reservation.rates
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            # A client that leaves ends the request, but not this.
+            await asyncio.shield(asyncio.ensure_future(self._settle(limits, reservation, failed=failed)))
+
+    def _estimate(self, expected: Usage, ceiling: Usage) -> Estimate:
+        caller, price = self.context.caller, self.context.meter.price
+        tokens = expected.total_tokens
+        if not (caller.limits.budgeted or caller.tenant_limits.budgeted):
+            return Estimate(tokens)
+        if price is None:
+            if self.services.settings.allow_unpriced:
+                return Estimate(tokens)
+            raise ModelAccessDenied(
+                f"No price is configured for the model '{self.model.id}', so keys with a budget may not use it."
+            )
+        from shared.pricing import upper_bound
+
+        return Estimate(tokens, upper_bound(ceiling, price))
+
+    async def _settle(self, limits: "LimitStore", reservation: "Reservation", *, failed: bool) -> None:
+        meter = self.context.meter
+        try:
+            await limits.settle(reservation, self.model.id, meter.usage, meter.cost or 0, failed=failed)
+        except AwsError:
+            meter.unsettled = True  # for the log; the reservation returns by its lease

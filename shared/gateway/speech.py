@@ -1,0 +1,53 @@
+"""Text spoken, in chunks of audio as they come."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from shared.errors import UpstreamError
+from shared.gateway.attempt import Attempt, Plan, run
+from shared.gateway.estimates import of_speech
+from shared.gateway.selection import select_for
+from shared.schemas.context import RequestContext
+from shared.schemas.model import Capability
+from shared.schemas.speech import SpeechRequest
+from shared.schemas.usage import Usage
+
+if TYPE_CHECKING:
+    from shared.gateway.services import Services
+
+
+def speak(services: "Services", request: SpeechRequest, context: RequestContext) -> AsyncGenerator[bytes, None]:
+    """The request's text spoken: one chunk at least.
+
+    What is wrong with the request's model is raised at once, all else by the iterator.
+    """
+
+    async def sources(attempt: Attempt) -> list[AsyncGenerator[bytes, None]]:
+        return [_audio(attempt, request)]
+
+    model = select_for(Capability.SPEECH, request.model, services.catalog, context.caller)
+    plan = Plan(
+        "speech",
+        request.model,
+        [model],
+        lambda model: of_speech(request),
+        sources,
+        # Some models are charged by the tokens of their audio, which no answer counts: better no price than a cost of
+        # nothing.
+        is_priced=lambda price: bool(price.characters),
+    )
+    return run(services, context, plan)
+
+
+async def _audio(attempt: Attempt, request: SpeechRequest) -> AsyncGenerator[bytes, None]:
+    silent = True
+    async with aclosing(attempt.events(attempt.adapter, request)) as audio:
+        async for chunk in audio:
+            if silent and chunk:
+                silent = False
+                # What providers charge for; they do not report it.
+                attempt.record(Usage(characters=len(request.input)))
+            yield chunk
+    if silent:
+        raise UpstreamError("The provider answered without audio.")

@@ -1,0 +1,52 @@
+"""Speech written down, whole or as it is understood."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from shared.errors import UpstreamError
+from shared.gateway.attempt import Attempt, Plan, run
+from shared.gateway.estimates import of_transcription
+from shared.gateway.selection import select_for
+from shared.schemas.context import RequestContext
+from shared.schemas.model import Capability
+from shared.schemas.transcription import Transcript, TranscriptDelta, TranscriptEvent, TranscriptionRequest
+
+if TYPE_CHECKING:
+    from shared.gateway.services import Services
+
+
+async def transcribe(services: "Services", request: TranscriptionRequest, context: RequestContext) -> Transcript:
+    """What is said in the request's file. Raises any GatewayError."""
+    transcript = None
+    async with aclosing(transcript_events(services, request, context)) as events:
+        async for event in events:
+            if not isinstance(event, TranscriptDelta):
+                transcript = event.transcript
+    if transcript is None:
+        raise UpstreamError("The provider answered without a transcript.")
+    return transcript
+
+
+def transcript_events(
+    services: "Services", request: TranscriptionRequest, context: RequestContext
+) -> AsyncGenerator[TranscriptEvent, None]:
+    """The same as it is understood. What is wrong with the model is raised at once, all else by the iterator."""
+
+    async def sources(attempt: Attempt) -> list[AsyncGenerator[TranscriptEvent, None]]:
+        return [_call(attempt, request)]
+
+    model = select_for(Capability.TRANSCRIPTION, request.model, services.catalog, context.caller)
+    plan = Plan("transcription", request.model, [model], lambda model: of_transcription(request), sources)
+    return run(services, context, plan)
+
+
+async def _call(attempt: Attempt, request: TranscriptionRequest) -> AsyncGenerator[TranscriptEvent, None]:
+    async with aclosing(attempt.events(attempt.adapter, request)) as events:
+        async for event in events:
+            if isinstance(event, TranscriptDelta):
+                attempt.streamed.said(event.text)
+            else:
+                attempt.streamed.finished()
+                attempt.record(event.transcript.usage)
+            yield event
