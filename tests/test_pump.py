@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import pytest
 
-from shared.pump import Pump, merge
+from shared.pump import Pump
 
 pytestmark = pytest.mark.anyio
 
@@ -85,8 +86,13 @@ async def test_a_slow_reader_slows_its_source() -> None:
     await pump.aclose()
 
 
-async def test_merging_gives_every_item_and_closes_all_when_one_fails() -> None:
-    assert sorted([item async for item in merge([numbers(1, 2), numbers(3), numbers()])]) == [1, 2, 3]
+async def merged(*sources: AsyncGenerator[int, None]) -> list[int]:
+    async with aclosing(Pump(*sources)) as items:
+        return [item async for item in items]
+
+
+async def test_several_sources_give_every_item_and_all_are_closed_when_one_fails() -> None:
+    assert sorted(await merged(numbers(1, 2), numbers(3), numbers())) == [1, 2, 3]
     closed = []
 
     async def endless() -> AsyncGenerator[int, None]:
@@ -102,5 +108,17 @@ async def test_merging_gives_every_item_and_closes_all_when_one_fails() -> None:
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        [item async for item in merge([endless(), failing()])]
+        await merged(endless(), failing())
     assert closed == [True]
+
+
+async def test_what_has_come_together_is_given_together_and_an_error_after_it() -> None:
+    async def failing() -> AsyncGenerator[int, None]:
+        yield 1
+        yield 2
+        raise KeyError("x")
+
+    async with aclosing(Pump(failing())) as pump:
+        assert await pump.get_all() == [1, 2]
+        with pytest.raises(KeyError):
+            await pump.get_all()

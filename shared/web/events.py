@@ -99,9 +99,11 @@ class EventStream(LiveResponse, Generic[E]):
         quiet_until = clock() + self._keep_alive
         try:
             # A dialect shows nothing of some events, so that a long silence may be full of them.
-            while not (chunk := self._encoder.event(await self._pump.get(max(0.0, quiet_until - clock())))):
-                pass
-            return chunk, False
+            while True:
+                events = await self._pump.get_all(max(0.0, quiet_until - clock()))
+                # What has come together leaves together.
+                if chunk := b"".join(map(self._encoder.event, events)):
+                    return chunk, False
         except TimeoutError:
             return KEEP_ALIVE, False
         except StopAsyncIteration:
