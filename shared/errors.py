@@ -22,6 +22,7 @@
     │   └── UpstreamRateLimited   429
     ├── InternalError             500
     ├── UpstreamError             502
+    │   └── UpstreamIncomplete    502   the provider's answer broke off, or could not be read
     ├── ModelUnavailable          503
     └── UpstreamTimeout           504
 
@@ -45,7 +46,8 @@ class GatewayError(Exception):
     """An answer that is not a success.
 
     `status` is the HTTP status, `code` the canonical code that dialects translate, `retryable` whether the same
-    request may succeed later, `retry_after` whole seconds to wait, `details` the fields that are wrong.
+    request may succeed later, `retry_after` whole seconds to wait, `details` the fields that are wrong. `unsent` says
+    that the provider has certainly not got the request, so that it charges nothing.
     """
 
     status: ClassVar[int]
@@ -63,6 +65,7 @@ class GatewayError(Exception):
         self.message = message
         self.details = tuple(details)
         self.retry_after = retry_after
+        self.unsent = False
 
     @property
     def param(self) -> str | None:
@@ -178,6 +181,10 @@ class UpstreamError(GatewayError):
     status = 502
     code = "upstream_error"
     retryable = True
+
+
+class UpstreamIncomplete(UpstreamError):
+    pass
 
 
 class ModelUnavailable(GatewayError):

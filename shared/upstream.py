@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Protocol
 
 import httpx
 
-from shared.errors import InvalidRequest, UpstreamError, UpstreamTimeout
+from shared.errors import InvalidRequest, UpstreamError, UpstreamIncomplete, UpstreamTimeout
 from shared.schemas.upload import Upload
 
 # Sandboxes freeze between invocations: a connection that idled longer than this may be dead without our knowing.
@@ -159,11 +159,26 @@ def _part(value: str | Upload) -> tuple[str | None, str | BinaryIO, str | None]:
 _FAILURES = (TimeoutError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 
 
-def _failure(error: Exception) -> UpstreamError | UpstreamTimeout:
+# What goes wrong before the whole request is out.
+_UNSENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.WriteError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+)
+
+
+def _failure(error: Exception) -> UpstreamIncomplete | UpstreamTimeout:
     """What the network does as our errors. Their texts name no host."""
+    failure: UpstreamIncomplete | UpstreamTimeout
     if isinstance(error, (TimeoutError, httpx.TimeoutException)):
-        return UpstreamTimeout("The provider did not answer in time.")
-    return UpstreamError("The provider could not be reached, or broke off.")
+        failure = UpstreamTimeout("The provider did not answer in time.")
+    else:
+        failure = UpstreamIncomplete("The provider could not be reached, or broke off.")
+    failure.unsent = isinstance(error, _UNSENT)
+    return failure
 
 
 class _InProcessTransport(httpx.AsyncBaseTransport):

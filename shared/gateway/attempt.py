@@ -8,14 +8,15 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic_core import from_json
 
 from shared.catalog import AUTO
-from shared.errors import GatewayError, ModelAccessDenied, UpstreamError
-from shared.gateway.streamed_usage import StreamedUsage
+from shared.errors import GatewayError, InvalidRequest, ModelAccessDenied, UpstreamIncomplete, UpstreamTimeout
+from shared.gateway.call_meter import CallMeter
+from shared.gateway.call_meter import Estimate as CallEstimate
 from shared.providers import load, load_vendor
 from shared.providers.base import REMOVED, Call, EventAdapter, ResponseAdapter, error_for_status
 from shared.pump import Pump
@@ -32,7 +33,16 @@ if TYPE_CHECKING:
     from shared.upstream import Answer
 
 RequestT = TypeVar("RequestT")
-ResponseT = TypeVar("ResponseT")
+
+
+class Metered(Protocol):
+    """A canonical response that says what its call has used."""
+
+    @property
+    def usage(self) -> Usage: ...
+
+
+ResponseT = TypeVar("ResponseT", bound=Metered)
 EventT = TypeVar("EventT")
 
 # What an adapter raises on a body that is not its vendor's format.
@@ -62,15 +72,10 @@ async def run(services: "Services", context: RequestContext, plan: Plan[EventT])
     attempt = Attempt(services, context, plan, plan.candidates[0])
     expected, ceiling = plan.estimate(attempt.model)
     async with attempt.reserved(expected, ceiling):
-        try:
-            sources = await plan.sources(attempt)
-            async with aclosing(sources[0] if len(sources) == 1 else Pump(*sources)) as events:
-                async for event in events:
-                    yield event
-        finally:
-            # Providers charge for what they have said, though most would only have reported it at the end.
-            if (unreported := attempt.streamed.unreported(expected, context.meter.usage)) != Usage():
-                attempt.record(unreported)
+        sources = await plan.sources(attempt)
+        async with aclosing(sources[0] if len(sources) == 1 else Pump(*sources)) as events:
+            async for event in events:
+                yield event
 
 
 async def only(events: AsyncGenerator[EventT, None]) -> EventT:
@@ -81,10 +86,7 @@ async def only(events: AsyncGenerator[EventT, None]) -> EventT:
 
 
 class Attempt:
-    """One candidate with what is needed to call it.
-
-    `deadline` is on the event loop's clock. `streamed` is told what a stream says, in case it breaks off.
-    """
+    """One candidate with what is needed to call it. `deadline` is on the event loop's clock."""
 
     def __init__(self, services: "Services", context: RequestContext, plan: Plan[Any], model: Model) -> None:
         provider = services.catalog.provider(model.provider)
@@ -95,7 +97,6 @@ class Attempt:
         self.deadline = min(
             context.request.deadline, asyncio.get_running_loop().time() + services.settings.upstream_timeout
         )
-        self.streamed = StreamedUsage()
         self._vendor = load_vendor(provider.adapter)
         self._base_url = services.catalog.base_url(provider)
         self._api_key = services.catalog.api_key(provider)
@@ -107,21 +108,32 @@ class Attempt:
 
     # ---- Calling -----------------------------------------------------------------------------------------------------
 
-    async def response(self, adapter: ResponseAdapter[RequestT, ResponseT], request: RequestT) -> ResponseT:
-        """The answer to one call in one piece."""
-        async with self._open(adapter.call(request, self.model)) as answer:
-            body = await answer.read()
-        with self._reading():
-            decoded = from_json(body)
-            del body  # a large one must not be held beside what is made of it
-            return adapter.response(decoded)
+    async def response(
+        self, adapter: ResponseAdapter[RequestT, ResponseT], request: RequestT, estimate: CallEstimate
+    ) -> ResponseT:
+        """The answer to one call in one piece, its usage recorded."""
+        meter = CallMeter(self.record, estimate)
+        try:
+            async with self._open(adapter.call(request, self.model), meter) as answer:
+                body = await answer.read()
+            with self._reading(meter):
+                decoded = from_json(body)
+                del body  # a large one must not be held beside what is made of it
+                response = adapter.response(decoded)
+            meter.reported(response.usage)
+            meter.close(is_complete=True)
+            return response
+        finally:
+            meter.close()
 
-    async def events(self, adapter: EventAdapter[RequestT, EventT], request: RequestT) -> AsyncGenerator[EventT, None]:
-        """The events of one call, as they come where it is streamed."""
+    async def events(
+        self, adapter: EventAdapter[RequestT, EventT], request: RequestT, meter: CallMeter
+    ) -> AsyncGenerator[EventT, None]:
+        """The events of one call, as they come where it is streamed. The caller tells the meter what they say."""
         call = adapter.call(request, self.model)
         reader = adapter.reader(request)
-        async with self._open(call) as answer:
-            with self._reading():
+        async with self._open(call, meter) as answer:
+            with self._reading(meter):
                 if not call.streamed:
                     for event in reader.body(await answer.read()):
                         yield event
@@ -138,7 +150,7 @@ class Attempt:
             await answer.drain()
 
     @asynccontextmanager
-    async def _open(self, call: Call) -> "AsyncIterator[Answer]":
+    async def _open(self, call: Call, meter: CallMeter) -> "AsyncIterator[Answer]":
         """A successful answer. Raises the error that any other means, UpstreamTimeout and UpstreamError."""
         opened: AbstractAsyncContextManager[Answer] = self.services.upstream.open(
             call.method,
@@ -149,20 +161,33 @@ class Attempt:
             form=call.form,
             deadline=self.deadline,
         )
-        async with opened as answer:
-            if answer.status >= 400:
-                raise self._error(answer.status, answer.headers, await answer.read())
-            yield answer
+        meter.sent()
+        try:
+            async with opened as answer:
+                if answer.status >= 400:
+                    meter.refused()
+                    raise self._error(answer.status, answer.headers, await answer.read())
+                yield answer
+        except GatewayError as error:
+            if error.unsent:
+                meter.refused()
+            raise
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _reading(self, meter: CallMeter) -> Iterator[None]:
         """Around all that reads an answer: makes every failure in it one that a caller may see."""
         try:
             yield
-        except GatewayError as error:
+        except (UpstreamIncomplete, UpstreamTimeout):
+            raise
+        except GatewayError as error:  # in the provider's own words
+            if isinstance(error, InvalidRequest):
+                meter.declined()
+            else:
+                meter.refused()
             raise self._cleaned(error) from None
         except _UNREADABLE:
-            raise UpstreamError("The provider's response could not be read.") from None
+            raise UpstreamIncomplete("The provider's response could not be read.") from None
 
     def _error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         try:
@@ -181,14 +206,15 @@ class Attempt:
 
     # ---- Metering ----------------------------------------------------------------------------------------------------
 
-    def record(self, usage: Usage) -> None:
-        """Adds what one call of the provider has used to what the request has."""
+    def record(self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False) -> None:
+        """Adds what one call has used to what the request has; a ceiling costs what was reserved for it."""
         meter = self.context.meter
         meter.usage += usage
+        meter.is_estimate |= is_estimate
         if meter.price is not None:
-            from shared.pricing import cost
+            from shared.pricing import cost, upper_bound
 
-            meter.cost = (meter.cost or 0) + cost(usage, meter.price)
+            meter.cost = (meter.cost or 0) + (upper_bound if is_ceiling else cost)(usage, meter.price)
 
     def note_first_token(self) -> None:
         """Keeps when the first token of a stream came."""

@@ -73,17 +73,15 @@ def _single_calls(requests: Sequence[ChatRequest], model: Model) -> Iterator[tup
 
 async def _call(attempt: Attempt, request: ChatRequest, offset: int) -> AsyncGenerator[ChatEvent, None]:
     """The events of one call, its candidates numbered from `offset`."""
-    meter = ChatMeter(attempt, is_streamed=request.stream)
-    links = (
-        None if request.image_output else ImageLinks(attempt.services, attempt.context.caller.tenant, attempt.deadline)
-    )
+    meter = ChatMeter(attempt, request)
+    links = None if request.image_output else ImageLinks(attempt)
     stops = StopSequences(request.stop) if request.stop and "no_stop" in attempt.model.quirks else None
     try:
-        async with aclosing(attempt.events(attempt.adapter, request)) as events:
+        async with aclosing(attempt.events(attempt.adapter, request, meter.call)) as events:
             async for event in events:
+                meter.feed(event)
                 if offset and not isinstance(event, Started):
                     event.index += offset
-                meter.feed(event)
                 if links is not None:
                     if isinstance(event, TextDelta):
                         event = links.text(event)
@@ -94,5 +92,6 @@ async def _call(attempt: Attempt, request: ChatRequest, offset: int) -> AsyncGen
                 else:
                     for ready in stops.feed(event):
                         yield ready
+        meter.call.close(is_complete=True)
     finally:
-        meter.close()
+        meter.call.close()

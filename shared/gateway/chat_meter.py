@@ -1,7 +1,9 @@
-"""What one chat call uses, from its events: as its provider reports it, or as far as it has been said."""
+"""What one chat call uses, from its events."""
 
-from typing import TYPE_CHECKING
-
+from shared.gateway.attempt import Attempt
+from shared.gateway.call_meter import CallMeter
+from shared.gateway.estimates import of_chat
+from shared.schemas.chat import ChatRequest
 from shared.schemas.events import (
     ChatEvent,
     Finished,
@@ -14,45 +16,39 @@ from shared.schemas.events import (
     ToolCallDelta,
     ToolCallStarted,
 )
-from shared.schemas.usage import Usage
-
-if TYPE_CHECKING:
-    from shared.gateway.attempt import Attempt
+from shared.schemas.model import Capability
 
 
 class ChatMeter:
-    """Fed the events of one call. To be closed however the call ends."""
+    """Fed the events of one call."""
 
-    def __init__(self, attempt: "Attempt", *, is_streamed: bool) -> None:
+    def __init__(self, attempt: Attempt, request: ChatRequest) -> None:
+        model = attempt.model
+        self.call = CallMeter(
+            attempt.record,
+            lambda: of_chat([request], model),
+            reasons_unseen=Capability.REASONING in model.capabilities and request.reasoning_effort != "none",
+        )
         self._attempt = attempt
-        self._streamed = attempt.streamed
-        self._waits_for_token = is_streamed
-        self._begun = Usage()
+        self._waits_for_token = request.stream
 
     def feed(self, event: ChatEvent) -> None:
         if isinstance(event, Started):
-            self._begun = event.usage
+            self.call.begun(event.usage)
             return
         if self._waits_for_token:
             self._waits_for_token = False
             self._attempt.note_first_token()
         match event:
             case TextDelta() | ReasoningDelta() | RefusalDelta():
-                self._streamed.said(event.text, event.index)
+                self.call.said(event.text)
             case ToolCallDelta():
-                self._streamed.said(event.arguments, event.index)
+                self.call.said(event.arguments)
             case ToolCallStarted():
-                self._streamed.said(event.name, event.index)
+                self.call.said(event.name)
             case ImageDelta():
-                self._streamed.made_image(event.index)
+                self.call.made_image()
             case Finished():
-                self._streamed.finished(event.index)
-                self._begun = Usage()
-                self._attempt.record(event.usage)
+                self.call.reported(event.usage)
             case LogprobsDelta():
                 pass
-
-    def close(self) -> None:
-        """Records what the provider had counted before a call that did not finish."""
-        if self._begun.total_tokens:
-            self._attempt.record(self._begun)

@@ -2,7 +2,7 @@
 
 from shared.catalog import AUTO, SANDBOX, Catalog
 from shared.errors import ModelUnavailable
-from shared.gateway.estimates import CHARACTERS_PER_TOKEN, TOKENS_PER_MEDIUM
+from shared.gateway.estimates import input_tokens
 from shared.gateway.selection import MAX_FANNED_OUT, allowed, named, names
 from shared.schemas.caller import Caller
 from shared.schemas.chat import ChatRequest, JsonSchemaFormat, NamedTool
@@ -11,10 +11,6 @@ from shared.schemas.content import (
     File,
     Image,
     Part,
-    Reasoning,
-    Refusal,
-    Text,
-    ToolCall,
     ToolResult,
 )
 from shared.schemas.model import Capability, Model
@@ -90,23 +86,3 @@ def _needed_by(part: Part) -> set[Capability]:
 def _estimated_tokens(request: ChatRequest) -> int:
     """How much context the request needs, its answer included."""
     return input_tokens(request) + (request.max_tokens or 0)
-
-
-def input_tokens(request: ChatRequest) -> int:
-    """About how many tokens a request has."""
-    size = len(request.system or "") + sum(len(str(tool.parameters)) for tool in request.tools)
-    if isinstance(request.response_format, JsonSchemaFormat):
-        size += len(str(request.response_format.json_schema))
-    media = 0
-    for message in request.messages:
-        for part in message.parts:
-            match part:
-                case Text() | Reasoning() | Refusal():
-                    size += len(part.text)
-                case ToolCall():
-                    size += len(part.arguments)
-                case ToolResult():
-                    size += sum(len(piece.text) for piece in part.content if isinstance(piece, Text))
-                case Image() | Audio() | File():
-                    media += 1
-    return size // CHARACTERS_PER_TOKEN + media * TOKENS_PER_MEDIUM

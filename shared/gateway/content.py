@@ -35,8 +35,7 @@ async def generate(services: "Services", request: ContentRequest, context: Reque
 
 async def _response(attempt: Attempt, request: ContentRequest) -> AsyncGenerator[ContentResponse, None]:
     async def called(call: ContentRequest) -> ContentResponse:
-        response: ContentResponse = await attempt.response(attempt.adapter, call)
-        attempt.record(response.usage)
+        response: ContentResponse = await attempt.response(attempt.adapter, call, lambda: of_content(call))
         return response
 
     request = replace(request, images=await still_inlines(request.images, attempt.model))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamError
 from shared.gateway.attempt import Attempt, Plan, only, run
-from shared.gateway.estimates import CHARACTERS_PER_TOKEN, of_embeddings
+from shared.gateway.estimates import BYTES_PER_TOKEN, of_embeddings
 from shared.gateway.selection import select_for
 from shared.pump import gather_or_cancel
 from shared.schemas.context import RequestContext
@@ -39,10 +39,8 @@ async def _response(attempt: Attempt, request: EmbeddingRequest) -> AsyncGenerat
 
     async def called(inputs: Sequence[EmbeddingInput]) -> EmbeddingResponse:
         async with turn:
-            response: EmbeddingResponse = await attempt.response(
-                attempt.adapter, replace(request, inputs=tuple(inputs))
-            )
-        attempt.record(response.usage)
+            call = replace(request, inputs=tuple(inputs))
+            response: EmbeddingResponse = await attempt.response(attempt.adapter, call, lambda: of_embeddings(call))
         if len(response.vectors) != len(inputs):
             raise UpstreamError("The provider answered with another number of vectors than it was asked for.")
         return response
@@ -60,7 +58,7 @@ def _batches(inputs: Sequence[EmbeddingInput], most: int) -> Iterator[list[Embed
     batch: list[EmbeddingInput] = []
     size = 0
     for item in inputs:
-        tokens = len(item) // CHARACTERS_PER_TOKEN if isinstance(item, str) else len(item)
+        tokens = len(item) // BYTES_PER_TOKEN if isinstance(item, str) else len(item)
         if batch and (len(batch) == most or size + tokens > _MOST_TOKENS):
             yield batch
             batch, size = [], 0

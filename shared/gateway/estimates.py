@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from shared.schemas.speech import SpeechRequest
     from shared.schemas.transcription import TranscriptionRequest
 
-# A careful estimate: English has about 4 characters a token, code and other scripts fewer.
-CHARACTERS_PER_TOKEN = 3
-TOKENS_PER_MEDIUM = 1500
+# A careful estimate: English has about 4 bytes of UTF-8 a token, code and other scripts fewer.
+BYTES_PER_TOKEN = 3
+_TOKENS_PER_MEDIUM = 1500
 # Of an answer that the caller does not cap.
 _PROBABLE_ANSWER = 1024
 _LONGEST_ANSWER = 32_768
@@ -43,8 +43,6 @@ _WAV_RATE = slice(28, 32)
 
 def of_chat(requests: "Sequence[ChatRequest]", model: Model) -> tuple[Usage, Usage]:
     """Of chat requests that are made together."""
-    from shared.gateway.chat_selection import input_tokens
-
     calls = [(request, request.n if "single_candidate" in model.quirks else 1) for request in requests]
     draws = Capability.IMAGE_OUTPUT in model.capabilities and Capability.FUNCTION_CALLING not in model.capabilities
     longest = _TOKENS_PER_IMAGE if draws else model.max_output_tokens or _LONGEST_ANSWER
@@ -58,6 +56,26 @@ def of_chat(requests: "Sequence[ChatRequest]", model: Model) -> tuple[Usage, Usa
         images=sum(request.n for request in requests) if draws else 0,
     )
     return expected, ceiling
+
+
+def input_tokens(request: "ChatRequest") -> int:
+    """About how many tokens a request has."""
+    size = _bytes(request.system or "") + sum(_bytes(str(tool.parameters)) for tool in request.tools)
+    if request.response_format is not None:
+        size += _bytes(request.response_format.model_dump_json())
+    media = 0
+    for message in request.messages:
+        for part in message.parts:
+            match part:
+                case Text() | Reasoning() | Refusal():
+                    size += _bytes(part.text)
+                case ToolCall():
+                    size += _bytes(part.arguments)
+                case ToolResult():
+                    size += sum(_bytes(piece.text) for piece in part.content if isinstance(piece, Text))
+                case Image() | Audio() | File():
+                    media += 1
+    return size // BYTES_PER_TOKEN + media * _TOKENS_PER_MEDIUM
 
 
 def _most_input(request: "ChatRequest", model: Model) -> int:
@@ -106,10 +124,10 @@ def of_content(request: "ContentRequest") -> tuple[Usage, Usage]:
 
 
 def _of_pictures(text: str, media: int, count: int) -> tuple[Usage, Usage]:
-    inputs = len(text) // CHARACTERS_PER_TOKEN + media * TOKENS_PER_MEDIUM + 1
+    inputs = _bytes(text) // BYTES_PER_TOKEN + media * _TOKENS_PER_MEDIUM + 1
     ceiling = _bytes(text) + _TOKENS_AROUND + media * _TOKENS_PER_LOOK
     return (
-        Usage(input_tokens=inputs * count, output_tokens=TOKENS_PER_MEDIUM * count, images=count),
+        Usage(input_tokens=inputs * count, output_tokens=_TOKENS_PER_MEDIUM * count, images=count),
         Usage(input_tokens=ceiling * count, output_tokens=_TOKENS_PER_IMAGE * count, images=count),
     )
 
@@ -118,7 +136,7 @@ def of_embeddings(request: "EmbeddingRequest") -> tuple[Usage, Usage]:
     """Of texts and tokens that are embedded."""
     expected = ceiling = 0
     for item in request.inputs:
-        expected += len(item) // (CHARACTERS_PER_TOKEN if isinstance(item, str) else 1) + 1
+        expected += (_bytes(item) // BYTES_PER_TOKEN if isinstance(item, str) else len(item)) + 1
         ceiling += (_bytes(item) if isinstance(item, str) else len(item)) + _TOKENS_AROUND
     return Usage(input_tokens=expected), Usage(input_tokens=ceiling)
 
@@ -133,7 +151,7 @@ def of_transcription(request: "TranscriptionRequest") -> tuple[Usage, Usage]:
     prompt = _bytes(request.prompt or "")
     return (
         Usage(
-            input_tokens=seconds * _TOKENS_PER_SECOND + prompt // CHARACTERS_PER_TOKEN,
+            input_tokens=seconds * _TOKENS_PER_SECOND + prompt // BYTES_PER_TOKEN,
             output_tokens=seconds * _SPOKEN_PER_SECOND,
             audio_seconds=float(seconds),
         ),
@@ -148,7 +166,7 @@ def of_transcription(request: "TranscriptionRequest") -> tuple[Usage, Usage]:
 def of_speech(request: "SpeechRequest") -> tuple[Usage, Usage]:
     """Of a text that is spoken."""
     characters = len(request.input)
-    tokens = (characters + len(request.instructions or "")) // CHARACTERS_PER_TOKEN + 1
+    tokens = (characters + len(request.instructions or "")) // BYTES_PER_TOKEN + 1
     ceiling = _bytes(request.input) + _bytes(request.instructions or "") + _TOKENS_AROUND
     return (
         Usage(input_tokens=tokens, characters=characters),

@@ -8,16 +8,14 @@ from shared.errors import UpstreamTimeout
 from shared.schemas.events import ImageDelta, TextDelta
 
 if TYPE_CHECKING:
-    from shared.gateway.services import Services
+    from shared.gateway.attempt import Attempt
 
 
 class ImageLinks:
-    """Fed a call's text and images, gives text alone. `deadline` is on the event loop's clock."""
+    """Fed a call's text and images, gives text alone."""
 
-    def __init__(self, services: "Services", tenant: str, deadline: float) -> None:
-        self._services = services
-        self._tenant = tenant
-        self._deadline = deadline
+    def __init__(self, attempt: "Attempt") -> None:
+        self._attempt = attempt
         self._ends_line: dict[int, bool] = {}
         self._after_image: set[int] = set()
 
@@ -35,9 +33,10 @@ class ImageLinks:
         """A link to the stored image. Raises UpstreamError and UpstreamTimeout where it cannot be stored."""
         from shared.gateway.storing import stored  # with the object store, which most requests do not need
 
+        attempt = self._attempt
         try:
-            async with asyncio.timeout_at(self._deadline):
-                url = await stored(base64.b64decode(event.data), self._services.images, self._tenant)
+            async with asyncio.timeout_at(attempt.deadline):
+                url = await stored(base64.b64decode(event.data), attempt.services.images, attempt.context.caller.tenant)
         except TimeoutError:
             raise UpstreamTimeout("The image was made, but could not be stored in time.") from None
         opening = "" if self._ends_line.get(event.index, True) else "\n\n"

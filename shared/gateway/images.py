@@ -49,8 +49,7 @@ async def _response(attempt: Attempt, request: ImageRequest, *, stored: bool) ->
     model, services = attempt.model, attempt.services
 
     async def called(call: ImageRequest) -> ImageResponse:
-        response: ImageResponse = await attempt.response(attempt.adapter, call)
-        attempt.record(response.usage)
+        response: ImageResponse = await attempt.response(attempt.adapter, call, lambda: of_images(call))
         return response
 
     mask = await readable_mask(request.mask, model) if request.mask else None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamError
 from shared.gateway.attempt import Attempt, Plan, run
+from shared.gateway.call_meter import CallMeter
 from shared.gateway.estimates import of_speech
 from shared.gateway.selection import select_for
 from shared.schemas.context import RequestContext
@@ -42,12 +43,16 @@ def speak(services: "Services", request: SpeechRequest, context: RequestContext)
 
 async def _audio(attempt: Attempt, request: SpeechRequest) -> AsyncGenerator[bytes, None]:
     silent = True
-    async with aclosing(attempt.events(attempt.adapter, request)) as audio:
-        async for chunk in audio:
-            if silent and chunk:
-                silent = False
-                # What providers charge for; they do not report it.
-                attempt.record(Usage(characters=len(request.input)))
-            yield chunk
-    if silent:
-        raise UpstreamError("The provider answered without audio.")
+    meter = CallMeter(attempt.record, lambda: of_speech(request))
+    try:
+        async with aclosing(attempt.events(attempt.adapter, request, meter)) as audio:
+            async for chunk in audio:
+                if silent and chunk:
+                    silent = False
+                    # What providers charge for; they do not report it.
+                    meter.reported(Usage(characters=len(request.input)))
+                yield chunk
+        if silent:
+            raise UpstreamError("The provider answered without audio.")
+    finally:
+        meter.close()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamError
 from shared.gateway.attempt import Attempt, Plan, run
+from shared.gateway.call_meter import CallMeter
 from shared.gateway.estimates import of_transcription
 from shared.gateway.selection import select_for
 from shared.schemas.context import RequestContext
@@ -42,11 +43,15 @@ def transcript_events(
 
 
 async def _call(attempt: Attempt, request: TranscriptionRequest) -> AsyncGenerator[TranscriptEvent, None]:
-    async with aclosing(attempt.events(attempt.adapter, request)) as events:
-        async for event in events:
-            if isinstance(event, TranscriptDelta):
-                attempt.streamed.said(event.text)
-            else:
-                attempt.streamed.finished()
-                attempt.record(event.transcript.usage)
-            yield event
+    meter = CallMeter(attempt.record, lambda: of_transcription(request))
+    try:
+        async with aclosing(attempt.events(attempt.adapter, request, meter)) as events:
+            async for event in events:
+                if isinstance(event, TranscriptDelta):
+                    meter.said(event.text)
+                else:
+                    meter.reported(event.transcript.usage)
+                yield event
+        meter.close(is_complete=True)
+    finally:
+        meter.close()

@@ -11,6 +11,7 @@ from shared.errors import (
     ModelNotFound,
     PayloadTooLarge,
     UpstreamError,
+    UpstreamIncomplete,
     UpstreamRateLimited,
     UpstreamRejected,
     UpstreamTimeout,
@@ -256,6 +257,6 @@ def error_body(body: bytes) -> Any:
         return None
 
 
-def truncated() -> UpstreamError:
+def truncated() -> UpstreamIncomplete:
     """A stream that ended before it was complete."""
-    return UpstreamError("The provider's stream ended before it was complete.")
+    return UpstreamIncomplete("The provider's stream ended before it was complete.")

@@ -34,8 +34,9 @@ class Meter:
 
     `answered_as` is the model's name in the response's body: what the caller sent, or the choice for `Auto`. `price` is
     what the model's provider charges, None where no price is configured, `cost` what the request has cost so far, in
-    micro-dollars. `first_token` is how many seconds after the request began a stream's first event came. `rates` say
-    how much is left to the caller, `unsettled` that what was used could not be written down.
+    micro-dollars; `is_estimate` says that the provider has not reported all of `usage` and `cost`. `first_token` is how
+    many seconds after the request began a stream's first event came. `rates` say how much is left to the caller,
+    `unsettled` that what was used could not be written down.
     """
 
     model: Model | None = None
@@ -43,6 +44,7 @@ class Meter:
     price: "Price | None" = None
     usage: Usage = field(default_factory=Usage)
     cost: int | None = None
+    is_estimate: bool = False
     rates: "Rates | None" = None
     first_token: float | None = None
     unsettled: bool = False

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from shared.errors import GatewayError, InvalidRequest, UpstreamError
-from shared.inputs import MAX_CHANGED_IMAGES, Inputs
+from shared.gateway.chat_images import MAX_CHANGED_IMAGES, Inputs
 from shared.schemas.chat import ChatRequest
 from shared.schemas.content import Image, Inline, Message, Part, Remote, Text, ToolCall, ToolResult
 from shared.schemas.model import Capability, Model

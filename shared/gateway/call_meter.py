@@ -1,0 +1,120 @@
+"""What one call of a provider uses: as the provider reports it, or an upper estimate where it reports nothing.
+
+A call that was sent and whose outcome is unknown (it timed out, broke off, could not be read, or the caller left before
+the provider had said anything) counts as all that was reserved for it. One that has said something counts as its input
+and an upper estimate of what was generated until then.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from shared.schemas.usage import Usage
+
+Estimate = Callable[[], tuple[Usage, Usage]]
+"""What the call is expected to use, and its ceiling. Computed only where it is needed."""
+
+# No tokenizer in use makes more tokens of ordinary text than this, in any script; most make half as many.
+_BYTES_PER_TOKEN = 2.5
+_HIDDEN_TOKENS_PER_SECOND = 100
+_TOKENS_PER_IMAGE = 1500
+# Longer than any model's context: what a provider reports beyond it is not believed.
+_MAX_TOKENS = 20_000_000
+
+
+class Recorder(Protocol):
+    """Adds usage to a request's."""
+
+    def __call__(self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False) -> None: ...
+
+
+class CallMeter:
+    """Told how a call goes. To be closed however it ends.
+
+    `reasons_unseen` says that the model may reason without its reasoning being part of the answer.
+    """
+
+    def __init__(self, record: Recorder, estimate: Estimate, *, reasons_unseen: bool = False) -> None:
+        self._record = record
+        self._estimate = estimate
+        self._reasons_unseen = reasons_unseen
+        self._began = time.perf_counter()
+        self._may_cost = False
+        self._is_reported = self._is_declined = False
+        self._begun = Usage()
+        self._bytes = self._deltas = self._images = 0
+        self._first_said: float | None = None
+
+    def sent(self) -> None:
+        """The request is on its way: from here on the provider may charge for it."""
+        self._may_cost = True
+
+    def refused(self) -> None:
+        """The provider has not taken the request, has failed or was not reached: it does not charge for it."""
+        self._may_cost &= self._has_said_something
+
+    def declined(self) -> None:
+        """The provider has answered that it will not: it charges for the input at most."""
+        self._is_declined = not self._has_said_something
+
+    @property
+    def _has_said_something(self) -> bool:
+        return bool(self._deltas or self._images)
+
+    def begun(self, usage: Usage) -> None:
+        """What the provider counts before it has answered."""
+        self._begun = usage
+
+    def said(self, text: str) -> None:
+        """A piece of text, reasoning or a tool call, as it came."""
+        if text:
+            if self._first_said is None:
+                self._first_said = time.perf_counter()
+            self._deltas += 1
+            self._bytes += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+    def made_image(self) -> None:
+        self._images += 1
+
+    def reported(self, usage: Usage) -> None:
+        """What the provider says that it has charged; zeros and numbers that cannot be are not believed."""
+        if _is_plausible(usage):
+            self._is_reported = True
+            self._record(usage)
+
+    def close(self, *, is_complete: bool = False) -> None:
+        """The call is over. `is_complete` says that all of the answer has come, whatever was reported of it."""
+        if self._is_reported or not self._may_cost:
+            return
+        self._may_cost = False
+        expected, ceiling = self._estimate()
+        if self._is_declined:
+            self._record(Usage(input_tokens=expected.input_tokens), is_estimate=True)
+        elif self._has_said_something:
+            self._record(self._generated(expected, ceiling), is_estimate=True)
+        elif is_complete:
+            self._record(expected, is_estimate=True)
+        else:
+            begun = {"input_tokens": self._begun.input_tokens} if self._begun.input_tokens else {}
+            self._record(ceiling.model_copy(update=begun), is_estimate=True, is_ceiling=not begun)
+
+    def _generated(self, expected: Usage, ceiling: Usage) -> Usage:
+        text = max(self._deltas, -(-self._bytes // _BYTES_PER_TOKEN))
+        hidden = 0.0
+        if self._reasons_unseen:
+            hidden = ((self._first_said or time.perf_counter()) - self._began) * _HIDDEN_TOKENS_PER_SECOND
+        image_tokens = self._images * _TOKENS_PER_IMAGE
+        output = int(text + hidden) + image_tokens
+        counted = self._begun if self._begun.input_tokens else expected
+        return counted.model_copy(
+            update={
+                "output_tokens": min(output, ceiling.output_tokens) if ceiling.output_tokens else output,
+                "output_image_tokens": image_tokens,
+                "images": self._images,
+            }
+        )
+
+
+def _is_plausible(usage: Usage) -> bool:
+    values = [getattr(usage, name) for name in Usage.model_fields]
+    return any(values) and all(0 <= value <= _MAX_TOKENS for value in values)
