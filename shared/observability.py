@@ -1,14 +1,17 @@
 """What is told of a request: a JSON log line, metrics, on demand a trace; never a token, key or prompt."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
+from shared.errors import GatewayError
 from shared.schemas.caller import Caller
 from shared.schemas.context import Meter, RequestInfo
+from shared.schemas.model import Model
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.logging import Logger
@@ -20,9 +23,16 @@ _SERVICE = "gateway"
 
 @cache
 def logger() -> "Logger":
-    """Powertools' logger: JSON, with the X-Ray trace's id where there is one; POWERTOOLS_LOG_LEVEL sets its level."""
+    """Powertools' logger: JSON, with the X-Ray trace's id where there is one; POWERTOOLS_LOG_LEVEL sets its level.
+
+    On a terminal its lines are for people.
+    """
     from aws_lambda_powertools.logging import Logger
 
+    if sys.stdout.isatty():
+        from shared.terminal_log import TerminalFormatter
+
+        return Logger(service=_SERVICE, logger_formatter=TerminalFormatter())
     return Logger(service=_SERVICE)
 
 
@@ -46,11 +56,41 @@ def log_request(
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "cost_micro_dollars": meter.cost,
+        "is_estimate": meter.is_estimate or None,
         "unsettled": meter.unsettled or None,
+        "error": meter.error,
     }
     logger().info("request", extra={name: value for name, value in told.items() if value is not None})
     if os.environ.get("POWERTOOLS_METRICS_NAMESPACE"):
         _emit_metrics(meter, status, seconds)
+
+
+def log_failed_call(
+    request: RequestInfo,
+    model: Model,
+    error: GatewayError,
+    *,
+    status: int | None,
+    provider_request_id: str | None,
+    attempt: int,
+    seconds: float,
+) -> None:
+    """The line of a provider's call that failed. `status` is the provider's, None where it has not answered.
+
+    The error's message is clean: it names no key and no host, and quotes no prompt.
+    """
+    told = {
+        "request_id": request.id,
+        "provider": model.provider,
+        "upstream_model": model.upstream,
+        "status": status,
+        "error": error.code,
+        "provider_message": error.message,
+        "provider_request_id": provider_request_id,
+        "attempt": attempt,
+        "duration_ms": round(seconds * 1000),
+    }
+    logger().warning("provider call failed", extra={name: value for name, value in told.items() if value is not None})
 
 
 def log_crash(request: RequestInfo) -> None:

@@ -155,6 +155,7 @@ class ChunkRun:
             status = 503
             self._put_off(line, self._clock() + self._pause())
         except GatewayError as error:
+            meter.error = error.code
             status = self._failed(line, error, request_id)
         except Exception:  # noqa: BLE001 - one line's crash is not the others'
             log_crash(request)

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from shared.catalog import AUTO
 from shared.errors import GatewayError, InvalidRequest, ModelAccessDenied, UpstreamIncomplete, UpstreamTimeout
 from shared.gateway.call_meter import CallMeter
 from shared.gateway.call_meter import Estimate as CallEstimate
+from shared.observability import log_failed_call
 from shared.providers import load, load_vendor
 from shared.providers.base import REMOVED, Call, EventAdapter, ResponseAdapter, error_for_status
 from shared.pump import Pump
@@ -48,6 +49,8 @@ EventT = TypeVar("EventT")
 # What an adapter raises on a body that is not its vendor's format.
 _UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, RecursionError)
 _SHORTEST_SECRET = 8
+# The headers in which providers name a request for their support.
+_REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,15 @@ async def run(services: "Services", context: RequestContext, plan: Plan[EventT])
         async with aclosing(sources[0] if len(sources) == 1 else Pump(*sources)) as events:
             async for event in events:
                 yield event
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a call has come, for the log."""
+
+    began: float = field(default_factory=time.perf_counter)
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 async def only(events: AsyncGenerator[EventT, None]) -> EventT:
@@ -112,9 +124,11 @@ class Attempt:
         self, adapter: ResponseAdapter[RequestT, ResponseT], request: RequestT, estimate: CallEstimate
     ) -> ResponseT:
         """The answer to one call in one piece, its usage recorded."""
+        call = adapter.call(request, self.model)
         meter = CallMeter(self.record, estimate)
+        progress = _Progress()
         try:
-            async with self._open(adapter.call(request, self.model), meter) as answer:
+            async with self._open(call, meter, progress) as answer:
                 body = await answer.read()
             with self._reading(meter):
                 decoded = from_json(body)
@@ -123,6 +137,9 @@ class Attempt:
             meter.reported(response.usage)
             meter.close(is_complete=True)
             return response
+        except GatewayError as error:
+            self._log(error, progress)
+            raise
         finally:
             meter.close()
 
@@ -132,25 +149,30 @@ class Attempt:
         """The events of one call, as they come where it is streamed. The caller tells the meter what they say."""
         call = adapter.call(request, self.model)
         reader = adapter.reader(request)
-        async with self._open(call, meter) as answer:
-            with self._reading(meter):
-                if not call.streamed:
-                    for event in reader.body(await answer.read()):
-                        yield event
-                    return
-                decoder = adapter.frames()
-                async for chunk in answer:
-                    for frame in decoder.feed(chunk):
-                        for event in reader.frame(frame):
+        progress = _Progress()
+        try:
+            async with self._open(call, meter, progress) as answer:
+                with self._reading(meter):
+                    if not call.streamed:
+                        for event in reader.body(await answer.read()):
                             yield event
-                    if reader.done:
-                        break
-                for event in reader.end():
-                    yield event
-            await answer.drain()
+                        return
+                    decoder = adapter.frames()
+                    async for chunk in answer:
+                        for frame in decoder.feed(chunk):
+                            for event in reader.frame(frame):
+                                yield event
+                        if reader.done:
+                            break
+                    for event in reader.end():
+                        yield event
+                await answer.drain()
+        except GatewayError as error:
+            self._log(error, progress)
+            raise
 
     @asynccontextmanager
-    async def _open(self, call: Call, meter: CallMeter) -> "AsyncIterator[Answer]":
+    async def _open(self, call: Call, meter: CallMeter, progress: "_Progress") -> "AsyncIterator[Answer]":
         """A successful answer. Raises the error that any other means, UpstreamTimeout and UpstreamError."""
         opened: AbstractAsyncContextManager[Answer] = self.services.upstream.open(
             call.method,
@@ -164,6 +186,7 @@ class Attempt:
         meter.sent()
         try:
             async with opened as answer:
+                progress.status, progress.headers = answer.status, answer.headers
                 if answer.status >= 400:
                     meter.refused()
                     raise self._error(answer.status, answer.headers, await answer.read())
@@ -172,6 +195,19 @@ class Attempt:
             if error.unsent:
                 meter.refused()
             raise
+
+    def _log(self, error: GatewayError, progress: "_Progress") -> None:
+        log_failed_call(
+            self.context.request,
+            self.model,
+            error,
+            status=progress.status,
+            provider_request_id=next(
+                (progress.headers[name] for name in _REQUEST_IDS if name in progress.headers), None
+            ),
+            attempt=1,
+            seconds=time.perf_counter() - progress.began,
+        )
 
     @contextmanager
     def _reading(self, meter: CallMeter) -> Iterator[None]:

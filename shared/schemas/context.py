@@ -36,7 +36,7 @@ class Meter:
     what the model's provider charges, None where no price is configured, `cost` what the request has cost so far, in
     micro-dollars; `is_estimate` says that the provider has not reported all of `usage` and `cost`. `first_token` is how
     many seconds after the request began a stream's first event came. `rates` say how much is left to the caller,
-    `unsettled` that what was used could not be written down.
+    `unsettled` that what was used could not be written down. `error` is the code of the error that was answered.
     """
 
     model: Model | None = None
@@ -48,6 +48,7 @@ class Meter:
     rates: "Rates | None" = None
     first_token: float | None = None
     unsettled: bool = False
+    error: str | None = None
 
     @property
     def backend(self) -> str | None:

@@ -72,6 +72,7 @@ def error_response(scope: MutableMapping[str, Any], error: GatewayError) -> Resp
     """An error in the dialect of its path."""
     dialect = dialect_for(scope["path"])
     request: RequestInfo = scope["state"]["request"]
+    scope["state"]["meter"].error = error.code
     headers: dict[str, str] = {}
     if error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)

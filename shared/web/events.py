@@ -109,10 +109,14 @@ class EventStream(LiveResponse, Generic[E]):
         except StopAsyncIteration:
             return self._encoder.end(), True
         except GatewayError as error:
-            return self._encoder.error(error), True
+            return self._failed(error), True
         except Exception:  # noqa: BLE001 - logged, and told as far as a client may know
             log_crash(self._context.request)
-            return self._encoder.error(InternalError("The gateway failed.")), True
+            return self._failed(InternalError("The gateway failed.")), True
+
+    def _failed(self, error: GatewayError) -> bytes:
+        self._context.meter.error = error.code
+        return self._encoder.error(error)
 
 
 async def first_bytes(pump: Pump[E], encoder: Encoder[E], wait: float) -> bytes:
