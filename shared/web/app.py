@@ -17,13 +17,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.dialects import dialect_for
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
 from shared.observability import log_crash, log_request, traced
+from shared.request_id import given_request_id
 from shared.schemas.caller import Caller
 from shared.schemas.context import Meter, RequestContext, RequestInfo
 
 # What is left of Lambda's time when a provider is given up, so that the time-out can still be answered in its dialect.
 _TIME_TO_ANSWER = 2.0
 _CLIENT_LEFT = 499  # nginx's status for it, seen in the log alone
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 def create_app(*routes: Callable[[FastAPI], None]) -> FastAPI:
@@ -160,17 +160,10 @@ def _header_value(text: str) -> bytes:
 
 def _request_info(scope: Scope) -> RequestInfo:
     """The request, with Lambda's deadline and request id where it came through Lambda."""
+    request_id = given_request_id(scope["headers"]) or uuid.uuid4().hex
     lambda_context = scope.get("aws.context")
     if lambda_context is None:
-        return RequestInfo(_request_id(scope), math.inf)
+        return RequestInfo(request_id, math.inf)
     remaining = lambda_context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER
-    return RequestInfo(
-        _request_id(scope),
-        asyncio.get_running_loop().time() + remaining,
-        function_request_id=lambda_context.aws_request_id,
-    )
-
-
-def _request_id(scope: Scope) -> str:
-    given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    deadline = asyncio.get_running_loop().time() + remaining
+    return RequestInfo(request_id, deadline, function_request_id=lambda_context.aws_request_id)
