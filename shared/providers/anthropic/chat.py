@@ -1,4 +1,4 @@
-"""Chat with the Claude models by the Messages API.
+"""Chat with the Claude models, through the Messages API.
 
 Wire format: https://platform.claude.com/docs/en/api/messages/create, …/build-with-claude/thinking, …/effort and
 …/structured-outputs. The quirks are described at the top of `shared/catalog.toml`.
@@ -49,9 +49,9 @@ class AnthropicChat:
     vendor = anthropic
 
     def call(self, request: ChatRequest, model: Model) -> Call:
-        """Raises UnsupportedFeature for log probabilities, image output, a forced tool call or media that the model
-        lacks, and InvalidRequest for a temperature above 1, an empty conversation, a text file that is not UTF-8, and
-        JSON that is too large or nested too deeply.
+        """Raises UnsupportedFeature for log probabilities, image output, and a forced tool call or media that the model
+        does not support, and InvalidRequest for a temperature above 1, an empty conversation, a text file that is not
+        UTF-8, and JSON that is too large or nested too deeply.
         """
         try:
             return _call(request, model)

@@ -1,6 +1,6 @@
 """What the operations of Anthropic's API share: authentication, framing and errors.
 
-Wire format: https://platform.claude.com/docs/en/api/overview and …/api/errors.
+Errors: https://platform.claude.com/docs/en/api/errors.
 """
 
 from collections.abc import Mapping

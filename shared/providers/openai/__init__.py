@@ -1,1 +1,1 @@
-"""OpenAI's API, as OpenAI and the vendors compatible with it speak it."""
+"""OpenAI's API, and the vendors that are compatible with it."""

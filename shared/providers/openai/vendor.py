@@ -69,9 +69,9 @@ class OpenAI:
 
 
 def raise_error(body: Any, *, named_error: bool = False) -> None:
-    """Raises the error in a decoded body or chunk of a response with status 200; returns when it has none.
+    """Raises the error in a decoded body or chunk of a response with status 200, if there is one.
 
-    `named_error` says that the stream names the frame an error, so that it is one whatever its fields are.
+    A body that is not a JSON object is an error, and so is one that the stream names an error (`named_error`).
     """
     if isinstance(body, dict) and not (named_error or body.get("error") or body.get("object") == "error"):
         return
