@@ -1,10 +1,9 @@
 """What is peculiar to OpenAI and to each vendor that is nearly compatible with it."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 
 from shared.errors import (
@@ -18,12 +17,10 @@ from shared.errors import (
     UpstreamRejected,
     UpstreamTimeout,
 )
-from shared.framing import sse_frames
-from shared.providers.openai import adapter
+from shared.providers.openai.chat import adapter
 from shared.schemas.chat import ChatRequest, ChatResponse, JsonSchemaFormat, NamedTool, Tool
 from shared.schemas.content import Image, Inline, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
 from shared.schemas.events import (
-    ChatCollector,
     ChatEvent,
     Finished,
     Started,
@@ -33,6 +30,9 @@ from shared.schemas.events import (
 )
 from shared.schemas.model import Capability, Model
 from shared.schemas.usage import FinishReason, Usage
+from tests.providers.reading import collected, split, streamed
+from tests.providers.reading import whole as read_whole
+from tests.providers.wires.openai import wire
 
 HELLO = Message(role="user", parts=(Text(text="Hello"),))
 TOOL = Tool(name="now", parameters={"type": "object", "properties": {}})
@@ -41,7 +41,7 @@ PIXEL_JSON = {"type": "image_url", "image_url": {"url": "data:image/png;base64,i
 
 
 def sent(*quirks: str, messages: tuple[Message, ...] = (HELLO,), **fields: Any) -> Any:
-    """The JSON that a model with these rules gets."""
+    """The JSON that a model with these quirks gets."""
     model = Model(
         id="m",
         provider="p",
@@ -50,7 +50,7 @@ def sent(*quirks: str, messages: tuple[Message, ...] = (HELLO,), **fields: Any) 
         capabilities=frozenset({Capability.REASONING}),
         quirks=frozenset(quirks),
     )
-    return adapter.chat(ChatRequest(model="m", messages=messages, **fields), model).json
+    return adapter.call(ChatRequest(model="m", messages=messages, **fields), model).json
 
 
 def sent_message(*quirks: str, parts: tuple[Part, ...]) -> Any:
@@ -64,24 +64,24 @@ def sent_schema(schema: Any, *quirks: str) -> Any:
     return sent(*quirks, response_format=response_format)["response_format"]["json_schema"]["schema"]
 
 
+ASKED = ChatRequest(model="m", messages=(HELLO,))
+
+
 def events(*frames: Any) -> list[ChatEvent]:
     """The events of a stream of these frames; bytes stand for themselves."""
-
-    async def chunks() -> AsyncIterator[bytes]:
-        for frame in frames:
-            yield frame if isinstance(frame, bytes) else b"data: " + json.dumps(frame).encode() + b"\n\n"
-
-    async def run() -> list[ChatEvent]:
-        return [event async for event in adapter.chat_events(sse_frames(chunks()))]
-
-    return asyncio.run(run())
+    chunks = (
+        frame if isinstance(frame, bytes) else b"data: " + json.dumps(frame).encode() + b"\n\n" for frame in frames
+    )
+    return streamed(adapter, ASKED, chunks)
 
 
 def folded(*frames: Any) -> ChatResponse:
-    collector = ChatCollector()
-    for event in events(*frames):
-        collector.add(event)
-    return collector.response()
+    return collected(events(*frames))
+
+
+def answered(body: Any) -> ChatResponse:
+    """The response to a whole body."""
+    return collected(read_whole(adapter, ASKED, json.dumps(body).encode()))
 
 
 def delta(reason: str | None = None, **fields: Any) -> Any:
@@ -91,17 +91,17 @@ def delta(reason: str | None = None, **fields: Any) -> Any:
 def whole(reason: str | None = "stop", **message: Any) -> ChatResponse:
     """The response to a body with this message."""
     choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": reason}
-    return adapter.chat_response({"id": "x", "choices": [choice]})
+    return answered({"id": "x", "choices": [choice]})
 
 
 def failure(status: int, body: Any) -> GatewayError:
-    return adapter.error(status, {}, body if isinstance(body, bytes) else json.dumps(body).encode())
+    return adapter.vendor.error(status, {}, body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
 DONE = b"data: [DONE]\n\n"
 
 
-# --- rules ---
+# --- quirks ---
 
 
 def test_max_tokens_goes_by_the_name_that_the_model_takes() -> None:
@@ -132,7 +132,7 @@ def test_a_knob_that_the_model_refuses_is_left_out(quirk: str, fields: dict[str,
 def test_a_model_that_does_not_reason_gets_no_effort() -> None:
     model = Model(id="m", provider="p", upstream="m", owned_by="p")
     request = ChatRequest(model="m", messages=(HELLO,), reasoning_effort="low")
-    assert "reasoning_effort" not in adapter.chat(request, model).json
+    assert "reasoning_effort" not in adapter.call(request, model).json
 
 
 def test_usage_is_asked_for_in_every_stream_unless_the_vendor_refuses() -> None:
@@ -186,7 +186,7 @@ def test_image_output_needs_a_model_that_has_it() -> None:
         sent(image_output=True)
     model = Model(id="m", provider="p", upstream="m", owned_by="p", capabilities=frozenset({Capability.IMAGE_OUTPUT}))
     request = ChatRequest(model="m", messages=(HELLO,), image_output=True)
-    assert adapter.chat(request, model).json["modalities"] == ["image", "text"]
+    assert adapter.call(request, model).json["modalities"] == ["image", "text"]
 
 
 # --- reasoning effort ---
@@ -548,7 +548,7 @@ def test_a_schema_nested_too_deeply_is_refused() -> None:
     [{"allOf": 3}, {"allOf": [True], "title": "x"}, {"$ref": [1], "title": "x"}, {"properties": 3}, {"anyOf": 3}],
 )
 def test_what_is_no_schema_is_refused(node: Any) -> None:
-    with pytest.raises(InvalidRequest, match="is not one"):
+    with pytest.raises(InvalidRequest, match="is invalid"):
         sent_schema({"type": "object", "properties": {"a": node}})
 
 
@@ -559,8 +559,25 @@ def test_a_schema_that_contains_itself_is_refused() -> None:
 
 
 def test_a_reference_to_nothing_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="does not have"):
+    with pytest.raises(InvalidRequest, match="does not exist"):
         sent_schema({"properties": {"a": {"$ref": "#/$defs/None", "title": "x"}}})
+
+
+# --- answers, whole and streamed ---
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_is_streamed_where_the_request_is(stream: bool) -> None:
+    model = Model(id="m", provider="p", upstream="m", owned_by="p")
+    assert adapter.call(ASKED.model_copy(update={"stream": stream}), model).streamed is stream
+
+
+@pytest.mark.parametrize("answer", wire.answers)
+def test_both_forms_of_an_answer_start_once_and_mean_the_same(answer: str) -> None:
+    data = wire.answers[answer]
+    for read in (read_whole(adapter, ASKED, data.body), streamed(adapter, ASKED, split(data.stream, 7))):
+        assert [isinstance(event, Started) for event in read] == [True, *[False] * (len(read) - 1)]
+        assert collected(read) == data.means
 
 
 # --- answers of nearly compatible vendors ---
@@ -722,7 +739,7 @@ def test_a_call_cut_off_is_not_offered_as_complete() -> None:
 )
 def test_usage_has_one_meaning(usage: Any, means: Usage) -> None:
     body = {"choices": [{"message": {"content": "4"}, "finish_reason": "stop"}], "usage": usage}
-    assert adapter.chat_response(body).usage == means
+    assert answered(body).usage == means
 
 
 @pytest.mark.parametrize(
@@ -749,7 +766,7 @@ def test_usage_is_on_the_last_of_several_candidates() -> None:
     ]
 
 
-def test_what_hosts_leave_out_or_repeat_is_borne() -> None:
+def test_what_hosts_leave_out_or_repeat_is_read() -> None:
     assert events(
         {"choices": [], "prompt_filter_results": []},
         {"choices": [{"index": 0}]},
@@ -779,7 +796,11 @@ def test_a_stream_is_not_complete_before_all_candidates_are() -> None:
 
 
 def test_nothing_is_read_after_done() -> None:
-    assert events(delta("stop", content="4"), DONE, {"error": "late"})[-1] == Finished(FinishReason.STOP)
+    last = Finished(FinishReason.STOP)
+    assert events(delta("stop", content="4"), DONE + b'data: {"error": "late"}\n\n')[-1] == last
+    after = iter([b"data: " + json.dumps(delta("stop", content="4")).encode() + b"\n\n", DONE, b"more"])
+    assert streamed(adapter, ASKED, after)[-1] == last
+    assert list(after) == [b"more"]
 
 
 def test_an_error_before_anything_else_comes_before_started() -> None:
@@ -822,7 +843,7 @@ def test_errors_are_found_in_other_places_of_a_stream() -> None:
 
 def test_an_error_with_status_200_is_an_error() -> None:
     with pytest.raises(UpstreamRateLimited):
-        adapter.chat_response({"error": {"message": "Slow down.", "code": 429}})
+        answered({"error": {"message": "Slow down.", "code": 429}})
     with pytest.raises(UpstreamError):
         whole("error", content="Once")
 
@@ -830,7 +851,7 @@ def test_an_error_with_status_200_is_an_error() -> None:
 @pytest.mark.parametrize("body", [{"choices": []}, {}, {"choices": None}, {"choices": [7]}, {"id": "x"}])
 def test_a_body_of_another_format_is_unreadable(body: Any) -> None:
     with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
-        adapter.chat_response(body)
+        answered(body)
 
 
 # --- error bodies ---
@@ -908,6 +929,14 @@ def test_a_vendor_in_trouble_may_be_asked_again(status: int) -> None:
     assert "10.0.0.1" not in error.message
 
 
-def test_no_key_means_no_header() -> None:
-    assert adapter.auth("") == {}
-    assert adapter.auth("k") == {"authorization": "Bearer k"}
+def test_a_key_goes_into_the_authorization_header() -> None:
+    auth = adapter.vendor.auth("test-key")
+    assert auth is not None
+    request = next(auth.sync_auth_flow(httpx.Request("POST", "https://vendor.test/chat/completions")))
+    assert request.headers["authorization"] == "Bearer test-key"
+    assert "test-key" not in repr(auth)
+
+
+@pytest.mark.parametrize("key", ["", None])
+def test_no_key_means_no_header(key: str | None) -> None:
+    assert adapter.vendor.auth(key) is None

@@ -1,16 +1,23 @@
-"""The body of a chat completion request, as each model takes it."""
+"""Chat completions.
+
+Wire format: https://developers.openai.com/api/reference/resources/chat/subresources/completions.
+"""
 
 from collections.abc import Mapping
 from typing import Any, assert_never
 
 from shared.errors import UnsupportedFeature
+from shared.providers.base import Call, ChatAdapter, FrameDecoder, Reader
 from shared.providers.json_schema import Budget
+from shared.providers.openai.chat_answer import ChatReader
 from shared.providers.openai.messages import messages
 from shared.providers.openai.strict_schema import strict_schema
+from shared.providers.openai.vendor import vendor as openai
 from shared.schemas.chat import ChatRequest, JsonObject, JsonObjectFormat, JsonSchemaFormat, NamedTool, Tool, ToolChoice
+from shared.schemas.events import ChatEvent
 from shared.schemas.model import Capability, Model
 
-# The request's fields that a rule takes out.
+# The fields that are left out for a model with the quirk.
 _LEFT_OUT: Mapping[str, tuple[str, ...]] = {
     "default_temperature_only": ("presence_penalty", "frequency_penalty", "logit_bias"),
     "no_logit_bias": ("logit_bias",),
@@ -22,7 +29,7 @@ _LEFT_OUT: Mapping[str, tuple[str, ...]] = {
     "no_user": ("user",),
     "no_verbosity": ("verbosity",),
 }
-# A rule, the effort that it says is refused, and the nearest one that is not.
+# A quirk, the effort that a model with it refuses, and the nearest effort that it accepts.
 _REFUSED_EFFORTS: tuple[tuple[str, str, str], ...] = (
     ("always_thinks", "none", "low"),
     ("no_minimal_effort", "minimal", "low"),
@@ -33,10 +40,28 @@ _REFUSED_EFFORTS: tuple[tuple[str, str, str], ...] = (
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
 
-def payload(request: ChatRequest, model: Model) -> JsonObject:
-    """Raises UnsupportedFeature for log probabilities, image output or a forced tool call that the model lacks, and
-    InvalidRequest for a schema that is too intricate.
+class OpenAIChat:
+    """Chat completions, whole and streamed.
+
+    `metadata` is not sent: OpenAI accepts it only together with `store`, for conversations that it is to keep.
     """
+
+    vendor = openai
+
+    def call(self, request: ChatRequest, model: Model) -> Call:
+        """Raises UnsupportedFeature for log probabilities, image output or a forced tool call that the model lacks, and
+        InvalidRequest for a strict JSON schema that is invalid or too large.
+        """
+        return Call("/chat/completions", _payload(request, model), streamed=request.stream)
+
+    def frames(self) -> FrameDecoder:
+        return openai.frames()
+
+    def reader(self, request: ChatRequest) -> Reader[ChatEvent]:
+        return ChatReader()
+
+
+def _payload(request: ChatRequest, model: Model) -> JsonObject:
     quirks = model.quirks
     budget = Budget()
     effort = _effort(request, model)
@@ -71,7 +96,7 @@ def payload(request: ChatRequest, model: Model) -> JsonObject:
 
 
 def _lacking_feature(request: ChatRequest, model: Model, *, samples: bool) -> str | None:
-    """What the request needs and the model lacks; `samples` says whether it takes sampling parameters."""
+    """A feature that the request needs and the model lacks; `samples` says whether it accepts sampling parameters."""
     if request.logprobs and ("no_logprobs" in model.quirks or not samples):
         return "logprobs"
     if request.image_output and Capability.IMAGE_OUTPUT not in model.capabilities:
@@ -82,7 +107,7 @@ def _lacking_feature(request: ChatRequest, model: Model, *, samples: bool) -> st
 
 
 def _effort(request: ChatRequest, model: Model) -> str | None:
-    """How much the model shall reason, None for as much as it likes."""
+    """The reasoning effort to ask for; None leaves it to the model."""
     quirks = model.quirks
     if "no_reasoning_effort" in quirks or Capability.REASONING not in model.capabilities:
         return None
@@ -105,7 +130,7 @@ def _effort_fields(effort: str | None, quirks: frozenset[str]) -> JsonObject:
 
 
 def _logit_bias(bias: dict[str, float] | None) -> dict[str, float] | None:
-    """OpenAI's biases are integers."""
+    """OpenAI accepts integers only."""
     if bias is None:
         return None
     return {token: int(value) if value.is_integer() else value for token, value in bias.items()}
@@ -158,3 +183,6 @@ def _response_format(request: ChatRequest, quirks: frozenset[str], budget: Budge
             return {"type": "json_schema", "json_schema": schema}
         case _:
             assert_never(wanted)
+
+
+adapter: ChatAdapter = OpenAIChat()

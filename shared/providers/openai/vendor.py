@@ -1,11 +1,22 @@
-"""What the error bodies of OpenAI and of compatible vendors mean."""
+"""What the operations of OpenAI and of compatible vendors share: authentication, framing and errors.
+
+Wire format: https://developers.openai.com/api/reference/overview. Where a compatible vendor accepts something else, its
+catalog rows have a quirk (see the top of `catalog.toml`). Where it answers something else, no quirk is needed: every
+known form of an answer is read, whichever vendor it comes from.
+"""
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import ContentFiltered, GatewayError
-from shared.providers.base import clean, error_for_status
+from shared.framing import SseDecoder
+from shared.providers.base import FrameDecoder, Vendor, clean, error_body, error_for_status
+
+if TYPE_CHECKING:
+    import httpx
+
+NAME = "openai"
 
 _FILTER_CODES = frozenset(
     {
@@ -19,11 +30,12 @@ _FILTER_CODES = frozenset(
         "moderation_blocked",
     }
 )
-# DeepSeek and xAI have no code of their own for it.
+# DeepSeek and xAI have no code for it.
 _FILTER_MESSAGES = re.compile(r"content exists risk|content violates usage guidelines", re.IGNORECASE)
 _BAD_KEY_CODES = frozenset({"authentication_error", "invalid_api_key"})
-_BAD_KEY_MESSAGES = re.compile(r"(incorrect|invalid) api key|api key not valid", re.IGNORECASE)  # xAI: a 400
-# The status that an error inside a stream would have had.
+# xAI answers a bad key with a 400.
+_BAD_KEY_MESSAGES = re.compile(r"(incorrect|invalid) api key|api key not valid", re.IGNORECASE)
+# The HTTP status of an error that is sent inside a stream, by its code or type.
 _STATUS_OF_CODE = {
     "authentication_error": 401,
     "context_length_exceeded": 400,
@@ -36,17 +48,40 @@ _STATUS_OF_CODE = {
 }
 
 
+class OpenAI:
+    """OpenAI and compatible vendors. A vendor without keys, such as a local Ollama, gets no header."""
+
+    name = NAME
+
+    def auth(self, api_key: str | None) -> "httpx.Auth | None":
+        if not api_key:
+            return None
+        from shared.providers.auth import HeaderAuth
+
+        return HeaderAuth("authorization", f"Bearer {api_key}")
+
+    def frames(self) -> FrameDecoder:
+        return SseDecoder()
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+        """An error of https://developers.openai.com/api/docs/guides/error-codes, or of a compatible vendor."""
+        return _error(status, headers, error_body(body))
+
+
 def raise_error(body: Any, *, named_error: bool = False) -> None:
-    """Raises the error that came in the place of an answer or of a chunk, if it is one."""
+    """Raises the error in a decoded body or chunk of a response with status 200, if there is one.
+
+    A body that is not a JSON object is an error, and so is one that the stream names an error (`named_error`).
+    """
     if isinstance(body, dict) and not (named_error or body.get("error") or body.get("object") == "error"):
         return
     codes = _codes(body)
     numbers = [int(code) for code in codes if code.isdigit() and 400 <= int(code) < 600]
     known = [_STATUS_OF_CODE[code] for code in codes if code in _STATUS_OF_CODE]
-    raise error_of(next(iter([*numbers, *known]), 500), {}, body)
+    raise _error(next(iter([*numbers, *known]), 500), {}, body)
 
 
-def error_of(status: int, headers: Mapping[str, str], body: Any) -> GatewayError:
+def _error(status: int, headers: Mapping[str, str], body: Any) -> GatewayError:
     message = _message(body) or ""
     codes = set(_codes(body))
     if codes & _FILTER_CODES or _FILTER_MESSAGES.search(message) or _was_moderated(body):
@@ -57,7 +92,7 @@ def error_of(status: int, headers: Mapping[str, str], body: Any) -> GatewayError
 
 
 def _message(body: Any) -> str | None:
-    """The text of an error body, wherever the vendor keeps it.
+    """The text of an error body, in whichever field the vendor puts it.
 
     OpenAI: {"error": {"message"}}; xAI, Ollama: {"error": text}; FastAPI: {"detail": text or [{"msg"}]};
     DeepInfra: {"detail": {"error": text}}; Mistral: {"message": text or {"detail"}}.
@@ -76,7 +111,7 @@ def _message(body: Any) -> str | None:
 
 
 def _codes(body: Any) -> list[str]:
-    """The codes and types of an error body, code before type."""
+    """The codes and types of an error body, codes first."""
     inner = body.get("error") if isinstance(body, dict) else None
     objects = [item for item in (inner, body) if isinstance(item, dict)]
     return [str(item[key]).lower() for key in ("code", "type") for item in objects if item.get(key) is not None]
@@ -87,3 +122,6 @@ def _was_moderated(body: Any) -> bool:
     error = body.get("error") if isinstance(body, dict) else None
     metadata = error.get("metadata") if isinstance(error, dict) else None
     return isinstance(metadata, dict) and ("reasons" in metadata or "flagged_input" in metadata)
+
+
+vendor: Vendor = OpenAI()
