@@ -34,10 +34,12 @@ class SseDecoder:
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The frames that `chunk` completes."""
+        if not (self._buffer or self._data or self._event) and (frames := _whole_frames(chunk)) is not None:
+            return frames
         self._buffer += chunk
         if len(self._buffer) + self._size > MAX_FRAME_BYTES:
             raise UpstreamError("The provider sent an event that is too large.")
-        frames: list[Frame] = []
+        frames = []
         start = 0
         while (line_end := self._line_end(start)) is not None:
             end, following = line_end
@@ -77,6 +79,21 @@ async def sse_frames(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Frame, None
     async for chunk in chunks:
         for frame in decoder.feed(chunk):
             yield frame
+
+
+def _whole_frames(chunk: bytes) -> list[Frame] | None:
+    """The frames of a chunk that holds nothing but whole ones of one `data` line each; None for any other chunk.
+
+    That is how nearly every token comes.
+    """
+    if not chunk.endswith(b"\n\n") or b"\r" in chunk:
+        return None
+    frames = []
+    for lines in chunk[:-2].split(b"\n\n"):
+        if not lines.startswith(b"data: ") or b"\n" in lines:
+            return None
+        frames.append(Frame(lines[6:]))
+    return frames
 
 
 class ChunkDecoder:
