@@ -191,7 +191,7 @@ def test_a_mask_without_transparency_goes_to_inpainting_as_it_is(mask: bytes, mo
     ids=["rgba", "grey with alpha", "palette with tRNS", "rgb with tRNS", "webp", "gif", "cut off"],
 )
 def test_a_mask_that_the_vendor_might_read_the_other_way_round_is_refused(mask: bytes) -> None:
-    with pytest.raises(UnsupportedFeature, match="brightness") as raised:
+    with pytest.raises(UnsupportedFeature, match="PNG, transparent where the image is to be edited") as raised:
         call(LARGE, images=(upload(PHOTO),), mask=upload(mask))
     assert raised.value.param == "mask"
 

@@ -98,8 +98,8 @@ def _inpainting(request: ImageRequest, image: Upload, mask: Upload) -> tuple[str
     if not _is_without_alpha(mask):
         raise _unsupported(
             "mask",
-            "this provider accepts a PNG that is transparent where the image is to be edited, or a PNG or JPEG without "
-            "an alpha channel whose brightness marks the area: white is edited, black is kept",
+            "this provider accepts a PNG, transparent where the image is to be edited, or a PNG or JPEG without an "
+            "alpha channel, white where it is to be edited and black elsewhere",
         )
     _check_no_size(request.size)
     return _INPAINT, [("image", image), ("mask", mask)]
