@@ -1,4 +1,4 @@
-"""The conversation of a chat as Gemini's contents. Signatures: https://ai.google.dev/gemini-api/docs/thought-signatures."""
+"""Chat messages as Gemini's contents. Signatures: https://ai.google.dev/gemini-api/docs/thought-signatures."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,8 @@ from itertools import pairwise
 from typing import assert_never
 
 from shared.errors import InvalidRequest, UnsupportedFeature
-from shared.providers.gemini.wire import NAME, inline, is_gemini_3
+from shared.providers.gemini.requests import inline_data, is_gemini_3
+from shared.providers.gemini.vendor import vendor as gemini
 from shared.schemas.chat import JsonObject
 from shared.schemas.content import (
     Audio,
@@ -24,23 +25,26 @@ from shared.schemas.content import (
 )
 from shared.schemas.model import Model
 
-# Gemini 3 refuses the first function call of a step without a signature, its image models images and text as well. The
-# model's own is missing when another model made the turn or a client dropped it. This value stands in for it:
+# Gemini 3 requires a signature on the first function call of a step, and its image models on images and text as well.
+# The model's own is missing if another model made the turn or a client dropped it. This value is accepted instead:
 # https://ai.google.dev/gemini-api/docs/thought-signatures#faqs.
-_ANY_SIGNATURE = "skip_thought_signature_validator"
+_PLACEHOLDER_SIGNATURE = "skip_thought_signature_validator"
 
 
-def contents(messages: Sequence[Message], model: Model, *, draws: bool) -> list[JsonObject]:
-    """The conversation as contents of the roles user and model, which also carry tool results and late system text."""
+def contents(messages: Sequence[Message], model: Model, *, image_output: bool) -> list[JsonObject]:
+    """Messages as contents of the roles `model` and `user`; the latter carries tool results and system messages as well.
+
+    Raises what `GeminiChat.call` raises for a message.
+    """
     turns: list[JsonObject] = []
     for message in messages:
         role = "model" if message.role == "assistant" else "user"
         for part in _parts(message.parts, gemini_3=is_gemini_3(model)):
             _append(turns, role, part)
     _order_results(turns)
-    if draws and is_gemini_3(model):
-        _sign(turns)
-    # A conversation has to begin with the user; an empty part is enough.
+    if image_output and is_gemini_3(model):
+        _add_placeholders(turns)
+    # A conversation has to start with the user; an empty part is enough.
     if not turns or turns[0]["role"] == "model":
         turns.insert(0, {"role": "user", "parts": [{"text": ""}]})
     if "no_prefill" in model.quirks and turns[-1]["role"] == "model":
@@ -49,8 +53,11 @@ def contents(messages: Sequence[Message], model: Model, *, draws: bool) -> list[
 
 
 def _append(turns: list[JsonObject], role: str, part: JsonObject) -> None:
-    """Adds to the last content or a new one. The results of parallel calls have to share a content, and nothing else
-    may be in it: https://github.com/pydantic/pydantic-ai/issues/4210."""
+    """Appends a part to the last content or to a new one.
+
+    The results of parallel calls must share one content and be alone in it:
+    https://github.com/pydantic/pydantic-ai/issues/4210.
+    """
     last = turns[-1] if turns else None
     if last and last["role"] == role and _is_result(last["parts"][-1]) == _is_result(part):
         last["parts"].append(part)
@@ -63,24 +70,25 @@ def _is_result(part: JsonObject) -> bool:
 
 
 def _order_results(turns: list[JsonObject]) -> None:
-    """Brings results into the order of their calls: not every model matches them by id."""
+    """Sorts results into the order of their calls, since not every model matches them by id."""
     for calls, results in pairwise(turns):
         if _is_result(results["parts"][0]):
             ids = [part["functionCall"]["id"] for part in calls["parts"] if "functionCall" in part]
-            place = {call_id: index for index, call_id in enumerate(ids)}
-            results["parts"].sort(key=lambda part: place.get(part["functionResponse"]["id"], len(place)))
+            order = {call_id: index for index, call_id in enumerate(ids)}
+            results["parts"].sort(key=lambda part: order.get(part["functionResponse"]["id"], len(order)))
 
 
-def _sign(turns: list[JsonObject]) -> None:
-    """Gives the model's turns the signatures that an image model refuses them without: one on each image, and one on
-    the first part where that is text. See https://ai.google.dev/gemini-api/docs/image-generation#thought-signatures.
+def _add_placeholders(turns: list[JsonObject]) -> None:
+    """Adds the signatures that image models require in their turns: on each image, and on the first part if it is text.
+
+    See https://ai.google.dev/gemini-api/docs/image-generation#thought-signatures.
     """
     for turn in turns:
         if turn["role"] == "model":
-            answer = [part for part in turn["parts"] if not part.get("thought")]
-            for position, part in enumerate(answer):
+            shown = [part for part in turn["parts"] if not part.get("thought")]
+            for position, part in enumerate(shown):
                 if "inlineData" in part or (position == 0 and "text" in part):
-                    part.setdefault("thoughtSignature", _ANY_SIGNATURE)
+                    part.setdefault("thoughtSignature", _PLACEHOLDER_SIGNATURE)
 
 
 def _parts(parts: Sequence[Part], *, gemini_3: bool) -> list[JsonObject]:
@@ -93,7 +101,7 @@ def _parts(parts: Sequence[Part], *, gemini_3: bool) -> list[JsonObject]:
             case Image():
                 wire.append(_media(part.source))
             case Audio():
-                wire.append(inline(f"audio/{part.format}", part.data))
+                wire.append(inline_data(f"audio/{part.format}", part.data))
             case File():
                 wire.append(_media(part.source))
             case Reasoning():
@@ -111,16 +119,16 @@ def _parts(parts: Sequence[Part], *, gemini_3: bool) -> list[JsonObject]:
 def _media(source: Inline | Remote) -> JsonObject:
     match source:
         case Inline():
-            return inline(source.media_type, source.data)
+            return inline_data(source.media_type, source.data)
         case Remote():
-            raise UnsupportedFeature("This model does not take images by URL; send them inline.")
+            raise UnsupportedFeature("This model does not accept images by URL; send them inline.")
         case _:
             assert_never(source)
 
 
 def _add_thought(wire: list[JsonObject], thought: Reasoning) -> None:
-    """Gives a thought back where it was. One without text is the signature of the part before it (see `_Answer`)."""
-    if thought.issuer != NAME:
+    """Appends one of Gemini's own thoughts. One without text is the signature of the part before it: see ChatReader."""
+    if thought.issuer != gemini.name:
         return
     signature = {"thoughtSignature": thought.signature} if thought.signature else {}
     if thought.text:
@@ -133,10 +141,10 @@ def _add_thought(wire: list[JsonObject], thought: Reasoning) -> None:
 
 def _function_call(call: ToolCall, *, needs_signature: bool) -> JsonObject:
     part: JsonObject = {"functionCall": {"id": call.id, "name": call.name, "args": _arguments(call)}}
-    if call.signature and call.issuer == NAME:
+    if call.signature and call.issuer == gemini.name:
         part["thoughtSignature"] = call.signature
     elif needs_signature:
-        part["thoughtSignature"] = _ANY_SIGNATURE
+        part["thoughtSignature"] = _PLACEHOLDER_SIGNATURE
     return part
 
 
@@ -151,11 +159,11 @@ def _arguments(call: ToolCall) -> JsonObject:
 
 
 def _function_response(result: ToolResult, *, gemini_3: bool) -> JsonObject:
-    """The text goes as one string: Gemini takes a `$ref` inside a JSON result for a reference to a part of it."""
+    """The result's text is sent as a string: in a JSON object Gemini would resolve `$ref` as a reference to a part."""
     text = "\n".join(piece.text for piece in result.content if isinstance(piece, Text))
     response: JsonObject = {"id": result.call_id, "name": result.name, "response": {"output": text}}
     if images := [_media(piece.source) for piece in result.content if isinstance(piece, Image)]:
         if not gemini_3:
-            raise UnsupportedFeature("This model does not take images in tool results.")
+            raise UnsupportedFeature("This model does not support images in tool results.")
         response["parts"] = images
     return {"functionResponse": response}

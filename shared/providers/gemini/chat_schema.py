@@ -1,4 +1,4 @@
-"""JSON schemas in the subset that Gemini understands."""
+"""JSON schemas reduced to the subset that Gemini supports."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from shared.errors import InvalidRequest
 from shared.providers.json_schema import Budget, pointed_at
 from shared.schemas.chat import JsonObject
 
-# What responseJsonSchema and parametersJsonSchema understand, `title` left out as it only repeats the name.
-_KEPT_KEYWORDS = frozenset(
+# What responseJsonSchema and parametersJsonSchema support, without `title`, which only repeats the property's name.
+_SUPPORTED_KEYWORDS = frozenset(
     {
         "type",
         "description",
@@ -23,44 +23,44 @@ _KEPT_KEYWORDS = frozenset(
 _FORMATS = frozenset({"date-time", "date", "time"})
 
 
-def cleaned(schema: JsonObject, budget: Budget) -> JsonObject:
-    """The schema in the subset that Gemini takes: https://ai.google.dev/gemini-api/docs/structured-output#json_schema_support
+def supported_schema(schema: JsonObject, budget: Budget) -> JsonObject:
+    """The schema in Gemini's subset: https://ai.google.dev/gemini-api/docs/structured-output#json_schema_support
 
-    References and `allOf` are resolved, since a reference may have nothing beside it and a cycle of required ones is
-    refused; `const` becomes `enum`, `oneOf` becomes `anyOf`; other keywords are left out. Raises InvalidRequest for
-    what is no schema, a reference that leads nowhere, and a schema that grows beyond the budget.
+    References and `allOf` are resolved, since Gemini allows no keyword beside a reference and rejects a cycle of
+    required ones; `const` becomes `enum` and `oneOf` becomes `anyOf`; other keywords are dropped. Raises
+    InvalidRequest for a value that is not a schema, an unresolvable reference, and a schema that exceeds the budget.
     """
     try:
-        return _SchemaCleaner(schema, budget).clean(schema)
+        return _SchemaReducer(schema, budget).reduce(schema)
     except (TypeError, AttributeError, RecursionError):
-        raise InvalidRequest("The JSON schema is not valid or nested too deeply.") from None
+        raise InvalidRequest("The JSON schema is invalid or nested too deeply.") from None
 
 
-class _SchemaCleaner:
+class _SchemaReducer:
     def __init__(self, root: JsonObject, budget: Budget) -> None:
         self._root = root
         self._budget = budget
 
-    def clean(self, schema: Any, within: frozenset[str] = frozenset()) -> JsonObject:
-        """One schema; `within` are the references that led to it."""
-        cleaned = self._composed(schema, within)
-        # A required name without a property is refused.
-        required = [name for name in cleaned.pop("required", ()) if name in cleaned.get("properties", {})]
-        return {**cleaned, "required": required} if required else cleaned
+    def reduce(self, schema: Any, within: frozenset[str] = frozenset()) -> JsonObject:
+        """One schema; `within` holds the references that are being resolved around it."""
+        reduced = self._composed(schema, within)
+        # Gemini rejects a required name without a property.
+        required = [name for name in reduced.pop("required", ()) if name in reduced.get("properties", {})]
+        return {**reduced, "required": required} if required else reduced
 
     def _composed(self, schema: Any, within: frozenset[str]) -> JsonObject:
-        """The schema with what it refers to and what it is composed of; its own keywords win."""
+        """The schema merged with its reference and the members of its `allOf`; its own keywords take precedence."""
         self._budget.visit(schema)
         if isinstance(schema, bool):
-            return {}  # `true`: anything
+            return {}  # `true` allows any value
         composed: JsonObject = {}
         if reference := schema.get("$ref"):
-            composed = self._referred(reference, within)
+            composed = self._resolved(reference, within)
         for member in schema.get("allOf", ()):
-            composed = self._overlaid(composed, self._composed(member, within))
-        return self._overlaid(composed, self._own(schema, within))
+            composed = self._merged(composed, self._composed(member, within))
+        return self._merged(composed, self._own(schema, within))
 
-    def _referred(self, reference: str, within: frozenset[str]) -> JsonObject:
+    def _resolved(self, reference: str, within: frozenset[str]) -> JsonObject:
         target = self._target(reference)
         if reference in within:
             short: JsonObject = {name: target[name] for name in ("type", "description") if name in target}
@@ -69,31 +69,31 @@ class _SchemaCleaner:
         return self._composed(target, within | {reference})
 
     def _own(self, schema: JsonObject, within: frozenset[str]) -> JsonObject:
-        own = {name: value for name, value in schema.items() if name in _KEPT_KEYWORDS} | _choices(schema)
+        own = {name: value for name, value in schema.items() if name in _SUPPORTED_KEYWORDS} | _choices(schema)
         if schema.get("format") in _FORMATS:
             own["format"] = schema["format"]
         if alternatives := schema.get("anyOf") or schema.get("oneOf"):
-            own["anyOf"] = [self.clean(alternative, within) for alternative in alternatives]
+            own["anyOf"] = [self.reduce(alternative, within) for alternative in alternatives]
         if "properties" in schema:
-            own["properties"] = {name: self.clean(value, within) for name, value in schema["properties"].items()}
+            own["properties"] = {name: self.reduce(value, within) for name, value in schema["properties"].items()}
         if isinstance(schema.get("additionalProperties"), dict):
-            own["additionalProperties"] = self.clean(schema["additionalProperties"], within)
-        # A list of items is how older drafts write prefixItems.
+            own["additionalProperties"] = self.reduce(schema["additionalProperties"], within)
+        # Before draft 2020-12, `items` as a list is what prefixItems is now.
         items = schema.get("items")
         if prefix := schema.get("prefixItems") or (items if isinstance(items, list) else None):
-            own["prefixItems"] = [self.clean(item, within) for item in prefix]
+            own["prefixItems"] = [self.reduce(item, within) for item in prefix]
         if isinstance(items, dict):
-            own["items"] = self.clean(items, within)
+            own["items"] = self.reduce(items, within)
         return own
 
     def _target(self, reference: str) -> JsonObject:
         target = pointed_at(self._root, reference)
         if not isinstance(target, dict):
-            raise InvalidRequest(f"The JSON schema refers to '{reference[:100]}', which it does not hold.")
+            raise InvalidRequest(f"The JSON schema refers to '{reference[:100]}', which it does not contain.")
         return target
 
-    def _overlaid(self, base: JsonObject, over: JsonObject) -> JsonObject:
-        """Both schemas as one; of a keyword that they share, `over` has its way, except that members add up."""
+    def _merged(self, base: JsonObject, over: JsonObject) -> JsonObject:
+        """Both schemas in one. `over` takes precedence, except that properties and required names are combined."""
         properties = {**base.get("properties", {}), **over.get("properties", {})}
         required = list(dict.fromkeys((*base.get("required", ()), *over.get("required", ()))))
         self._budget.spend(len(base) + len(over) + len(properties) + len(required))
@@ -102,7 +102,7 @@ class _SchemaCleaner:
 
 
 def _choices(schema: JsonObject) -> JsonObject:
-    """`enum` and `const`, which only work for strings and numbers."""
+    """`enum` and `const`, which Gemini supports for strings and numbers only."""
     values = [schema["const"]] if "const" in schema else schema.get("enum", [])
     usable = [value for value in values if isinstance(value, str | int | float) and not isinstance(value, bool)]
     if usable:
