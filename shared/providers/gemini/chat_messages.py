@@ -32,7 +32,7 @@ _PLACEHOLDER_SIGNATURE = "skip_thought_signature_validator"
 
 
 def contents(messages: Sequence[Message], model: Model, *, image_output: bool) -> list[JsonObject]:
-    """Messages as contents of the roles `model` and `user`; the latter carries tool results and system messages as well.
+    """Messages as contents of the roles `model` and `user`; the latter also carries tool results and system messages.
 
     Raises what `GeminiChat.call` raises for a message.
     """

@@ -78,7 +78,7 @@ _WAV_HEADER = pack(
 
 
 class GeminiSpeech:
-    """Speech, in Gemini's voices and in OpenAI's, for which similar ones of Gemini's stand in. Ignores `speed`."""
+    """Speech. Accepts Gemini's voices and OpenAI's; the latter are replaced by similar ones. Ignores `speed`."""
 
     vendor = gemini
 
@@ -114,7 +114,7 @@ def _voice(name: str | None) -> str:
 
 
 class _SpeechReader:
-    """Reads the samples, which are streamed as bare PCM, just as the format `pcm` is defined.
+    """Reads the samples, which arrive as the bare PCM that the format `pcm` requires.
 
     Raises ContentFiltered, and UpstreamError if the stream is incomplete or holds no audio.
     """
@@ -132,7 +132,7 @@ class _SpeechReader:
         yield from self.end()
 
     def frame(self, frame: Frame) -> Iterator[bytes]:
-        """The samples of the next GenerateContentResponse, after a WAV header in front of the first ones."""
+        """The samples of the next GenerateContentResponse. In the format wav a header precedes the first."""
         response = from_json(frame.data)
         raise_error(response)
         for part in parts(response):
