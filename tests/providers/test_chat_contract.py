@@ -247,7 +247,7 @@ async def test_a_body_that_is_not_the_vendors_format_is_a_bad_gateway(
     wire: ChatWire, body: bytes, open_gateway: Open
 ) -> None:
     with pytest.raises(UpstreamError):
-        await open_gateway(wire, answering(body)).chat([question(wire)], context())
+        await chat(open_gateway(wire, answering(body)), [question(wire)], context())
 
 
 @of_each_wire
@@ -265,7 +265,7 @@ async def test_a_vendor_that_cannot_be_reached_is_a_bad_gateway(wire: ChatWire, 
         raise httpx.ConnectError("no route to 10.1.2.3", request=request)
 
     with pytest.raises(UpstreamError) as raised:
-        await open_gateway(wire, upstream).chat([question(wire)], context())
+        await chat(open_gateway(wire, upstream), [question(wire)], context())
     assert "10.1.2.3" not in raised.value.message
 
 
@@ -275,4 +275,4 @@ async def test_a_vendor_that_does_not_answer_is_a_time_out(wire: ChatWire, open_
         raise httpx.ReadTimeout("slow", request=request)
 
     with pytest.raises(UpstreamTimeout):
-        await open_gateway(wire, upstream).chat([question(wire)], context())
+        await chat(open_gateway(wire, upstream), [question(wire)], context())
