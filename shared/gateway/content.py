@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def generate(services: "Services", request: ContentRequest, context: RequestContext) -> ContentResponse:
     """The provider's GenerateContentResponse; where it takes several calls, one with the candidates of all.
 
-    Raises any GatewayError, UnsupportedFeature for a provider that does not speak Gemini's generateContent.
+    Raises any GatewayError, InvalidRequest for a provider that does not speak Gemini's generateContent.
     """
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[ContentResponse, None]]:

@@ -7,7 +7,7 @@ imported by name when a request first needs it.
 from importlib import import_module
 from typing import Any, cast
 
-from shared.errors import UnsupportedFeature
+from shared.errors import InvalidRequest
 from shared.providers.base import Vendor
 
 
@@ -19,7 +19,7 @@ def load_vendor(name: str) -> Vendor:
 def load(name: str, operation: str) -> Any:
     """A vendor's adapter for an operation (`chat`, `images`, `content`, `embeddings`, `speech`, `transcription`).
 
-    Raises UnsupportedFeature where the vendor does not have the operation.
+    Raises InvalidRequest naming `model` where the vendor does not have the operation.
     """
     module = f"{__name__}.{name}.{operation}"
     try:
@@ -27,4 +27,4 @@ def load(name: str, operation: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != module:
             raise
-        raise UnsupportedFeature(f"The provider '{name}' does not support {operation}.") from None
+        raise InvalidRequest.field("model", f"its provider '{name}' does not support {operation}") from None

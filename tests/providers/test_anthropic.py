@@ -117,7 +117,7 @@ def test_chat_is_the_vendors_only_operation() -> None:
     assert load("anthropic", "chat") is adapter
     assert adapter.vendor is load_vendor("anthropic")
     assert adapter.vendor.name == "anthropic"
-    with pytest.raises(UnsupportedFeature, match="'anthropic' does not support embeddings"):
+    with pytest.raises(InvalidRequest, match="'anthropic' does not support embeddings"):
         load("anthropic", "embeddings")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import ContentFiltered, GatewayError, UnsupportedFeature, UpstreamError, UpstreamRateLimited
+from shared.errors import ContentFiltered, GatewayError, InvalidRequest, UnsupportedFeature, UpstreamError, UpstreamRateLimited
 from shared.framing import Frame, sse_frame
 from shared.providers import load, load_vendor
 from shared.providers.openai.embeddings import adapter as embeddings
@@ -76,7 +76,7 @@ def test_the_operations_share_a_vendor(operation: str) -> None:
 
 
 def test_an_operation_that_the_vendor_lacks_is_refused() -> None:
-    with pytest.raises(UnsupportedFeature, match="'openai' does not support content"):
+    with pytest.raises(InvalidRequest, match="'openai' does not support content"):
         load("openai", "content")
 
 
