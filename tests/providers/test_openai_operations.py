@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from shared.errors import ContentFiltered, GatewayError, InvalidRequest, UnsupportedFeature, UpstreamError, UpstreamRateLimited
+from shared.errors import (
+    ContentFiltered,
+    GatewayError,
+    InvalidRequest,
+    UnsupportedFeature,
+    UpstreamError,
+    UpstreamRateLimited,
+)
 from shared.framing import Frame, sse_frame
 from shared.providers import load, load_vendor
 from shared.providers.openai.embeddings import adapter as embeddings
