@@ -5,19 +5,22 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.dialects import dialect_for
+from shared.dialects import dialect_named
+from shared.dialects.base import Dialect
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
 from shared.observability import log_crash, log_request, traced
+from shared.routes import dialect_of, routes_at
 from shared.schemas.context import RequestContext
+from shared.web.json_response import json_response
+from shared.web.routes import add_routes
 
 # What is left of Lambda's time when a provider is given up, so that the time-out can still be answered in its dialect.
 _TIME_TO_ANSWER = 2.0
@@ -25,25 +28,18 @@ _CLIENT_LEFT = 499  # nginx's status for it, seen in the log alone
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
-def create_app(*routes: Callable[[FastAPI], None]) -> FastAPI:
-    """An application with the given routes; every other path and method answers in the dialect of its path."""
+def create_app(function: str | None = None) -> FastAPI:
+    """The application of a function, or one without routes.
+
+    It has the function's routes; every other path and method answers in the dialect of its path.
+    """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    for add in routes:
-        add(app)
+    if function is not None:
+        add_routes(app, function)
     app.add_exception_handler(GatewayError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_middleware(ContextMiddleware)
     return app
-
-
-def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(to_json(body, inf_nan_mode="null"), status, headers, "application/json")
-
-
-def context_of(request: Request) -> RequestContext:
-    """The context that the middleware made for the request."""
-    context: RequestContext = request.scope["state"]["context"]
-    return context
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
@@ -54,8 +50,9 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     """FastAPI's own refusals: no such route, or not with this method."""
     if isinstance(error, HTTPException) and error.status_code == 405:
-        allow = (error.headers or {}).get("Allow", "")
-        refusal: GatewayError = MethodNotAllowed(f"{request.method} is not possible here.", allow=allow)
+        # FastAPI names the methods of one of its routes only, and each method of a path is a route of its own.
+        allow = ", ".join(sorted(route.method for route in routes_at(request.scope["path"])))
+        refusal: GatewayError = MethodNotAllowed(f"{request.method} is not allowed here.", allow=allow)
     else:
         refusal = NotFound(f"There is nothing at {request.method} {request.url.path[:200]}.")
     return error_response(request.scope, refusal)
@@ -63,7 +60,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
 
 def error_response(scope: MutableMapping[str, Any], error: GatewayError) -> Response:
     """An error in the dialect of its path."""
-    dialect = dialect_for(scope["path"])
+    dialect = _dialect(scope)
     context: RequestContext = scope["state"]["context"]
     headers: dict[str, str] = {}
     if error.retry_after is not None:
@@ -73,6 +70,10 @@ def error_response(scope: MutableMapping[str, Any], error: GatewayError) -> Resp
     if isinstance(error, MethodNotAllowed):
         headers["allow"] = error.allow
     return json_response(dialect.error(error, context.request_id), dialect.status(error), headers)
+
+
+def _dialect(scope: MutableMapping[str, Any]) -> Dialect:
+    return dialect_named(dialect_of(scope["path"]))
 
 
 class ContextMiddleware:
@@ -114,7 +115,7 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = {**_common_headers(self._context), **dialect_for(self._scope["path"]).headers(self._context)}
+            headers = {**_common_headers(self._context), **_dialect(self._scope).headers(self._context)}
             encoded = [(name.encode("latin-1"), _header_value(value)) for name, value in headers.items()]
             message = {**message, "headers": [*message.get("headers", ()), *encoded]}
         await self._send(message)
