@@ -10,23 +10,21 @@ from importlib import import_module
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from functions.embedded_aws import LOCAL_TOKEN, announced, embedded_aws, seed, seed_batches
 from functions.local_worker import work
 from shared.gateway.services import Services
+from shared.routes import HTTP_FUNCTIONS, routes_at
 from shared.web.app import create_app
 from shared.web.process import process_services
-
-ENDPOINTS = ("chat", "completions", "images", "embeddings", "transcriptions", "speech", "files", "batches", "models")
 
 
 class AllFunctions:
     """Sends each request to the function whose route it matches, as API Gateway does in a stack."""
 
     def __init__(self) -> None:
-        self.apps: list[FastAPI] = [import_module(f"functions.{name}.app").app for name in ENDPOINTS]
+        self.apps: dict[str, FastAPI] = {name: import_module(f"functions.{name}.app").app for name in HTTP_FUNCTIONS}
         self._nowhere = create_app()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,9 +33,10 @@ class AllFunctions:
 
     def _app_for(self, scope: Scope) -> FastAPI:
         """The function that has the path, its method or not; the one without routes when none has."""
-        for app in self.apps:
-            if any(route.matches(scope)[0] is not Match.NONE for route in app.routes):
-                return app
+        routes = routes_at(scope["path"])
+        of_method = [route for route in routes if route.method == scope["method"]]
+        for route in of_method or routes:
+            return self.apps[route.function]
         return self._nowhere
 
 
@@ -72,7 +71,6 @@ def _listen(port: int) -> socket.socket:
 
 async def _serve(services: Services, listening: socket.socket, aws_url: str) -> None:
     if "AWS_ENDPOINT_URL" not in os.environ:
-        assert services.limits is not None, "main() names its table"
         await seed(services.keys, services.objects, services.limits)
         await seed_batches(services.batches, services.batch_queue)
     url = "http://{}:{}".format(*listening.getsockname())

@@ -84,10 +84,11 @@ def announced(listening: socket.socket) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-async def seed(keys: KeyStore, objects: ObjectStore, limits: LimitStore) -> None:
+async def seed(keys: KeyStore, objects: ObjectStore, limits: LimitStore | None) -> None:
     """Makes the tables, the bucket and the local key, in an AWS that lacks them."""
     await keys.create_table()
-    await limits.create_tables()
+    if limits is not None:
+        await limits.create_tables()
     await objects.create_bucket()
     key = Key(key_id="local", tenant="local", permissions=frozenset(Permission))
     await keys.put(LOCAL_TOKEN, key)

@@ -1,10 +1,10 @@
-"""Who calls: from a request's headers to the key that they hold. The authorizer and the functions share it."""
+"""Who calls: from a request's headers to the key that they hold, and what it permits. All functions share it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from shared.errors import TokenMissing, Unauthorized
-from shared.schemas.caller import Key
+from shared.errors import PermissionDenied, TokenMissing, Unauthorized
+from shared.schemas.caller import Caller, Key, Permission
 from shared.stores.keys import KeyStore
 
 
@@ -30,3 +30,10 @@ async def authenticate(headers: Mapping[str, str], keys: KeyStore) -> Key:
     if key is None or not key.usable(datetime.now(UTC)):
         raise Unauthorized("The API key is not valid.")
     return key
+
+
+def require_permissions(caller: Caller, permissions: Iterable[Permission]) -> None:
+    """Raises PermissionDenied that names the first of `permissions` which the caller lacks."""
+    for permission in permissions:
+        if permission not in caller.permissions:
+            raise PermissionDenied(f"This key lacks the permission {permission}.")

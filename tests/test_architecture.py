@@ -23,12 +23,34 @@ MAY_IMPORT = {
         "dialects",
         "gateway",
         "observability",
+        "routes",
         "stores",
         "schemas",
     },
-    "web": {"web", "batches", "gateway", "authentication", "authorizer", "dialects", "schemas", "observability"},
+    "web": {
+        "web",
+        "batches",
+        "gateway",
+        "authentication",
+        "authorizer",
+        "dialects",
+        "routes",
+        "schemas",
+        "observability",
+    },
     # A line of a batch goes the way that a request goes through web, without HTTP.
-    "batches": {"batches", "gateway", "dialects", "stores", "schemas", "settings", "fetch", "observability"},
+    "batches": {
+        "batches",
+        "authentication",
+        "gateway",
+        "dialects",
+        "routes",
+        "stores",
+        "schemas",
+        "settings",
+        "fetch",
+        "observability",
+    },
     "cli": {"cli", "batches", "gateway", "stores", "schemas", "settings"},
     # These four are where the parts meet; the rest is taken apart so that each file has one reason to exist.
     "gateway": {
@@ -49,6 +71,7 @@ MAY_IMPORT = {
     "catalog": {"schemas", "settings"},
     "providers": {"providers", "schemas"},
     "dialects": {"dialects", "schemas"},
+    "routes": {"schemas"},
     "observability": {"schemas", "terminal_log"},
     "terminal_log": set(),
     "authentication": {"stores", "schemas"},
@@ -146,7 +169,16 @@ def test_importing_a_function_does_no_io_and_loads_no_adapter_and_no_aws_client(
     assert "botocore.session" not in loaded
 
 
-@pytest.mark.parametrize("unit", ["gateway", "stores.keys", "catalog", "upstream", "fetch", "dialects.openai.chat"])
+def test_a_function_loads_the_modules_of_its_own_operations_only() -> None:
+    loaded = loaded_by("import functions.models.app")
+    assert "shared.web.models" in loaded
+    for other in ("shared.web.chat", "shared.web.events", "shared.gateway.chat", "shared.dialects.openai.chat"):
+        assert other not in loaded
+
+
+@pytest.mark.parametrize(
+    "unit", ["routes", "gateway", "stores.keys", "catalog", "upstream", "fetch", "dialects.openai.chat"]
+)
 def test_importing_what_is_not_http_loads_no_fastapi(unit: str) -> None:
     loaded = loaded_by(f"import shared.{unit}")
     assert "fastapi" not in loaded

@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from fastapi.routing import APIRoute
 
 from functions.authorizer.app import handler as authorizer
 from scripts.sam_local import store_sample_batches, store_sample_files
 from shared import authorizer as authorizer_module
 from shared.authorizer import caller_of
+from shared.routes import ROUTES
 from shared.runtime.context import LambdaContext
 from shared.runtime.event import http_event
 from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
-from shared.web.process import process_services
+from shared.web.process import services_dependency
 from tests.client import BATCHES, BUCKET, TOKEN, frames, make_services
-from tests.entry_points import entry_point
+from tests.entry_points import entry_point, resource_path
 
 ROOT = Path(__file__).parents[1]
 EVENTS = {path.stem: path for path in sorted((ROOT / "events").glob("*.json"))}
@@ -38,27 +37,15 @@ def event(name: str) -> dict[str, Any]:
     return loaded
 
 
-def apps() -> list[FastAPI]:
-    modules = [entry_point(path.parent.name) for path in ROOT.glob("functions/*/app.py")]
-    return [module.app for module in modules if hasattr(module, "app")]
-
-
-def routes() -> dict[tuple[str, str], FastAPI]:
-    """Which application has a route, by its method and its path in API Gateway's spelling."""
-    found = {}
-    for app in apps():
-        for route in app.routes:
-            assert isinstance(route, APIRoute)
-            for method in route.methods:
-                found[method, route.path.replace(":path}", "+}")] = app
-    return found
+# Which function has a route, by its method and its path in API Gateway's spelling.
+FUNCTIONS = {(route.method, resource_path(route)): route.function for route in ROUTES}
 
 
 def answer(name: str, keys: KeyStore) -> tuple[int, dict[str, str], bytes]:
     """What the function behind the event's route answers, called as the runtime calls it."""
     settings = {"GATEWAY_SANDBOX": "on", "GATEWAY_TRUST_AUTHORIZER": "on", "GATEWAY_CATALOG": str(SANDBOX_FOR_GEMINI)}
     request = http_event(EVENTS[name].read_bytes(), CONTEXT)
-    app = routes()[event(name)["httpMethod"], event(name)["resource"]]
+    app = entry_point(FUNCTIONS[event(name)["httpMethod"], event(name)["resource"]]).app
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -72,7 +59,7 @@ def answer(name: str, keys: KeyStore) -> tuple[int, dict[str, str], bytes]:
 
     async def run() -> None:
         services = make_services(keys, settings)
-        app.dependency_overrides[process_services] = lambda: services
+        app.dependency_overrides[services_dependency] = lambda: services
         try:
             await app(request.scope, receive, send)
         finally:
@@ -85,7 +72,7 @@ def answer(name: str, keys: KeyStore) -> tuple[int, dict[str, str], bytes]:
 
 
 def test_every_route_has_an_event_and_every_event_a_route() -> None:
-    assert {(event(name)["httpMethod"], event(name)["resource"]) for name in REQUESTS} == set(routes())
+    assert {(event(name)["httpMethod"], event(name)["resource"]) for name in REQUESTS} == set(FUNCTIONS)
 
 
 @pytest.fixture(scope="module")

@@ -130,6 +130,17 @@ def assert_refused(result: Any, named: str) -> None:
     assert "Traceback" not in line
 
 
+def test_an_empty_name_of_the_limits_table_turns_limits_off(tmp_path: Path) -> None:
+    with running(tmp_path, GATEWAY_LIMITS_TABLE="") as server, server.shown():
+        answer = httpx.post(
+            f"{server.url}{CHAT}",
+            json=chat("sandbox/chat"),
+            headers={"authorization": f"Bearer {TOKEN}"},
+            trust_env=False,
+        )
+        assert answer.status_code == 200
+
+
 # --- answering
 
 

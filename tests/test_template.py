@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
@@ -18,17 +17,18 @@ from samtranslator.yaml_helper import yaml_parse
 from layers.build import folder_of
 from shared.batches.steps import MAX_RECEIVES
 from shared.cli import target
+from shared.routes import BUFFERED_FUNCTIONS, HTTP_FUNCTIONS, ROUTES
 from shared.schemas.batch import WINDOW_SECONDS
 from shared.settings import Settings
 from shared.stores.files import KEPT_DAYS
 from shared.stores.objects import MAX_PRESIGNED_SECONDS
-from tests.entry_points import entry_point
+from tests.entry_points import entry_point, resource_path
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 # What API Gateway never sends requests to.
 WITHOUT_ROUTES = {"authorizer", "batch_worker"}
-STREAMING = {"chat", "completions", "embeddings", "files", "images", "speech", "transcriptions"}
+STREAMING = {*HTTP_FUNCTIONS} - BUFFERED_FUNCTIONS
 Json = dict[str, Any]
 
 
@@ -136,16 +136,9 @@ def test_each_folder_is_a_function_whose_handler_can_be_imported() -> None:
         assert callable(handler)
 
 
-def test_the_api_has_the_routes_of_the_applications() -> None:
+def test_the_api_has_the_routes_of_the_table() -> None:
     served = {(method, path, function_behind(definition)) for method, path, definition in methods()}
-    wanted = set()
-    for folder in FOLDERS:
-        app = getattr(entry_point(folder), "app", None)
-        for route in app.routes if app is not None else ():
-            assert isinstance(route, APIRoute)
-            path = re.sub(r"\{(\w+):path}", r"{\1+}", route.path)
-            wanted |= {(method, path, folder) for method in route.methods}
-    assert served == wanted
+    assert served == {(route.method, resource_path(route), route.function) for route in ROUTES}
     assert {folder for _, _, folder in served} == {*FOLDERS} - WITHOUT_ROUTES
 
 

@@ -3,10 +3,6 @@
 from mangum import Mangum
 
 from shared.web.app import create_app
-from shared.web.batches import envelope_batch_routes, openai_batch_routes
 
-app = create_app(
-    envelope_batch_routes,
-    openai_batch_routes,
-)
+app = create_app("batches")
 handler = Mangum(app, lifespan="off")

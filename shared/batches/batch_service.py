@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 
+from shared.batches.endpoints import ENDPOINTS
 from shared.batches.object_keys import input_key
 from shared.errors import BatchNotFound, Conflict, InvalidRequest, NotFound
 from shared.gateway.services import Services
@@ -14,6 +15,7 @@ from shared.schemas.batch import (
     BatchStatus,
     FileInput,
     InlineInput,
+    ResultUrls,
     SplitMessage,
     Submission,
     UrlInput,
@@ -40,10 +42,12 @@ class BatchService:
         self._clock = clock
 
     async def submit(self, order: BatchOrder, caller: Caller, token: str) -> Batch:
-        """Takes a batch on. Raises InvalidRequest for an input that cannot be had.
+        """Takes a batch on. Raises InvalidRequest for an unknown endpoint and for an input that cannot be had.
 
         The key that `token` opens is looked up again whenever lines are answered.
         """
+        if order.endpoint not in (None, *ENDPOINTS):
+            raise InvalidRequest.field("endpoint", f"must be one of {', '.join(ENDPOINTS)}")
         now = self._clock()
         submission = Submission(
             id=new_batch_id(now),
@@ -91,7 +95,7 @@ class BatchService:
             raise Conflict(f"The batch is {batch.status} and can no longer be cancelled.")
         return batch
 
-    async def result_urls(self, batch: Batch) -> tuple[str | None, str | None]:
+    async def result_urls(self, batch: Batch) -> ResultUrls:
         """URLs that open the output file and the error file of a batch that has ended, where there are such files."""
         return (
             await self._url(batch.output_key if batch.output_file_id else None),

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from shared.authentication import require_permissions
 from shared.batches.endpoints import URLS, answer, error_answer
 from shared.batches.lines import BadLine, Line, duplicate, is_blank, read_line
 from shared.batches.object_keys import input_key
@@ -107,9 +108,10 @@ class ChunkRun:
         key = await self._services.keys.find_hashed(self._batch.submission.token_hash)
         if key is None or not key.usable(datetime.fromtimestamp(self._clock(), UTC)):
             return Unauthorized("The API key is no longer valid.")
-        for permission in (Permission.MODELS_USE, Permission.BATCH_USE):
-            if permission not in key.permissions:
-                return PermissionDenied(f"This key lacks the permission {permission}.")
+        try:
+            require_permissions(key, (Permission.MODELS_USE, Permission.BATCH_USE))
+        except PermissionDenied as error:
+            return error
         return key
 
     async def _work(self, caller: Caller | GatewayError) -> None:

@@ -14,6 +14,7 @@ from shared.schemas.context import Meter, RequestContext, RequestInfo
 from shared.schemas.model import Model
 
 if TYPE_CHECKING:  # a function loads the schemas of its own requests only
+    from shared.schemas.batch import Batch, BatchOrder, BatchQuery, ResultUrls
     from shared.schemas.chat import ChatRequest, ChatResponse
     from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
     from shared.schemas.events import ChatEvent
@@ -148,6 +149,32 @@ class ModelLister(Protocol):
     """Shapes the list of models."""
 
     def __call__(self, models: Sequence[Model]) -> JsonObject: ...
+
+
+class BatchWire(Protocol):
+    """How a dialect's clients submit and read batches: the dialect's module `batches`."""
+
+    WAY_AROUND: str
+    """What to do when an order is too large for a request."""
+    SHOWS_RESULT_URLS: bool
+
+    def order(self, body: JsonObject) -> "BatchOrder":
+        """Raises InvalidRequest, and PayloadTooLarge."""
+        ...
+
+    def query(self, parameters: Mapping[str, str]) -> "BatchQuery":
+        """The query of a list. Raises InvalidRequest."""
+        ...
+
+    def batch_body(self, batch: "Batch", urls: "ResultUrls", context: RequestContext) -> JsonObject:
+        """One batch."""
+        ...
+
+    def list_body(
+        self, rows: "Sequence[tuple[Batch, ResultUrls]]", *, has_more: bool, context: RequestContext
+    ) -> JsonObject:
+        """A page of batches."""
+        ...
 
 
 class Wire(BaseModel):

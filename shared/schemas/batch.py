@@ -76,6 +76,19 @@ class BatchOrder:
     endpoint: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BatchQuery:
+    """Which batches a list has: `limit` of those after the id `after`, of one status where one is given."""
+
+    after: str | None
+    limit: int
+    status: BatchStatus | None = None
+
+
+ResultUrls: TypeAlias = tuple[str | None, str | None]
+"""URLs that open a batch's output file and error file, where there are such files."""
+
+
 class Submission(Frozen):
     """What of a batch never changes; times are in Unix seconds. `token_hash` leads to the key that submitted it."""
 

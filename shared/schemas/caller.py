@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from shared.schemas.base import Frozen
 from shared.schemas.limits import Limits
@@ -12,7 +13,9 @@ from shared.schemas.limits import Limits
 class Permission(StrEnum):
     MODELS_USE = "models:use"
     BATCH_USE = "batch:use"
-    ADMIN = "admin"
+
+
+_PERMISSIONS = tuple(Permission)
 
 
 class Caller(Frozen):
@@ -28,6 +31,14 @@ class Caller(Frozen):
     models: frozenset[str] | None = None
     limits: Limits = Field(default_factory=Limits)
     tenant_limits: Limits = Field(default_factory=Limits)
+
+    @field_validator("permissions", mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        """Without permissions of other versions, which stored keys may have: what no route requires grants nothing."""
+        if not isinstance(value, list):
+            return value
+        return [permission for permission in value if permission in _PERMISSIONS]
 
 
 class Key(Caller):

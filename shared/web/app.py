@@ -5,52 +5,42 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.dialects import dialect_for
+from shared.dialects import dialect_named
+from shared.dialects.base import Dialect
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
 from shared.observability import log_crash, log_request, traced
 from shared.request_id import given_request_id
+from shared.routes import dialect_of, routes_at
 from shared.schemas.caller import Caller
-from shared.schemas.context import Meter, RequestContext, RequestInfo
+from shared.schemas.context import Meter, RequestInfo
+from shared.web.json_response import json_response
+from shared.web.routes import add_routes
 
 # What is left of Lambda's time when a provider is given up, so that the time-out can still be answered in its dialect.
 _TIME_TO_ANSWER = 2.0
 _CLIENT_LEFT = 499  # nginx's status for it, seen in the log alone
 
 
-def create_app(*routes: Callable[[FastAPI], None]) -> FastAPI:
-    """An application with the given routes; every other path and method answers in the dialect of its path."""
+def create_app(function: str | None = None) -> FastAPI:
+    """The application of a function, or one without routes.
+
+    It has the function's routes; every other path and method answers in the dialect of its path.
+    """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    for add in routes:
-        add(app)
+    if function is not None:
+        add_routes(app, function)
     app.add_exception_handler(GatewayError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_middleware(ContextMiddleware)
     return app
-
-
-def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(to_json(body, inf_nan_mode="null"), status, headers, "application/json")
-
-
-def context_of(request: Request) -> RequestContext:
-    """The request with its caller, whom the route has authenticated."""
-    context: RequestContext = request.scope["state"]["context"]
-    return context
-
-
-def authenticated(request: Request, caller: Caller) -> None:
-    """Keeps who makes a request, for `context_of` and the log."""
-    state = request.scope["state"]
-    state["context"] = RequestContext(state["request"], caller, state["meter"])
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
@@ -61,8 +51,9 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     """FastAPI's own refusals: no such route, or not with this method."""
     if isinstance(error, HTTPException) and error.status_code == 405:
-        allow = (error.headers or {}).get("Allow", "")
-        refusal: GatewayError = MethodNotAllowed(f"{request.method} is not possible here.", allow=allow)
+        # FastAPI names the methods of one of its routes only, and each method of a path is a route of its own.
+        allow = ", ".join(sorted(route.method for route in routes_at(request.scope["path"])))
+        refusal: GatewayError = MethodNotAllowed(f"{request.method} is not allowed here.", allow=allow)
     else:
         refusal = NotFound(f"There is nothing at {request.method} {request.url.path[:200]}.")
     return error_response(request.scope, refusal)
@@ -70,7 +61,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
 
 def error_response(scope: MutableMapping[str, Any], error: GatewayError) -> Response:
     """An error in the dialect of its path."""
-    dialect = dialect_for(scope["path"])
+    dialect = _dialect(scope)
     request: RequestInfo = scope["state"]["request"]
     scope["state"]["meter"].error = error.code
     headers: dict[str, str] = {}
@@ -81,6 +72,10 @@ def error_response(scope: MutableMapping[str, Any], error: GatewayError) -> Resp
     if isinstance(error, MethodNotAllowed):
         headers["allow"] = error.allow
     return json_response(dialect.error(error, request.id), dialect.status(error), headers)
+
+
+def _dialect(scope: MutableMapping[str, Any]) -> Dialect:
+    return dialect_named(dialect_of(scope["path"]))
 
 
 class ContextMiddleware:
@@ -108,8 +103,7 @@ class ContextMiddleware:
                 raise  # half an answer is out: the server must break the connection off, not end it well
             await error_response(scope, InternalError("The gateway failed."))(scope, receive, answer.send)
         finally:
-            context: RequestContext | None = state.get("context")
-            caller = None if context is None else context.caller
+            caller: Caller | None = state.get("caller")
             log_request(request, meter, caller, method=scope["method"], path=scope["path"], status=answer.status)
 
 
@@ -126,10 +120,9 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            dialect = dialect_for(self._scope["path"])
             headers = {
                 **_common_headers(self._request, self._meter),
-                **dialect.headers(self._request, self._meter),
+                **_dialect(self._scope).headers(self._request, self._meter),
             }
             encoded = [(name.encode("latin-1"), _header_value(value)) for name, value in headers.items()]
             message = {**message, "headers": [*message.get("headers", ()), *encoded]}

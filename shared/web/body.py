@@ -8,18 +8,22 @@ from shared.dialects.base import JsonObject, read_json
 from shared.errors import MalformedRequest, PayloadTooLarge
 
 
-async def json_body(request: Request, limit: int) -> JsonObject:
-    """The body as a JSON object. Raises MalformedRequest, and PayloadTooLarge past `limit` bytes."""
+async def json_body(request: Request, limit: int, way_around: str) -> JsonObject:
+    """The body as a JSON object.
+
+    Raises MalformedRequest, and PayloadTooLarge past `limit` bytes; that error ends with `way_around`.
+    """
     _check_content_type(request.headers.get("content-type", ""))
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise MalformedRequest("Send the request body without a Content-Encoding.")
+    too_large = PayloadTooLarge(f"The request body is larger than {size_text(limit)}. {way_around}")
     if declared_length(request) > limit:
-        raise _too_large(limit)
+        raise too_large
     body = BytesIO()
     async for chunk in request.stream():
         body.write(chunk)
         if body.tell() > limit:
-            raise _too_large(limit)
+            raise too_large
     return read_json(body.getvalue())  # no copy, which that of a bytearray would be
 
 
@@ -37,7 +41,3 @@ def declared_length(request: Request) -> int:
 
 def size_text(limit: int) -> str:
     return f"{limit // 2**20} MB" if limit >= 2**20 else f"{limit} bytes"
-
-
-def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The request body is larger than {size_text(limit)}. Send images by URL instead of inline.")

@@ -1,12 +1,16 @@
-"""A JSON answer that may be very large: it leaves in pieces, so that it never lies whole beside what it is made of."""
+"""JSON responses: in one piece, and in many where a large one would lie whole beside what it is made of."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from pydantic_core import to_json
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 _PIECE = 64 * 1024
+
+
+def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(to_json(body, inf_nan_mode="null"), status, headers, "application/json")
 
 
 class LargeJson(StreamingResponse):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.web.large_json import LargeJson
+from shared.web.json_response import LargeJson
 
 pytestmark = pytest.mark.anyio
 
