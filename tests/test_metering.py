@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.gateway.estimates import (
-    Heard,
+    StreamedUsage,
     of_chat,
     of_content,
     of_embeddings,
@@ -284,10 +284,10 @@ async def test_a_client_that_leaves_before_anything_was_said_pays_nothing(keys: 
 
 
 def heard(*items: object) -> Usage:
-    said = Heard()
+    said = StreamedUsage()
     for item in items:
         said.add(item)
-    return said.untold(Usage(input_tokens=10, output_tokens=1024), Usage())
+    return said.unreported(Usage(input_tokens=10, output_tokens=1024), Usage())
 
 
 def test_a_stream_that_has_said_nothing_used_nothing() -> None:
@@ -311,10 +311,10 @@ def test_what_is_complete_has_been_told() -> None:
 
 
 def test_what_has_been_told_is_not_counted_again() -> None:
-    said = Heard()
+    said = StreamedUsage()
     said.add(TextDelta("abcdefghi"))
-    untold = said.untold(Usage(input_tokens=10), Usage(input_tokens=8, output_tokens=5))
-    assert untold == Usage(input_tokens=2)
+    unreported = said.unreported(Usage(input_tokens=10), Usage(input_tokens=8, output_tokens=5))
+    assert unreported == Usage(input_tokens=2)
 
 
 # --- what is reserved bounds what is paid

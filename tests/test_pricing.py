@@ -290,7 +290,7 @@ def usages(draw: st.DrawFn) -> Usage:
     )
 
 
-AMOUNTS = st.decimals(0, 100, object_keys=3).map(str)
+AMOUNTS = st.decimals(0, 100, places=3).map(str)
 RATES = st.fixed_dictionaries(
     {"input": AMOUNTS, "output": AMOUNTS},
     optional=dict.fromkeys(

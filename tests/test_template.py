@@ -17,7 +17,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from layers.build import folder_of
 from shared.batches.steps import MAX_RECEIVES
-from shared.cli import place
+from shared.cli import target
 from shared.schemas.batch import WINDOW_SECONDS
 from shared.settings import Settings
 from shared.stores.files import KEPT_DAYS
@@ -603,7 +603,7 @@ def test_the_outputs_say_how_to_go_on() -> None:
 def test_the_command_line_finds_a_stacks_state_by_its_outputs() -> None:
     outputs = {name: output["Value"] for name, output in yaml_parse(source())["Outputs"].items()}
     variables = [function["Environment"]["Variables"] for function in functions().values()]
-    for output, setting in place._SETTING_OF_OUTPUT.items():
+    for output, setting in target._SETTING_OF_OUTPUT.items():
         assert {json.dumps(found[setting]) for found in variables if setting in found} == {json.dumps(outputs[output])}
     assert outputs["UsagePlanId"] == {"Ref": "KeylessUsagePlan"}
 

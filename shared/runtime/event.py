@@ -43,7 +43,7 @@ def http_event(event: bytes, context: LambdaContext) -> HttpEvent:
                 return HttpEvent(handler.scope, handler.body, handler)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise NotAnHttpEvent(f"The event could not be read: {type(error).__name__}.") from error
-    raise NotAnHttpEvent("The event is no request of an API Services REST API, HTTP API or function URL.")
+    raise NotAnHttpEvent("The event is no request of an API Gateway REST API, HTTP API or function URL.")
 
 
 def streams(event: HttpEvent, environment: Mapping[str, str]) -> bool:

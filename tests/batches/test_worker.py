@@ -32,10 +32,10 @@ def context(
     settings = {f"GATEWAY_{name}": value for name, value in names.items()}
     for name, value in {**aws_environment, **settings, "GATEWAY_SANDBOX": "on"}.items():
         monkeypatch.setenv(name, value)
-    worker._gateway.cache_clear()
+    worker._services.cache_clear()
     deadline = int((time.time() + 300) * 1000)
     yield LambdaContext("lambda-1", "arn", "worker", "$LATEST", 512, "logs", "stream", deadline_ms=deadline)
-    worker._gateway.cache_clear()
+    worker._services.cache_clear()
 
 
 def work(context: LambdaContext, *bodies: str) -> Any:

@@ -112,7 +112,7 @@ def test_max_tokens_goes_by_the_name_that_the_model_takes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "fields"),
+    ("quirk", "fields"),
     [
         ("default_temperature_only", {"temperature": 0.0, "top_p": 0.5, "presence_penalty": 1.0, "logit_bias": {}}),
         ("no_penalties", {"presence_penalty": 1.0, "frequency_penalty": 1.0}),
@@ -221,7 +221,7 @@ def test_deepseek_switches_thinking_off_by_another_field() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "asked", "given"),
+    ("quirk", "asked", "given"),
     [
         ("always_thinks", "none", "low"),
         ("no_minimal_effort", "minimal", "low"),

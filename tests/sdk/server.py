@@ -53,7 +53,7 @@ class LocalServer:
     @property
     def url(self) -> str:
         """Where it is, without a slash at the end."""
-        return next(line.split()[1] for line in self.banner.splitlines() if line.startswith("Services "))
+        return next(line.split()[1] for line in self.banner.splitlines() if line.startswith("Gateway "))
 
     @property
     def pid(self) -> int:
