@@ -18,6 +18,7 @@ from shared.dialects import dialect_for
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
 from shared.observability import log_crash, log_request, traced
 from shared.schemas.context import RequestContext
+from shared.web.process import warn_of_retirements
 
 # What is left of Lambda's time when a provider is given up, so that the time-out can still be answered in its dialect.
 _TIME_TO_ANSWER = 2.0
@@ -100,6 +101,8 @@ class ContextMiddleware:
             await error_response(scope, InternalError("The gateway failed."))(scope, receive, answer.send)
         finally:
             log_request(context, method=scope["method"], path=scope["path"], status=answer.status)
+            if "aws.context" in scope:
+                warn_of_retirements()
 
 
 class _Answer:

@@ -209,10 +209,10 @@ def test_a_stream_of_a_transcript_is_asked_for() -> None:
     assert ("stream", "true") in (adapter.transcription(talk(stream=True), model()).form or ())
 
 
-@pytest.mark.parametrize(("quirk", "wanted"), [("no_transcript_stream", "json"), ("none", "verbose_json")])
-def test_what_cannot_be_streamed_is_refused(quirk: str, wanted: Any) -> None:
+@pytest.mark.parametrize(("quirks", "wanted"), [(("no_transcript_stream",), "json"), ((), "verbose_json")])
+def test_what_cannot_be_streamed_is_refused(quirks: tuple[str, ...], wanted: Any) -> None:
     with pytest.raises(UnsupportedFeature, match=r"^stream: "):
-        adapter.transcription(talk(stream=True, format=wanted), model(quirk))
+        adapter.transcription(talk(stream=True, format=wanted), model(*quirks))
 
 
 def test_a_streamed_transcript_comes_in_pieces_and_then_whole() -> None:
