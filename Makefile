@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench-init bench-images bench-batches bench-limits test-built deploy format prices lock clean
+.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench-init bench-images bench-batches bench-limits test-built deploy format prices catalog lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -70,6 +70,9 @@ format: .venv/dev ## Format the code
 
 prices: .venv/dev ## Write shared/prices.toml anew from genai-prices and scripts/prices_by_hand.toml
 	@$(BIN)/python -m scripts.update_prices
+
+catalog: .venv/dev ## Compare shared/catalog.toml with the vendors' SDKs and genai-prices; fails for what DATE has retired
+	@$(BIN)/python -m scripts.check_catalog $(DATE)
 
 lock: .venv/dev ## Pin the newest dependencies that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.txt

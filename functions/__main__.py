@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from importlib import import_module
 
 import uvicorn
@@ -75,8 +76,9 @@ async def _serve(services: Services, listening: socket.socket, aws_url: str) -> 
         await seed_batches(services.batches, services.batch_queue)
     url = "http://{}:{}".format(*listening.getsockname())
     providers = ", ".join(sorted(services.catalog.configured)) or "none: set a provider's key"
+    warnings = "".join(f"Warning    {text}\n" for text in services.catalog.retirements(datetime.now(UTC).date()))
     print(
-        f"\nGateway    {url}\nKey        {LOCAL_TOKEN}\nProviders  {providers}\nAWS        {aws_url}\n\n"
+        f"\nGateway    {url}\nKey        {LOCAL_TOKEN}\nProviders  {providers}\nAWS        {aws_url}\n{warnings}\n"
         f"curl {url}/v1/chat/completions -H 'Authorization: Bearer {LOCAL_TOKEN}' \\\n"
         "  -H 'Content-Type: application/json' \\\n"
         '  -d \'{"model":"Auto","stream":true,"messages":[{"role":"user","content":"Hello"}]}\'\n',

@@ -152,7 +152,8 @@ async def store_sample_batches(objects: ObjectStore, batches: BatchStore) -> Non
 
 def _provider_variables() -> set[str]:
     providers = tomllib.loads((ROOT / "shared" / "catalog.toml").read_text("utf-8"))["providers"].values()
-    return {row[name] for row in providers for name in ("api_key_env", "base_url_env") if name in row}
+    addressed = {row[name] for row in providers for name in ("api_key_env", "base_url_env") if name in row}
+    return addressed.union(*(row.get("requires", ()) for row in providers))
 
 
 def _wired(template: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tests.sdk.curl import needs_curl, shell
 from tests.sdk.server import TOKEN, LocalServer, run_to_the_end, running
 from tests.sdk.vendor import KEY, Gate, Vendor, in_two, serving
 
+AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
 PROMPT = "a-prompt-that-nobody-may-read"
 CHAT = "/v1/chat/completions"
 
@@ -62,7 +63,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalSe
     """A server for which nothing is set, and how many seconds it took to answer."""
     began = time.monotonic()
     with running(tmp_path_factory.mktemp("newcomer")) as server:
-        answer = httpx.get(f"{server.url}/v1/models", headers={"authorization": f"Bearer {TOKEN}"}, trust_env=False)
+        answer = httpx.get(f"{server.url}/v1/models", headers=AUTHORIZED, trust_env=False)
         assert answer.status_code == 200
         yield server, time.monotonic() - began
 
@@ -114,6 +115,17 @@ def test_a_catalog_that_is_no_toml_is_one_line_that_names_it(tmp_path: Path) -> 
     path = tmp_path / "catalog.toml"
     path.write_text("[[models]\nid = \n", "utf-8")
     assert_refused(run_to_the_end(tmp_path, PORT="0", GATEWAY_CATALOG=str(path)), str(path))
+
+
+def test_it_warns_of_upstream_models_that_are_switched_off(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.toml"
+    path.write_text("[[models]]\nid = 'sandbox/chat'\nretires = 2020-01-01\n", "utf-8")
+    with running(tmp_path, GATEWAY_CATALOG=str(path)) as server:
+        (warning,) = [line for line in server.banner.splitlines() if line.startswith("Warning ")]
+        assert "sandbox retired chat on 2020-01-01" in warning
+        assert "sandbox/chat" in warning
+        answer = httpx.get(f"{server.url}/v1/models/sandbox/chat", headers=AUTHORIZED, trust_env=False)
+        assert answer.json()["retired"] is True
 
 
 def test_a_port_that_is_taken_is_one_line_that_names_it(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from shared.schemas.base import Frozen
+from shared.schemas.quirk import Quirk
 
 
 class Capability(StrEnum):
@@ -37,8 +38,8 @@ class Model(Frozen):
     """A model that clients may name.
 
     `upstream` is the vendor's name of the model that serves it, `context_length` and `max_output_tokens` are in
-    tokens, `created` is in Unix seconds, `retires` is the date announced for `upstream`. `quirks` are the wire quirks
-    (see `catalog.toml`) that its adapter absorbs: those of the vendor and of the model together.
+    tokens, `created` is in Unix seconds, `retires` is the day on which the provider switches `upstream` off. `quirks`
+    are those of the provider and of the model together.
     """
 
     id: str
@@ -49,6 +50,10 @@ class Model(Frozen):
     context_length: int | None = None
     max_output_tokens: int | None = None
     capabilities: frozenset[Capability] = Field(default_factory=frozenset)
-    quirks: frozenset[str] = Field(default_factory=frozenset)
+    quirks: frozenset[Quirk] = Field(default_factory=frozenset)
     retires: date | None = None
     listed: Listed = Listed()
+
+    def is_retired(self, today: date) -> bool:
+        """Whether `upstream` has been switched off."""
+        return self.retires is not None and self.retires <= today

@@ -22,6 +22,7 @@ from shared.routes import dialect_of, routes_at
 from shared.schemas.caller import Caller
 from shared.schemas.context import Meter, RequestInfo
 from shared.web.json_response import json_response
+from shared.web.process import warn_of_retirements
 from shared.web.routes import add_routes
 
 # What is left of Lambda's time when a provider is given up, so that the time-out can still be answered in its dialect.
@@ -105,6 +106,8 @@ class ContextMiddleware:
         finally:
             caller: Caller | None = state.get("caller")
             log_request(request, meter, caller, method=scope["method"], path=scope["path"], status=answer.status)
+            if "aws.context" in scope:
+                warn_of_retirements()
 
 
 class _Answer:

@@ -1,12 +1,14 @@
 """The gateway of this process, made from the environment when the first request needs it."""
 
 import os
+from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated
 
 from fastapi import Depends
 
 from shared.gateway.services import Services
+from shared.observability import logger
 
 
 @cache
@@ -23,3 +25,19 @@ async def services_dependency() -> Services:
 
 
 ProcessServices = Annotated[Services, Depends(services_dependency)]
+
+
+def warn_of_retirements() -> None:
+    """Logs once a process which upstream models have been or will soon be switched off.
+
+    To be called when a response is out: the providers' keys are known by then, and nobody waits for the logger.
+    """
+    if process_services.cache_info().currsize:
+        _warn_of_retirements(process_services().catalog.configured)
+
+
+@cache
+def _warn_of_retirements(configured: frozenset[str]) -> None:
+    """Once for each set of configured providers, which grows when the providers' secret is read."""
+    if retirements := process_services().catalog.retirements(datetime.now(UTC).date()):
+        logger().warning("retirements", extra={"retirements": retirements})

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +16,7 @@ from shared.schemas.caller import Caller, Permission
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.secrets import ProviderSecret
-from shared.web.process import services_dependency
+from shared.web.process import process_services, services_dependency
 from tests.client import TOKEN, make_services
 
 pytestmark = pytest.mark.anyio
@@ -129,6 +130,31 @@ async def test_a_request_leaves_one_log_line_and_its_metrics(
     assert metrics["Requests"] == [1.0]
     assert metrics["OutputTokens"] == [float(line["output_tokens"])]
     assert metrics["TimeToFirstToken"][0] <= metrics["Latency"][0]
+
+
+async def test_upstream_models_that_are_switched_off_are_one_warning_a_process(
+    aws_environment: dict[str, str],
+    keys: KeyStore,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "rows.toml").write_text("[[models]]\nid = 'sandbox/chat'\nretires = 2020-01-01\n")
+    rows = {"GATEWAY_CATALOG": str(tmp_path / "rows.toml"), "GATEWAY_SANDBOX": "on", "GATEWAY_KEYS_TABLE": "keys"}
+    for name, value in {**aws_environment, **rows}.items():
+        monkeypatch.setenv(name, value)
+
+    async def called(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "aws.event": event(None), "aws.context": LambdaContext()}, receive, send)
+
+    process_services.cache_clear()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(called), base_url="http://gateway") as client:
+        for _ in range(3):
+            assert (await client.post("/v1/chat/completions", json=BODY)).status_code == 401
+    await process_services().aclose()
+    process_services.cache_clear()
+    (line,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "sandbox retired chat on 2020-01-01" in vars(line)["retirements"][0]
 
 
 async def test_providers_are_configured_by_the_secret(keys: KeyStore, aws_environment: dict[str, str]) -> None:
