@@ -8,7 +8,9 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from struct import pack, unpack, unpack_from
+from struct import unpack, unpack_from
+
+from shared import png
 
 # Bounds time: a second per 5 million pixels of noise, the worst case, on a desktop. Stability takes no larger images.
 MAX_PIXELS = 9_437_184
@@ -19,7 +21,6 @@ _MAX_SIDE = 65_535
 # About so many bytes of pixels are unpacked at a time.
 _BLOCK_BYTES = 1 << 20
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PALETTE = 3
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), _PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 
@@ -80,10 +81,8 @@ def brightness_mask(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
         raise ValueError(f"is a PNG of more than {_MAX_SIDE} pixels a side")
     if picture.interlaced:
         raise ValueError("is an interlaced PNG: save it without interlacing")
-    return _png(picture, _rows(picture, _lane(picture)))
-
-
-# --- reading
+    # Masks are flat: unfiltered rows shrink well.
+    return png.encode(picture.width, picture.height, _rows(picture, _lane(picture)))
 
 
 def _read(data: bytes, *, header_only: bool = False) -> _Picture:
@@ -110,10 +109,10 @@ def _read(data: bytes, *, header_only: bool = False) -> _Picture:
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """The kind and content of each chunk up to the last one, IEND."""
-    if not data.startswith(_SIGNATURE):
+    if not data.startswith(png.SIGNATURE):
         raise ValueError("is not a PNG")
     view = memoryview(data)
-    position = len(_SIGNATURE)
+    position = len(png.SIGNATURE)
     kind = b""
     while kind != b"IEND":
         if position + 12 > len(data):
@@ -233,25 +232,3 @@ def _paeth(coded: bytes, above: bytes) -> bytes:
         corner = up
         row.append(left)
     return bytes(row)
-
-
-# --- writing
-
-
-def _png(picture: _Picture, rows: Iterator[bytes]) -> bytes:
-    """A greyscale PNG of these rows, none of them filtered: masks are flat."""
-    compressor = zlib.compressobj()
-    pieces = [compressor.compress(b"\0" + row) for row in rows]
-    header = pack(">IIBBBBB", picture.width, picture.height, 8, 0, 0, 0, 0)
-    return b"".join(
-        (
-            _SIGNATURE,
-            *_chunk(b"IHDR", header),
-            *_chunk(b"IDAT", b"".join((*pieces, compressor.flush()))),
-            *_chunk(b"IEND", b""),
-        )
-    )
-
-
-def _chunk(kind: bytes, content: bytes) -> tuple[bytes, ...]:
-    return pack(">I", len(content)), kind, content, pack(">I", zlib.crc32(content, zlib.crc32(kind)))
