@@ -188,8 +188,10 @@ class Attempt:
             async with opened as answer:
                 progress.status, progress.headers = answer.status, answer.headers
                 if answer.status >= 400:
-                    meter.refused()
-                    raise self._error(answer.status, answer.headers, await answer.read())
+                    error = self._error(answer.status, answer.headers, await answer.read())
+                    if not isinstance(error, UpstreamTimeout):  # a model may have run on behind a gateway's time-out
+                        meter.refused()
+                    raise error
                 yield answer
         except GatewayError as error:
             if error.unsent:
