@@ -16,7 +16,7 @@ from shared.gateway.single_calls import seeds
 from shared.gateway.stop_sequences import StopSequences
 from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.context import RequestContext
-from shared.schemas.events import ChatEvent, ImageDelta, Started, TextDelta, collect
+from shared.schemas.events import ChatEvent, ImageDelta, Started, collect
 from shared.schemas.model import Model
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _single_calls(requests: Sequence[ChatRequest], model: Model) -> Iterator[tup
 async def _call(attempt: Attempt, request: ChatRequest, offset: int) -> AsyncGenerator[ChatEvent, None]:
     """The events of one call, its candidates numbered from `offset`."""
     meter = ChatMeter(attempt, request)
-    links = None if request.image_output else ImageLinks(attempt)
+    links = None if request.image_output else ImageLinks(attempt, is_streamed=request.stream)
     stops = StopSequences(request.stop) if request.stop and "no_stop" in attempt.model.quirks else None
     try:
         async with aclosing(attempt.events(attempt.adapter, request, meter.call)) as events:
@@ -83,15 +83,14 @@ async def _call(attempt: Attempt, request: ChatRequest, offset: int) -> AsyncGen
                 if offset and not isinstance(event, Started):
                     event.index += offset
                 if links is not None:
-                    if isinstance(event, TextDelta):
-                        event = links.text(event)
-                    elif isinstance(event, ImageDelta):
-                        event = await links.image(event)
-                if stops is None:
-                    yield event
-                else:
-                    for ready in stops.feed(event):
-                        yield ready
+                    if links.holds(event):
+                        continue
+                    event = await links.image(event) if isinstance(event, ImageDelta) else links.text(event)
+                for ready in (event,) if stops is None else stops.feed(event):
+                    yield ready
         meter.call.close(is_complete=True)
+        for event in await links.rest() if links is not None else ():
+            for ready in (event,) if stops is None else stops.feed(event):
+                yield ready
     finally:
         meter.call.close()

@@ -5,23 +5,46 @@ import base64
 from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamTimeout
-from shared.schemas.events import ImageDelta, TextDelta
+from shared.pump import gather_or_cancel
+from shared.schemas.events import ChatEvent, ImageDelta, TextDelta
 
 if TYPE_CHECKING:
     from shared.gateway.attempt import Attempt
 
 
 class ImageLinks:
-    """Fed a call's text and images, gives text alone."""
+    """Fed a call's events, gives them with text in the place of images.
 
-    def __init__(self, attempt: "Attempt") -> None:
+    Those of a stream leave at once. Those of a whole answer are held back from its first image on, so that its images
+    are stored at the same time.
+    """
+
+    def __init__(self, attempt: "Attempt", *, is_streamed: bool) -> None:
         self._attempt = attempt
+        self._is_streamed = is_streamed
+        self._held: list[ChatEvent] = []
         self._ends_line: dict[int, bool] = {}
         self._after_image: set[int] = set()
 
-    def text(self, event: TextDelta) -> TextDelta:
-        """The text, in a paragraph of its own behind an image."""
-        if event.text:
+    def holds(self, event: ChatEvent) -> bool:
+        """Whether the event is held back until `rest`."""
+        if self._is_streamed or not (self._held or isinstance(event, ImageDelta)):
+            return False
+        self._held.append(event)
+        return True
+
+    async def rest(self) -> list[ChatEvent]:
+        """What was held back. Raises UpstreamError and UpstreamTimeout where an image cannot be stored."""
+        urls = iter(
+            await gather_or_cancel(self._stored(event) for event in self._held if isinstance(event, ImageDelta))
+        )
+        return [
+            self._link(event, next(urls)) if isinstance(event, ImageDelta) else self.text(event) for event in self._held
+        ]
+
+    def text(self, event: ChatEvent) -> ChatEvent:
+        """Any event but an image: text that follows one begins a paragraph of its own."""
+        if isinstance(event, TextDelta) and event.text:
             if event.index in self._after_image:
                 self._after_image.discard(event.index)
                 if not event.text.startswith("\n"):
@@ -30,16 +53,23 @@ class ImageLinks:
         return event
 
     async def image(self, event: ImageDelta) -> TextDelta:
-        """A link to the stored image. Raises UpstreamError and UpstreamTimeout where it cannot be stored."""
+        """A link to a stream's image. Raises UpstreamError and UpstreamTimeout where it cannot be stored."""
+        return self._link(event, await self._stored(event))
+
+    def _link(self, event: ImageDelta, url: str) -> TextDelta:
+        opening = "" if self._ends_line.get(event.index, True) else "\n\n"
+        self._ends_line[event.index] = False
+        self._after_image.add(event.index)
+        return TextDelta(f"{opening}![image]({url})", event.index)
+
+    async def _stored(self, event: ImageDelta) -> str:
         from shared.gateway.storing import stored  # with the object store, which most requests do not need
 
         attempt = self._attempt
         try:
             async with asyncio.timeout_at(attempt.deadline):
-                url = await stored(base64.b64decode(event.data), attempt.services.images, attempt.context.caller.tenant)
+                return await stored(
+                    base64.b64decode(event.data), attempt.services.images, attempt.context.caller.tenant
+                )
         except TimeoutError:
             raise UpstreamTimeout("The image was made, but could not be stored in time.") from None
-        opening = "" if self._ends_line.get(event.index, True) else "\n\n"
-        self._ends_line[event.index] = False
-        self._after_image.add(event.index)
-        return TextDelta(f"{opening}![image]({url})", event.index)
