@@ -92,24 +92,24 @@ class Catalog:
 
     def _completed(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row with the values that it does not state: those of the row that it changes, and of its `same_as`."""
-        changed = self._rows.get(row["id"], {})
-        stated = {**changed, **row}
+        replaced: set[str] = set()
+        taken: dict[str, Any] = {}
         if row.keys() & {"provider", "upstream"}:
-            stated = {name: value for name, value in stated.items() if name in row or name not in _OF_UPSTREAM}
+            replaced |= _OF_UPSTREAM
         if "same_as" in row:
-            other = self._rows.get(row["same_as"])
-            if other is None:
-                raise ValueError(f"model '{row['id']}', same_as: no row '{row['same_as']}' stands above it")
-            # The date belongs to the public id, which exists already.
-            own = row.keys() | (changed.keys() & {"created"})
-            stated = {name: value for name, value in stated.items() if name in own or name not in _FACTS}
-            taken = {name: value for name, value in other.items() if name in _FACTS}
-        else:
-            taken = {}
+            replaced |= _FACTS - {"created"}  # the date belongs to the public id, which exists already
+            taken = self._facts_of(row["same_as"], row["id"])
+        changed = self._rows.get(row["id"], {})
+        stated = {**{name: value for name, value in changed.items() if name not in replaced}, **row}
         prefix = row["id"].partition("/")[0]
         if "provider" not in stated and prefix in self._providers:
             stated["provider"] = prefix
         return {**taken, **stated}
+
+    def _facts_of(self, public_id: str, asked_by: str) -> dict[str, Any]:
+        if public_id not in self._rows:
+            raise ValueError(f"model '{asked_by}', same_as: no row '{public_id}' stands above it")
+        return {name: value for name, value in self._rows[public_id].items() if name in _FACTS}
 
     def _override(self, path: Path) -> None:
         from shared.schemas.catalog_file import check, naming_problems

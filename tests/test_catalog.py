@@ -1,7 +1,6 @@
 """The default catalog is true and complete, and an operator can change it without touching code."""
 
 import tomllib
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -40,10 +39,6 @@ def catalog(environment: dict[str, str], rows: str | None = None, folder: Path |
         path.write_text(rows)
         environment = {**environment, "GATEWAY_CATALOG": str(path)}
     return Catalog.load(Settings.from_environment(environment))
-
-
-def quirks_of(table: dict[str, Any]) -> Iterator[str]:
-    yield from table.get("quirks", ())
 
 
 # --- the default catalog ----------------------------------------------------------------------------------------------
@@ -95,7 +90,7 @@ def test_rows_of_one_upstream_model_agree_on_what_is_true_of_it() -> None:
 
 def test_every_quirk_is_of_some_row_and_the_reverse() -> None:
     tables = [*DEFAULT["models"], *DEFAULT["providers"].values()]
-    assert {quirk for table in tables for quirk in quirks_of(table)} == set(Quirk)
+    assert {quirk for table in tables for quirk in table.get("quirks", ())} == set(Quirk)
 
 
 def test_every_quirk_is_documented_below_its_name() -> None:
@@ -276,6 +271,16 @@ def test_an_operator_adds_a_vendor_and_a_model_and_repoints_a_row(tmp_path: Path
     assert changed.base_url(changed.provider("acme")) == "https://acme.test/v1"
     assert changed.find("gpt-5").upstream == "gpt-99"
     assert changed.find("gpt-5").owned_by == "openai"
+
+
+def test_the_readmes_example_is_an_operators_file(tmp_path: Path) -> None:
+    readme = (PATH.parents[1] / "README.md").read_text("utf-8")
+    rows = next(text.partition("```")[0] for text in readme.split("```toml\n")[1:] if "[[models]]" in text)
+    changed = catalog({"ACME_API_KEY": "k", "OPENAI_API_KEY": "k"}, rows, tmp_path)
+    small, large = changed.find("acme/small"), changed.find("acme-large")
+    assert (small.provider, small.upstream) == ("acme", "small")
+    assert small.capabilities == large.capabilities
+    assert changed.find("gpt-5").upstream not in ("gpt-5", catalog({"OPENAI_API_KEY": "k"}).find("gpt-5").upstream)
 
 
 def test_a_changed_row_changes_no_other(tmp_path: Path) -> None:
