@@ -42,7 +42,8 @@ class Function:
     task: Path
     path: tuple[Path, ...] = ()
     streaming: bool = False
-    routes: frozenset[tuple[str, str]] = frozenset()  # method and path in API Gateway's spelling
+    routes: tuple[tuple[str, str], ...] = ()  # method and path in API Gateway's spelling, in the template's order
+    takes_messages: bool = False  # of a queue
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, python: str) -> list[str]:
@@ -69,14 +70,16 @@ def built_functions() -> dict[str, Function]:
 
 def _built_function(task: Path, properties: Mapping[str, Any], layers: tuple[Path, ...]) -> Function:
     handler = str(properties["Handler"])
-    events = [event["Properties"] for event in properties.get("Events", {}).values() if event["Type"] == "Api"]
+    events = properties.get("Events", {}).values()
+    routes = (event["Properties"] for event in events if event["Type"] == "Api")
     return Function(
         name=handler.split(".")[1],
         handler=handler,
         task=task,
         path=layers,
         streaming=not handler.endswith(".handler"),  # an application and no handler: only our runtime serves it
-        routes=frozenset((event["Method"].upper(), event["Path"]) for event in events),
+        routes=tuple((route["Method"].upper(), route["Path"]) for route in routes),
+        takes_messages=any(event["Type"] == "SQS" for event in events),
     )
 
 
@@ -146,7 +149,7 @@ def environment_of(function: Function, aws: Mapping[str, str] | None = None) -> 
 def emulated(function: Function, aws: Mapping[str, str] | None = None) -> Iterator[Emulated]:
     """Starts a function; its init only begins with the first invoke. Raises NotReady."""
     emulator, python = _emulator(), lambda_python()
-    ours, theirs = _free_port(), _free_port()
+    ours, theirs = free_port(), free_port()
     listening = ["--runtime-interface-emulator-address", f"127.0.0.1:{ours}"]
     listening += ["--runtime-api-address", f"127.0.0.1:{theirs}"]
     command = [str(emulator), "--log-level", "info", *listening, *function.command(python)]
@@ -179,7 +182,7 @@ def peak_megabytes(pid: int) -> float:
     return int(found.group(1)) / 1024 if found else 0.0
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
