@@ -8,7 +8,6 @@ with limits waits. TREE=PATH measures another checkout of this project as well. 
 """
 
 import base64
-import ctypes
 import http.client
 import json
 import math
@@ -28,8 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.bench_vendors import DIMENSIONS, TOKENS, WORD
-from scripts.emulator import ROOT, free_port
-from scripts.options import SHORT, report, whole_number
+from scripts.benchmark import SHORT, report, table, whole_number
+from scripts.emulator import ROOT, cpu_seconds, free_port
 from scripts.serving import Server, application, gateway
 
 ROUNDS = whole_number("ROUNDS", usual=20, short=1)
@@ -44,7 +43,7 @@ _MOST_SECONDS = 1800.0
 _ANSWER_SECONDS = 30.0
 _SETTLE_SECONDS = 0.05
 """For what a process still does for a request whose answer has left."""
-_IDLE_SECONDS = 0.5 if SHORT else 3.0
+_IDLE_SECONDS = 5.0
 _DIRECT, _PLAIN, _GATEWAY, _OTHER = "directly", "FastAPI+httpx", "gateway", "TREE"
 _LIMITED = ", limits"
 _NEW_KEY = ["keys", "create", "bench", "--requests-per-minute", "1000000", "--tokens-per-minute", "1000000000"]
@@ -126,8 +125,8 @@ def main() -> None:
         client = stack.enter_context(Client(permit_port))
         samples = _measure(client, scenarios, subjects)
     names = [subject.name for subject in subjects if subject.pid]
-    _print([scenario for scenario in scenarios if not scenario.tokens], names, samples)
-    _print([scenario for scenario in scenarios if scenario.tokens], names, samples)
+    print(_times([scenario for scenario in scenarios if not scenario.tokens], names, samples), end="\n\n")
+    print(_times([scenario for scenario in scenarios if scenario.tokens], names, samples), end="\n\n")
     report("bench", _ratios(scenarios, samples))
 
 
@@ -286,10 +285,10 @@ class Client:
         try:
             self._ask(connection, subject, _OPENING)
             time.sleep(_SETTLE_SECONDS)
-            began, before = time.monotonic(), _cpu_seconds(subject.pid)
+            began, before = time.monotonic(), _cpu_seconds(subject)
             times = [self._ask(connection, subject, scenario) for _ in range(scenario.requests)]
             time.sleep(_SETTLE_SECONDS)
-            cpu = _cpu_seconds(subject.pid) - before - idle * (time.monotonic() - began)
+            cpu = _cpu_seconds(subject) - before - idle * (time.monotonic() - began)
             return Sample(cpu / (scenario.requests * max(1, scenario.tokens)), times)
         except (OSError, http.client.HTTPException) as error:
             sys.exit(f"{scenario.name}, {subject.name}: {error!r}")
@@ -319,8 +318,10 @@ class Client:
 def _measure(client: Client, scenarios: list[Scenario], subjects: list[Subject]) -> Samples:
     samples: Samples = {}
     began = time.monotonic()
-    idle = _idle(subjects)
+    idle = dict.fromkeys((subject.name for subject in subjects), 0.0)
     for turn in range(1 if SHORT else 0, ROUNDS + 1):
+        if turn == 1 and not SHORT:
+            idle = _idle(subjects)
         if turn > 1 and time.monotonic() - began > _MOST_SECONDS:
             print(f"stopped after {turn - 1} rounds", file=sys.stderr)
             break
@@ -338,9 +339,9 @@ def _measure(client: Client, scenarios: list[Scenario], subjects: list[Subject])
 
 def _idle(subjects: list[Subject]) -> dict[str, float]:
     """The CPU seconds a second that each has without any request."""
-    before = [_cpu_seconds(subject.pid) for subject in subjects]
+    before = [_cpu_seconds(subject) for subject in subjects]
     time.sleep(_IDLE_SECONDS)
-    after = [_cpu_seconds(subject.pid) for subject in subjects]
+    after = [_cpu_seconds(subject) for subject in subjects]
     return {
         subject.name: (end - begin) / _IDLE_SECONDS for subject, begin, end in zip(subjects, before, after, strict=True)
     }
@@ -351,59 +352,56 @@ def _in_turn(subjects: list[Subject], turn: int) -> list[Subject]:
     return random.Random(turn).sample(subjects, len(subjects))  # noqa: S311 - the same order each time
 
 
-def _cpu_seconds(pid: int | None) -> float:
-    """The CPU time that all threads of a process have had; see clock_getcpuclockid(3)."""
-    if pid is None:
-        return 0.0
-    clock = ctypes.c_int()
-    if error := ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock)):
-        raise OSError(error, os.strerror(error))
-    return time.clock_gettime(clock.value)
+def _cpu_seconds(subject: Subject) -> float:
+    return cpu_seconds(subject.pid) if subject.pid else 0.0
 
 
 # ---- The tables ------------------------------------------------------------------------------------------------------
 
 
-def _print(scenarios: list[Scenario], subjects: list[str], samples: Samples) -> None:
+def _times(scenarios: list[Scenario], subjects: list[str], samples: Samples) -> str:
     """The figures of whole answers, or of streams: medians, and of ratios the middle half of the rounds."""
     streams = scenarios[0].tokens > 0
     columns = ["request", "through", "CPU, µs a token" if streams else "CPU, ms", f"of {_PLAIN}'s"]
     columns += [f"of {_OTHER}'s"] if TREE else []
     columns += ["added to the first token, ms", "to each, ms"] if streams else ["added, ms", "99th percentile, ms"]
-    print(_row(columns))
-    print("|---|---|" + "---:|" * (len(columns) - 2))
-    for scenario in scenarios:
-        for subject in subjects:
-            if (scenario.name, subject) not in samples:
-                continue
-            cpu = statistics.median(sample.cpu for sample in samples[scenario.name, subject])
-            row = [scenario.name, subject, f"{cpu * 1e6:.0f}" if streams else f"{cpu * 1e3:.2f}"]
-            row.append(_spread(_compared(samples, (scenario.name, subject), (scenario.beside, _PLAIN))))
-            if TREE:
-                other = subject.replace(_GATEWAY, _OTHER)
-                compared = _compared(samples, (scenario.name, subject), (scenario.name, other))
-                row.append(_spread(compared) if subject.startswith(_GATEWAY) else "")
-            added = _added(samples, scenario.name, subject, "wait")
-            row.append(f"{statistics.median(added) * 1e3:.1f}")
-            if streams:
-                row.append(f"{statistics.median(_added(samples, scenario.name, subject, 'step')) * 1e3:.2f}")
-            else:
-                row.append(f"{_percentile(added, 0.99) * 1e3:.1f}")
-            print(_row(row))
-    print()
+    rows = [
+        _cells(scenario, subject, samples)
+        for scenario in scenarios
+        for subject in subjects
+        if (scenario.name, subject) in samples
+    ]
+    return table(columns, rows, names=2)
+
+
+def _cells(scenario: Scenario, subject: str, samples: Samples) -> list[str]:
+    measured = scenario.name, subject
+    cpu = statistics.median(sample.cpu for sample in samples[measured])
+    cells = [*measured, f"{cpu * 1e6:.0f}" if scenario.tokens else f"{cpu * 1e3:.2f}"]
+    cells.append(_spread(_compared(samples, measured, (scenario.beside, _PLAIN))))
+    if TREE:
+        other = scenario.name, subject.replace(_GATEWAY, _OTHER)
+        cells.append(_spread(_compared(samples, measured, other)) if subject.startswith(_GATEWAY) else "")
+    added = _added(samples, scenario.name, subject, "wait")
+    cells.append(f"{statistics.median(added) * 1e3:.1f}")
+    if scenario.tokens:
+        cells.append(f"{statistics.median(_added(samples, scenario.name, subject, 'step')) * 1e3:.2f}")
+    else:
+        cells.append(f"{_percentile(added, 0.99) * 1e3:.1f}")
+    return cells
 
 
 def _ratios(scenarios: list[Scenario], samples: Samples) -> str:
     """The table of README: the gateway's CPU time in that of the plain proxy."""
-    lines = ["| CPU time, of FastAPI+httpx's | without limits | with limits |", "|---|---:|---:|"]
+    rows = []
     for scenario in scenarios:
         ratios = [
             statistics.median(_compared(samples, (scenario.name, subject), (scenario.beside, _PLAIN)))
             for subject in (_GATEWAY, _GATEWAY + _LIMITED)
         ]
         name = f"a token of a {scenario.name}" if scenario.tokens else scenario.name
-        lines.append(_row([name, *(f"{ratio:.1f}" for ratio in ratios)]))
-    return "\n".join(lines)
+        rows.append([name, *(f"{ratio:.1f}" for ratio in ratios)])
+    return table([f"CPU time, of {_PLAIN}'s", "without limits", "with limits"], rows)
 
 
 def _compared(samples: Samples, one: tuple[str, str], other: tuple[str, str]) -> list[float]:
@@ -428,10 +426,6 @@ def _spread(ratios: list[float]) -> str:
     """The median, and between what the middle half of the rounds lies."""
     low, high = _percentile(ratios, 0.25), _percentile(ratios, 0.75)
     return f"{statistics.median(ratios):.2f} ({low:.2f} to {high:.2f})"
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ import time
 import httpx
 
 from functions.embedded_aws import LOCAL_TOKEN, embedded_aws, seed, seed_batches
+from scripts.benchmark import SHORT
 from scripts.emulator import peak_megabytes
-from scripts.options import SHORT
 from scripts.serving import gateway
 from shared.stores.limits.store import LimitStore
 from shared.web.process import process_services

@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from scripts.options import SHORT
+from scripts.benchmark import SHORT
 
 ROOT = Path(__file__).parents[1]
 MB = 2**20

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 import httpx
 from moto.server import ThreadedMotoServer
 
-from scripts.options import SHORT
+from scripts.benchmark import SHORT
 from shared.schemas.caller import Caller
 from shared.schemas.limits import Estimate, Limits
 from shared.schemas.usage import Usage

@@ -4,6 +4,7 @@ Lambda's interpreter and what its image brings (awslambdaric, boto3) are stood i
 the packages in `.venv/lambda-runtime`. The emulator comes with aws-sam-cli.
 """
 
+import ctypes
 import json
 import os
 import platform
@@ -123,6 +124,10 @@ class Emulated:
         """How long each invocation took that the emulator has reported on."""
         return [float(found) for found in re.findall(r"INVOKE RTDONE\(.*?duration: ([\d.]+)ms\)", self.log())]
 
+    def cpu_milliseconds(self) -> float:
+        """The CPU time that the function's processes have had so far."""
+        return sum(cpu_seconds(pid) for pid in _descendants(self._process.pid)) * 1000
+
     def peak_megabytes(self) -> float:
         """The most resident memory that a process of the function has had."""
         return max(peak_megabytes(pid) for pid in _descendants(self._process.pid))
@@ -180,6 +185,14 @@ def peak_megabytes(pid: int) -> float:
     """The most resident memory that a process has had."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return int(found.group(1)) / 1024 if found else 0.0
+
+
+def cpu_seconds(pid: int) -> float:
+    """The CPU time that all threads of a process have had; see clock_getcpuclockid(3)."""
+    clock = ctypes.c_int()
+    if error := ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock)):
+        raise OSError(error, os.strerror(error))
+    return time.clock_gettime(clock.value)
 
 
 def free_port() -> int:

@@ -1,7 +1,8 @@
-"""The environment variables that every benchmark understands: SHORT=on runs one quick round, WRITE=on renews README."""
+"""What benchmarks have in common: SHORT=on runs one quick round, WRITE=on renews a table of README."""
 
 import os
 import sys
+from collections.abc import Iterable
 
 from scripts.emulator import ROOT
 
@@ -18,8 +19,14 @@ def whole_number(name: str, usual: int, short: int) -> int:
     return int(text)
 
 
+def table(columns: list[str], rows: Iterable[list[str]], names: int = 1) -> str:
+    """A table in Markdown, whose first columns are names and the others figures."""
+    ruler = ["---"] * names + ["---:"] * (len(columns) - names)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [columns, ruler, *rows])
+
+
 def report(block: str, text: str) -> None:
-    """Prints a benchmark's result. With WRITE=on README gets it too, between `<!-- block -->` and `<!-- /block -->`."""
+    """Prints a result, and with WRITE=on puts it into README between `<!-- block -->` and `<!-- /block -->`."""
     print(text)
     if not WRITE:
         return
@@ -28,4 +35,4 @@ def report(block: str, text: str) -> None:
     if readme.count(begin) != 1 or readme.count(end) != 1:
         sys.exit(f"README.md lacks the lines {begin.strip()} and {end.strip()}")
     before, _, rest = readme.partition(begin)
-    _README.write_text(before + begin + text + "\n" + end + rest.partition(end)[2], "utf-8")
+    _README.write_text(before + begin + "\n" + text + "\n\n" + end + rest.partition(end)[2], "utf-8")
