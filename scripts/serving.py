@@ -38,6 +38,11 @@ class Server:
         return self._output.read().decode()
 
 
+def isolated(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment that has nothing of this shell's settings and keys."""
+    return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | dict(environment)
+
+
 @contextmanager
 def gateway(environment: Mapping[str, str], tree: Path = ROOT) -> Iterator[Server]:
     """The local server of a checkout of this project."""
@@ -61,12 +66,12 @@ def application(name: str, environment: Mapping[str, str]) -> Iterator[Server]:
 
 @contextmanager
 def _serving(command: Sequence[str], port: int, folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
-    """Exits with what the server printed when it does not come up. It sees nothing of this shell's environment."""
+    """Exits with what the server printed when it does not come up."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(  # noqa: S603 - our own words
             command,
             cwd=folder,
-            env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | dict(environment),
+            env=isolated(environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
