@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 from io import BytesIO
 from typing import Any, BinaryIO, Protocol
 
+import httpcore
 import httpx
 
 from shared.errors import InvalidRequest, UpstreamError, UpstreamIncomplete, UpstreamTimeout
+from shared.http_transport import StreamTransport
 from shared.schemas.upload import Upload
 
 # Sandboxes freeze between invocations: a connection that idled longer than this may be dead without our knowing.
@@ -51,10 +53,7 @@ class Upstream:
     def _http(self) -> httpx.AsyncClient:
         if self._client is None:
             self._client = httpx.AsyncClient(
-                transport=self._transport
-                or httpx.AsyncHTTPTransport(
-                    retries=1, limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS)
-                ),
+                transport=self._transport or StreamTransport(retries=1, keepalive_expiry=_KEEP_ALIVE_SECONDS),
                 mounts={f"{scheme}://": _InProcessTransport(answer) for scheme, answer in self._in_process.items()},
                 trust_env=False,
                 follow_redirects=False,
@@ -114,7 +113,9 @@ class Answer:
     """
 
     def __init__(self, response: httpx.Response, deadline: float) -> None:
-        self._body = response.aiter_bytes()
+        encoded = "content-encoding" in response.headers
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        self._body = response.aiter_bytes() if encoded else aiter(response.stream)
         self._deadline = deadline
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
@@ -145,7 +146,7 @@ class Answer:
             async with asyncio.timeout(_DRAIN_SECONDS):
                 while len(await anext(self._body, b"")) in range(1, _DRAIN_BYTES):
                     pass
-        except (TimeoutError, httpx.HTTPError, httpx.StreamError):
+        except _FAILURES:
             return
 
 
@@ -156,11 +157,25 @@ def _part(value: str | Upload) -> tuple[str | None, str | BinaryIO, str | None]:
     return value.filename, value.open(), value.media_type
 
 
-_FAILURES = (TimeoutError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+_FAILURES = (
+    TimeoutError,
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.StreamError,
+)
 
 
 # What goes wrong before the whole request is out.
 _UNSENT = (
+    httpcore.ConnectError,
+    httpcore.ConnectTimeout,
+    httpcore.PoolTimeout,
+    httpcore.WriteError,
+    httpcore.UnsupportedProtocol,
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
@@ -173,7 +188,7 @@ _UNSENT = (
 def _failure(error: Exception) -> UpstreamIncomplete | UpstreamTimeout:
     """What the network does as our errors. Their texts name no host."""
     failure: UpstreamIncomplete | UpstreamTimeout
-    if isinstance(error, (TimeoutError, httpx.TimeoutException)):
+    if isinstance(error, (TimeoutError, httpcore.TimeoutException, httpx.TimeoutException)):
         failure = UpstreamTimeout("The provider did not answer in time.")
     else:
         failure = UpstreamIncomplete("The provider could not be reached, or broke off.")
