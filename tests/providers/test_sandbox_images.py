@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from google.genai.types import GenerateContentResponse
 from PIL import Image as Picture
+from shared.providers.sandbox.png import Canvas
 
 from shared.errors import ContentFiltered, GatewayError, InvalidRequest, UnsupportedFeature, UpstreamRejected
 from shared.framing import sse_frames
 from shared.providers.base import ContentAdapter, ImageAdapter
 from shared.providers.sandbox import adapter, lettering
-from shared.providers.sandbox.png import Canvas
 from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.content import Image, Inline, Refusal, Text
 from shared.schemas.events import ImageDelta, TextDelta, collect
