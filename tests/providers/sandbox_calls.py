@@ -9,9 +9,9 @@ from shared.media import sniff
 from shared.providers import load
 from shared.providers.base import LocalAnswer
 from shared.providers.sandbox.vendor import vendor
-from shared.schemas.events import ChatCollector
 from shared.schemas.model import Model
 from shared.schemas.upload import Upload
+from tests.providers.reading import split, streamed, whole
 
 
 def model(name: str) -> Model:
@@ -19,7 +19,7 @@ def model(name: str) -> Model:
 
 
 def local_answer(operation: str, request: Any, name: str) -> LocalAnswer:
-    """What the sandbox answers to a request to the model `name`."""
+    """What the model `name` answers to a request."""
     call = load("sandbox", operation).call(request, model(name))
     return vendor.answer(call.path, json.dumps(call.json).encode())
 
@@ -43,23 +43,11 @@ def response(operation: str, request: Any, name: str) -> Any:
 
 
 def events(operation: str, request: Any, name: str, size: int = 1 << 20) -> list[Any]:
-    """The events of the answer, whole or streamed, whose body arrives in chunks of `size`."""
-    adapter = load("sandbox", operation)
-    content, reader = body(operation, request, name), adapter.reader(request)
-    if not adapter.call(request, model(name)).streamed:
-        return list(reader.body(content))
-    decoder = adapter.frames()
-    chunks = (content[at : at + size] for at in range(0, len(content), size))
-    read = [event for chunk in chunks for frame in decoder.feed(chunk) for event in reader.frame(frame)]
-    return [*read, *reader.end()]
-
-
-def collected(events: Iterable[Any]) -> Any:
-    """The ChatResponse that the events of a chat fold into."""
-    collector = ChatCollector()
-    for event in events:
-        collector.add(event)
-    return collector.response()
+    """The events of the answer, which arrives in chunks of `size` bytes where it is streamed."""
+    adapter, content = load("sandbox", operation), body(operation, request, name)
+    if adapter.call(request, model(name)).streamed:
+        return streamed(adapter, request, split(content, size))
+    return whole(adapter, request, content)
 
 
 def upload(data: bytes, media_type: str | None = None) -> Upload:

@@ -62,7 +62,7 @@ def _tone(pitch: float, samples: int) -> bytes:
 
 def _head(size: int, said: bytes) -> bytes:
     """What goes before that many bytes of sound."""
-    said += b"\0" * (len(said) % 2)
+    padded = said + b"\0" * (len(said) % 2)
     form = struct.pack("<4sIHHIIHH4sI", b"fmt ", 16, 1, 1, _RATE, 2 * _RATE, 2, 16, b"said", len(said))
-    riff = struct.pack("<4sI4s", b"RIFF", 44 + len(said) + size, b"WAVE")
-    return riff + form + said + struct.pack("<4sI", b"data", size)
+    riff = struct.pack("<4sI4s", b"RIFF", 44 + len(padded) + size, b"WAVE")
+    return riff + form + padded + struct.pack("<4sI", b"data", size)

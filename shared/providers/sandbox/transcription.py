@@ -79,7 +79,7 @@ def _listen(audio: bytes) -> tuple[float, str]:
     except (wave.Error, EOFError, ZeroDivisionError):
         return round(max(1.0, len(audio) / _COMPRESSED_BYTES_A_SECOND), 2), ""
     said = audio[44:][: struct.unpack_from("<I", audio, 40)[0]] if audio[36:40] == b"said" else b""
-    return seconds, said.decode(errors="replace").rstrip("\0")
+    return seconds, said.decode(errors="replace")
 
 
 def _invented(audio: bytes, seconds: float, prompt: str) -> str:
