@@ -24,7 +24,7 @@ from shared.stores.files import KEPT_DAYS
 from shared.stores.objects import MAX_PRESIGNED_SECONDS
 from tests.entry_points import entry_point, resource_path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 # What API Gateway never sends requests to.
 WITHOUT_ROUTES = {"authorizer", "batch_worker"}

@@ -22,7 +22,7 @@ from shared.web.process import services_dependency
 from tests.client import BATCHES, BUCKET, TOKEN, frames, make_services
 from tests.entry_points import entry_point, resource_path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 EVENTS = {path.stem: path for path in sorted((ROOT / "events").glob("*.json"))}
 # /v1/image/generation/stable knows only Gemini's models.
 SANDBOX_FOR_GEMINI = ROOT / "tests" / "sandbox_for_gemini.toml"

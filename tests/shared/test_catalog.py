@@ -15,7 +15,7 @@ from shared.schemas.price import Price
 from shared.schemas.quirk import Quirk
 from shared.settings import Settings
 
-PATH = Path(__file__).parents[1] / "shared" / "catalog.toml"
+PATH = Path(__file__).parents[2] / "shared" / "catalog.toml"
 DEFAULT: dict[str, Any] = tomllib.loads(PATH.read_text("utf-8"))
 EVERYTHING = {
     name: "https://vendor.test"

@@ -29,7 +29,7 @@ def run(**environment: str) -> str:
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env=given,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=False,
