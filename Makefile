@@ -28,6 +28,7 @@ HERE = $(subst aarch64,arm64,$(shell uname -m))
 
 build: .venv/sam ## Build what a stack is made of, for ARCH=arm64 or x86_64
 	$(SAM) build --parameter-overrides Architecture=$(ARCH)
+	@.venv/sam/bin/python scripts/release.py $(ARCH)
 
 validate: .venv/sam ## Lint the template
 	$(SAM) validate --lint --region us-east-1
@@ -61,8 +62,11 @@ test-built: .venv/dev .venv/lambda-runtime ## Test the built functions under AWS
 	@$(MAKE) --no-print-directory build ARCH=$(HERE)
 	$(BIN)/python -m pytest -m built
 
-deploy: build ## Deploy a stack: asks what it needs to know, or reads it of ENV=… in samconfig.toml
-	$(SAM) deploy $(if $(ENV),--config-env $(ENV),--guided) $(if $(filter x86_64,$(ARCH)),--parameter-overrides Architecture=x86_64)
+deploy: .venv/local .venv/sam ## Deploy the stack that samconfig.toml describes under ENV=…: see scripts/deploy.py
+	@arch=$$($(DEPLOY) architecture) && $(MAKE) --no-print-directory build ARCH=$$arch && $(DEPLOY) stack
+
+# make itself exports the variables that were given to it.
+DEPLOY = $(BIN)/python -m scripts.deploy
 
 format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .

@@ -16,6 +16,7 @@ from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 from layers.build import folder_of
+from scripts.release import pin, release_of
 from shared.batches.steps import MAX_RECEIVES
 from shared.cli import target
 from shared.schemas.batch import WINDOW_SECONDS
@@ -223,6 +224,33 @@ def test_a_layer_that_changes_makes_new_versions_of_the_functions() -> None:
     before, after = (set(of_type("AWS::Lambda::Version", translated(layers=layers))) for layers in ("1", "2"))
     assert len(before) == len(after) == len(FOLDERS) - 1  # all but the authorizer
     assert not before & after
+
+
+def versions(**parameters: str) -> set[str]:
+    """The logical ids of the functions' versions in a stack that was deployed with these parameters."""
+    template: Json = yaml_parse(source())
+    pin(template, "0123456789", "arm64")
+    defaults = {name: str(value["Default"]) for name, value in template["Parameters"].items() if "Default" in value}
+    release = release_of(template, defaults | parameters)
+    return set(of_type("AWS::Lambda::Version", translated(Release=release, **parameters)))
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    ["MemorySize=1024", "Sandbox=on", "SnapStart=on", "LogLevel=DEBUG", "CorsOrigin=https://app.example.com"],
+)
+def test_a_changed_parameter_makes_new_versions_of_the_functions(parameter: str) -> None:
+    name, _, value = parameter.partition("=")
+    before, after, again = versions(), versions(**{name: value}), versions(**{name: value})
+    assert len(before) == len(after) == len(FOLDERS) - 1  # all but the authorizer
+    assert not before & after
+    assert after == again
+
+
+def test_a_release_changes_every_function_since_lambda_publishes_no_unchanged_one() -> None:
+    release = "0123456789abcdef0123"
+    for folder, function in functions(translated(Release=release)).items():
+        assert function["Description"].endswith(release) == (folder != "authorizer")
 
 
 def test_snapshots_are_made_only_when_asked_for() -> None:
