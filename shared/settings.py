@@ -2,8 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 
 _PREFIX = "GATEWAY_"
+
+
+class KeyHeader(StrEnum):
+    """The header in which clients send their key."""
+
+    AUTHORIZATION = "Authorization"
+    X_API_KEY = "x-api-key"
+    EITHER = "either"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,8 @@ class Settings:
     """The Secrets Manager secret that holds providers' keys, by the names that the environment would have."""
     trust_authorizer: bool = False
     """Whether API Gateway's authorizer has checked the key. Off: each function does, as where none stands before it."""
+    key_header: KeyHeader = KeyHeader.EITHER
+    """The header that holds a client's key: `Authorization`, `x-api-key` or `either`."""
     usage_key: str | None = None
     """The API Gateway key that keys without one of their own go by."""
     key_cache: float = 60.0
@@ -91,6 +102,11 @@ def _read(variable: str, text: str, default: object) -> object:
         if text.lower() not in _BOOLEANS:
             raise ValueError(f"{variable} must be on or off")
         return _BOOLEANS[text.lower()]
+    if isinstance(default, KeyHeader):
+        try:
+            return KeyHeader(text)
+        except ValueError:
+            raise ValueError(f"{variable} must be one of: {', '.join(KeyHeader)}") from None
     if isinstance(default, (int, float)):
         try:
             number = type(default)(text)

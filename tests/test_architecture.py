@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "providers": {"providers", "schemas"},
     "dialects": {"dialects", "schemas"},
     "observability": {"schemas"},
-    "authentication": {"stores", "schemas"},
+    "authentication": {"stores", "schemas", "settings"},
     "authorizer": {"authentication", "stores", "schemas", "settings"},
     "runtime": {"runtime"},
     "upstream": {"schemas"},

@@ -20,7 +20,7 @@ from scripts.release import pin, release_of
 from shared.batches.steps import MAX_RECEIVES
 from shared.cli import target
 from shared.schemas.batch import WINDOW_SECONDS
-from shared.settings import Settings
+from shared.settings import KeyHeader, Settings
 from shared.stores.files import KEPT_DAYS
 from shared.stores.objects import MAX_PRESIGNED_SECONDS
 from tests.entry_points import entry_point
@@ -276,6 +276,13 @@ def test_every_route_is_behind_the_authorizer_that_reads_the_chosen_header(heade
     # API Gateway caches by the header, and refuses a request without it: either header leaves nothing to cache by.
     assert authorizer.get("identitySource") == (None if header == "either" else f"method.request.header.{header}")
     assert authorizer["authorizerResultTtlInSeconds"] == (0 if header == "either" else 60)
+
+
+@pytest.mark.parametrize("header", ["Authorization", "x-api-key", "either"])
+def test_who_looks_a_key_up_looks_at_the_header_that_api_gateway_caches_by(header: str) -> None:
+    for function in functions(translated(KeyHeader=header)).values():
+        assert function["Environment"]["Variables"]["GATEWAY_KEY_HEADER"] == header
+    assert header in {*KeyHeader}
 
 
 def test_api_gateway_may_call_the_authorizer() -> None:

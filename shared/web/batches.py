@@ -43,7 +43,8 @@ def envelope_batch_routes(app: FastAPI) -> None:
             body = await json_body(request, services.settings.max_body)
         except PayloadTooLarge:
             raise PayloadTooLarge(f"The batch is too large to be sent in a request. {wire.WAY_AROUND}") from None
-        batch = await batches.submit(wire.order(body), caller, token_of(request.headers))
+        token = token_of(request.headers, services.settings.key_header)
+        batch = await batches.submit(wire.order(body), caller, token)
         return json_response(await shown(request, batch, batches))
 
     async def list_(request: Request, caller: BatchCaller, batches: ProcessIntake) -> Response:
@@ -77,7 +78,8 @@ def openai_batch_routes(app: FastAPI) -> None:
         request: Request, caller: BatchCaller, batches: ProcessIntake, services: ProcessServices
     ) -> Response:
         order = wire.order(await json_body(request, services.settings.max_body))
-        return json_response(wire.batch_body(await batches.submit(order, caller, token_of(request.headers))))
+        token = token_of(request.headers, services.settings.key_header)
+        return json_response(wire.batch_body(await batches.submit(order, caller, token)))
 
     async def list_(request: Request, caller: BatchCaller, batches: ProcessIntake) -> Response:
         query = wire.query(request.query_params)

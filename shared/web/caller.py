@@ -19,7 +19,7 @@ async def inference_caller(request: Request, services: ProcessServices) -> Calle
     """The caller of an inference route. Raises Unauthorized or PermissionDenied."""
     caller = caller_of(request.scope.get("aws.event") or {}) if services.settings.trust_authorizer else None
     if caller is None:
-        caller = await authenticate(request.headers, services.keys)
+        caller = await authenticate(request.headers, services.keys, services.settings.key_header)
     context_of(request).caller = caller
     if Permission.MODELS_USE not in caller.permissions:
         raise PermissionDenied(f"This key lacks the permission {Permission.MODELS_USE}.")
