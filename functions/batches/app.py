@@ -2,6 +2,7 @@
 
 from mangum import Mangum
 
+from shared.snapshot import before_snapshot
 from shared.web.app import create_app
 from shared.web.batches import envelope_batch_routes, openai_batch_routes
 
@@ -10,3 +11,4 @@ app = create_app(
     openai_batch_routes,
 )
 handler = Mangum(app, lifespan="off")
+before_snapshot()

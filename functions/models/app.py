@@ -4,6 +4,7 @@ from mangum import Mangum
 
 from shared.dialects.compact.models import models_body as compact_models_body
 from shared.dialects.openai.models import models_body
+from shared.snapshot import before_snapshot
 from shared.web.app import create_app
 from shared.web.models import model_route, models_route
 
@@ -14,3 +15,4 @@ app = create_app(
     models_route("/ai/ai/models", compact_models_body),
 )
 handler = Mangum(app, lifespan="off")
+before_snapshot()
