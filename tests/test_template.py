@@ -222,7 +222,7 @@ def test_functions_and_packages_are_for_the_same_processor(architecture: str) ->
 
 def test_a_layer_that_changes_makes_new_versions_of_the_functions() -> None:
     before, after = (set(of_type("AWS::Lambda::Version", translated(layers=layers))) for layers in ("1", "2"))
-    assert len(before) == len(after) == len(FOLDERS) - 1  # all but the authorizer
+    assert len(before) == len(after) == len(FOLDERS)
     assert not before & after
 
 
@@ -242,22 +242,59 @@ def versions(**parameters: str) -> set[str]:
 def test_a_changed_parameter_makes_new_versions_of_the_functions(parameter: str) -> None:
     name, _, value = parameter.partition("=")
     before, after, again = versions(), versions(**{name: value}), versions(**{name: value})
-    assert len(before) == len(after) == len(FOLDERS) - 1  # all but the authorizer
+    assert len(before) == len(after) == len(FOLDERS)
     assert not before & after
     assert after == again
 
 
 def test_a_release_changes_every_function_since_lambda_publishes_no_unchanged_one() -> None:
     release = "0123456789abcdef0123"
-    for folder, function in functions(translated(Release=release)).items():
-        assert function["Description"].endswith(release) == (folder != "authorizer")
+    for function in functions(translated(Release=release)).values():
+        assert function["Description"].endswith(f" {release}")
+
+
+def test_old_versions_are_kept_and_traffic_goes_to_the_newest() -> None:
+    stack = translated()
+    found = {name: resource for name, resource in stack.items() if resource["Type"] == "AWS::Lambda::Version"}
+    assert {version["DeletionPolicy"] for version in found.values()} == {"Retain"}
+    aliases = of_type("AWS::Lambda::Alias", stack)
+    assert {alias["Name"] for alias in aliases.values()} == {"live"}
+    assert {alias["FunctionVersion"]["Fn::GetAtt"][0] for alias in aliases.values()} == set(found)
+
+
+def test_a_deployment_is_at_once_unless_the_operator_wants_it_gradual() -> None:
+    at_once = translated()
+    assert not [name for name, resource in at_once.items() if "CodeDeploy" in resource["Type"] or "CodeDeploy" in name]
+    assert not [name for name, resource in at_once.items() if "UpdatePolicy" in resource]
+    gradual = translated(Deployment="Canary10Percent5Minutes")
+    groups = of_type("AWS::CodeDeploy::DeploymentGroup", gradual)
+    assert len(groups) == len(FOLDERS)
+    for group in groups.values():
+        assert group["DeploymentConfigName"]["Fn::Sub"][1] == {"ConfigName": "Canary10Percent5Minutes"}
+        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+        assert group["AlarmConfiguration"] == {}
+    for resource in gradual.values():
+        assert (resource["Type"] == "AWS::Lambda::Alias") == ("UpdatePolicy" in resource)
+
+
+def test_an_alarm_takes_a_gradual_deployment_back() -> None:
+    stack = translated(Deployment="Linear10PercentEvery1Minute", RollbackAlarm="too-many-errors")
+    for group in of_type("AWS::CodeDeploy::DeploymentGroup", stack).values():
+        assert group["AlarmConfiguration"] == {"Enabled": True, "Alarms": [{"Name": "too-many-errors"}]}
+
+
+def test_each_way_to_deploy_is_known_to_be_gradual_or_not() -> None:
+    template = yaml_parse(source())
+    gradual = {name: row["Gradual"] for name, row in template["Mappings"]["Deployments"].items()}
+    assert [*gradual] == template["Parameters"]["Deployment"]["AllowedValues"]
+    assert [name for name, value in gradual.items() if not value] == ["AllAtOnce"]
 
 
 def test_snapshots_are_made_only_when_asked_for() -> None:
-    def asked(stack: Json) -> dict[str, str | None]:
-        return {folder: found.get("SnapStart", {}).get("ApplyOn") for folder, found in functions(stack).items()}
+    def asked(stack: Json) -> dict[str, str]:
+        return {folder: found["SnapStart"]["ApplyOn"] for folder, found in functions(stack).items()}
 
-    assert set(asked(translated()).values()) == {"None", None}
+    assert set(asked(translated()).values()) == {"None"}
     on = asked(translated(SnapStart="on"))
     assert {folder for folder, value in on.items() if value == "PublishedVersions"} == {*FOLDERS} - {"authorizer"}
 
@@ -272,7 +309,8 @@ def test_every_route_is_behind_the_authorizer_that_reads_the_chosen_header(heade
         assert definition["security"] == [{header: []}, {"api_key": []}]
     authorizer = body(stack)["components"]["securitySchemes"][header]["x-amazon-apigateway-authorizer"]
     assert authorizer["type"] == "request"
-    assert "AuthorizerFunction" in json.dumps(authorizer["authorizerUri"])
+    # By its alias, so that it is deployed, and taken back, as the other functions are.
+    assert authorizer["authorizerUri"]["Fn::Sub"][1] == {"__FunctionArn__": {"Ref": "AuthorizerFunctionAliaslive"}}
     # API Gateway caches by the header, and refuses a request without it: either header leaves nothing to cache by.
     assert authorizer.get("identitySource") == (None if header == "either" else f"method.request.header.{header}")
     assert authorizer["authorizerResultTtlInSeconds"] == (0 if header == "either" else 60)
@@ -287,7 +325,7 @@ def test_who_looks_a_key_up_looks_at_the_header_that_api_gateway_caches_by(heade
 
 def test_api_gateway_may_call_the_authorizer() -> None:
     permission = of_type("AWS::Lambda::Permission")["AuthorizerPermission"]
-    assert permission["FunctionName"] == {"Fn::GetAtt": ["AuthorizerFunction", "Arn"]}
+    assert permission["FunctionName"] == {"Ref": "AuthorizerFunctionAliaslive"}
     assert permission["SourceArn"]["Fn::Sub"].endswith(":${Api}/authorizers/*")
 
 
