@@ -21,7 +21,8 @@ from typing import Any
 import yaml
 
 from scripts.release import TEMPLATE, release_of
-from shared.cli.target import client
+from shared.cli.releases import kept, make_live
+from shared.cli.target import NoTarget, client
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "samconfig.toml"
@@ -89,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(architecture(order, deployed))
         else:
             sys.exit(deploy(order, deployed))
-    except Refused as error:
+    except (Refused, NoTarget) as error:
         sys.exit(f"make deploy: {error}")
 
 
@@ -148,7 +149,17 @@ def deploy(order: Order, deployed: Mapping[str, str], sam: Path = SAM, built: Pa
     command += ["--tags", *(f"{name}={value}" for name, value in order.tags.items())]
     command += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
     environment = {**os.environ, "SAM_CLI_TELEMETRY": "0"}
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode  # noqa: S603 - our own words
+    status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode  # noqa: S603 - our own words
+    if status == 0:
+        _undo_rollback(order, values["Release"])
+    return status
+
+
+def _undo_rollback(order: Order, name: str) -> None:
+    """CloudFormation does not notice a rollback by hand: deploying what it takes for deployed would change nothing."""
+    for release in kept(order.stack, order.region):
+        if release.name == name and (moved := make_live(release, order.region)):
+            print(f"Moved {len(moved)} functions from an earlier release, to which they had been rolled back.")
 
 
 if __name__ == "__main__":
