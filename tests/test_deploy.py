@@ -16,6 +16,8 @@ from samtranslator.yaml_helper import yaml_parse
 
 from scripts.deploy import Order, Refused, architecture, deploy, deployed_values, values_of
 from scripts.release import digest_of, pin, release_of
+from shared.cli.releases import kept, make_live
+from tests.cli.test_releases import FIRST, Stack
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "samconfig.toml"
@@ -181,21 +183,26 @@ def test_an_aws_that_does_not_answer_is_one_line(aws: None, monkeypatch: pytest.
 
 
 @pytest.fixture
-def sam(tmp_path: Path) -> Path:
-    """A `sam` that notes how it was called, and fails as told."""
-    program = tmp_path / "sam"
-    program.write_text(f'#!/bin/sh\nfor word in "$@"; do echo "$word"; done >{tmp_path}/called\nexit 3\n', "utf-8")
+def template(tmp_path: Path) -> Path:
+    """A built template."""
+    path = tmp_path / "build" / "template.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(built()), "utf-8")
+    return path
+
+
+def sam(folder: Path, *, status: int) -> Path:
+    """A `sam` that writes how it was called to the file `called`."""
+    program = folder / "sam"
+    program.write_text(f'#!/bin/sh\nfor word in "$@"; do echo "$word"; done >{folder}/called\nexit {status}\n', "utf-8")
     program.chmod(0o755)
     return program
 
 
-def test_sam_gets_every_parameter_and_is_not_asked_to_ask(sam: Path, tmp_path: Path) -> None:
-    template = tmp_path / "build" / "template.yaml"
-    template.parent.mkdir()
-    template.write_text(yaml.safe_dump(built()), "utf-8")
+def test_sam_gets_every_parameter_and_is_not_asked_to_ask(template: Path, tmp_path: Path) -> None:
     config = CONFIG.read_bytes()
     given = order(ENV="production", STACK="mine", REGION="eu-west-1", TAGS="team=ml", PARAMETERS="CorsOrigin=*")
-    assert deploy(given, {}, sam, template) == 3
+    assert deploy(given, {}, sam(tmp_path, status=3), template) == 3
     words = (tmp_path / "called").read_text("utf-8").splitlines()
     options = dict(itertools.pairwise(words))
     assert words[0] == "deploy"
@@ -208,3 +215,17 @@ def test_sam_gets_every_parameter_and_is_not_asked_to_ask(sam: Path, tmp_path: P
     values = yaml.safe_load(file.read_text("utf-8"))
     assert values == values_of(built(), given, {})
     assert CONFIG.read_bytes() == config
+
+
+def test_a_release_that_was_rolled_back_is_live_again_once_it_is_deployed_again(
+    aws: None, template: Path, tmp_path: Path
+) -> None:
+    stack = Stack()
+    given = order(STACK=stack.name, REGION="us-east-1")
+    release = values_of(built(), given, {})["Release"]
+    for name in (FIRST, release):
+        stack.release(name)
+    make_live(kept(stack.name, "us-east-1")[1], "us-east-1")
+    assert stack.live() == [FIRST, FIRST]
+    assert deploy(given, {}, sam(tmp_path, status=0), template) == 0
+    assert stack.live() == [release, release]

@@ -383,10 +383,10 @@ STATUSES = {
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "THROTTLED": 429,
     "QUOTA_EXCEEDED": 429,
-    "AUTHORIZER_FAILURE": 500,
-    "AUTHORIZER_CONFIGURATION_ERROR": 500,
-    "API_CONFIGURATION_ERROR": 500,
-    "INTEGRATION_FAILURE": 502,
+    "AUTHORIZER_FAILURE": 503,
+    "AUTHORIZER_CONFIGURATION_ERROR": 503,
+    "API_CONFIGURATION_ERROR": 503,
+    "INTEGRATION_FAILURE": 503,
     "INTEGRATION_TIMEOUT": 504,
 }
 
@@ -419,11 +419,45 @@ def test_api_gateways_own_answers_have_what_each_dialect_promises() -> None:
             assert "statusCode" not in response  # it would be that of all that have none of their own
 
 
-@pytest.mark.parametrize("name", ["THROTTLED", "QUOTA_EXCEEDED"])
+# Where Lambda throttles a function or the authorizer, it is one of the last five.
+@pytest.mark.parametrize(
+    "name",
+    [
+        "THROTTLED",
+        "QUOTA_EXCEEDED",
+        "INTEGRATION_FAILURE",
+        "API_CONFIGURATION_ERROR",
+        "AUTHORIZER_FAILURE",
+        "AUTHORIZER_CONFIGURATION_ERROR",
+        "DEFAULT_5XX",
+    ],
+)
 def test_who_is_throttled_is_told_when_to_come_back(name: str) -> None:
     response = body()["x-amazon-apigateway-gateway-responses"][name]
     header = response["responseParameters"]["gatewayresponse.header.Retry-After"]
     assert header == f"'{answered(response)['error']['retry_after']}'"
+
+
+def test_the_stage_is_throttled_before_the_authorizer_is_asked() -> None:
+    (stage,) = of_type("AWS::ApiGateway::Stage", translated(StageThrottleRate="50", StageThrottleBurst="60")).values()
+    (setting,) = stage["MethodSettings"]
+    assert (setting["ResourcePath"], setting["HttpMethod"]) == ("/*", "*")
+    assert (setting["ThrottlingRateLimit"], setting["ThrottlingBurstLimit"]) == ("50", "60")
+
+
+def test_the_authorizer_gets_concurrency_of_its_own_only_when_asked_for() -> None:
+    for stack, expected in ((translated(), None), (translated(AuthorizerConcurrency="20"), "20")):
+        found = {name: function.get("ReservedConcurrentExecutions") for name, function in functions(stack).items()}
+        assert found.pop("authorizer") == expected
+        assert set(found.values()) == {None}
+
+
+def test_a_firewall_stands_before_the_stage_where_the_operator_has_one() -> None:
+    assert not of_type("AWS::WAFv2::WebACLAssociation")
+    arn = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/mine/1"
+    (association,) = of_type("AWS::WAFv2::WebACLAssociation", translated(WebAclArn=arn)).values()
+    assert association["WebACLArn"] == arn
+    assert association["ResourceArn"]["Fn::Sub"].endswith("/restapis/${Api}/stages/${ApiliveStage}")
 
 
 def test_what_is_too_large_is_told_the_limit_and_the_way_around_it() -> None:
