@@ -31,6 +31,7 @@ def log_request(context: RequestContext, *, method: str, path: str, status: int)
     usage = context.usage
     told = {
         "request_id": context.request_id,
+        "api_request_id": context.api_request_id,
         "function_request_id": context.function_request_id,
         "method": method,
         "path": path,
@@ -52,7 +53,8 @@ def log_request(context: RequestContext, *, method: str, path: str, status: int)
 
 def log_crash(context: RequestContext) -> None:
     """The line of an error of our own, with the traceback of the exception that is being handled."""
-    logger().exception("crash", extra={"request_id": context.request_id})
+    ids = {"request_id": context.request_id, "function_request_id": context.function_request_id}
+    logger().exception("crash", extra=ids)
 
 
 def _emit_metrics(context: RequestContext, status: int, seconds: float) -> None:

@@ -621,7 +621,12 @@ def test_every_log_is_kept_for_the_chosen_time() -> None:
 def test_access_logs_are_json_without_tokens_and_can_be_off() -> None:
     (stage,) = of_type("AWS::ApiGateway::Stage").values()
     line = stage["AccessLogSetting"]["Format"]
-    assert {"request_id", "status", "key_id"} <= set(json.loads(line))
+    told = json.loads(line)
+    assert {"status", "key_id"} <= set(told)
+    # What finds the lines of the function, of the authorizer and of Lambda that belong to it.
+    assert told["request_id"] == "$context.requestId"
+    assert told["function_request_id"] == "$context.integration.requestId"
+    assert told["authorizer_request_id"] == "$context.authorizer.requestId"
     assert "header" not in line.lower()
     without = translated(AccessLogs="off")
     (stage,) = of_type("AWS::ApiGateway::Stage", without).values()

@@ -1,11 +1,11 @@
 """The runtime's loop: one invocation after the other, on one event loop, for the life of the sandbox."""
 
-import re
 from collections.abc import Mapping, MutableMapping
 from typing import NoReturn
 
-from mangum.types import ASGI, Scope
+from mangum.types import ASGI
 
+from shared.request_id import request_id_of
 from shared.runtime.api import Invocation, RuntimeApi, RuntimeApiError
 from shared.runtime.context import context_of
 from shared.runtime.cycle import Cycle
@@ -17,7 +17,6 @@ from shared.runtime.output import BufferedOutput, Output, StreamedOutput
 # How long before its deadline an invocation is ended, in seconds: time to say so before Lambda ends the sandbox.
 _MARGIN = 0.5
 _TRACE_ID = "_X_AMZN_TRACE_ID"
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 async def serve(api: RuntimeApi, app: ASGI, environment: MutableMapping[str, str]) -> NoReturn:
@@ -50,13 +49,7 @@ async def _answer(api: RuntimeApi, app: ASGI, invocation: Invocation, environmen
     if streams(event, environment):
         output = StreamedOutput(api, invocation)
     seconds = context.get_remaining_time_in_millis() / 1000 - _MARGIN
-    await Cycle(event, output, _request_id(event.scope, invocation)).run(app, seconds)
-
-
-def _request_id(scope: Scope, invocation: Invocation) -> str:
-    """The caller's own id of the request where it sent a usable one, as the application has it; Lambda's where not."""
-    given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
-    return given if _REQUEST_ID.fullmatch(given) else invocation.request_id
+    await Cycle(event, output, request_id_of(event.scope, invocation.request_id)).run(app, seconds)
 
 
 def _trace(invocation: Invocation, environment: MutableMapping[str, str]) -> None:

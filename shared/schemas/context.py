@@ -18,17 +18,19 @@ class RequestContext:
     """Filled in step by step; read by response headers and the log line.
 
     `deadline` is on the event loop's clock, `began` on `time.perf_counter`, both in seconds; `first_token` is how many
-    seconds after `began` a stream's first event came. `function_request_id` is Lambda's, where it runs there.
-    `answered_as` is the model's name in the answer's body: what the caller sent, or the choice for `Auto`. `price` is
-    what the model's vendor charges, where it is known, and `cost` what the request has cost so far, in micro-dollars.
-    `rates` say how much is left to the caller, `unsettled` that what was used could not be written down. `is_batch`
-    marks a line of a batch, which interactive requests go before.
+    seconds after `began` a stream's first event came. `function_request_id` is Lambda's id of the request and
+    `api_request_id` API Gateway's, where it came through them. `answered_as` is the model's name in the answer's body:
+    what the caller sent, or the choice for `Auto`. `price` is what the model's vendor charges, where it is known, and
+    `cost` what the request has cost so far, in micro-dollars. `rates` say how much is left to the caller, `unsettled`
+    that what was used could not be written down. `is_batch` marks a line of a batch, which interactive requests go
+    before.
     """
 
     request_id: str
     deadline: float
     began: float = field(default_factory=time.perf_counter)
     function_request_id: str | None = None
+    api_request_id: str | None = None
     caller: Caller | None = None
     model: Model | None = None
     answered_as: str = ""

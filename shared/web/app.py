@@ -17,12 +17,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.dialects import dialect_for
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
 from shared.observability import log_crash, log_request, traced
+from shared.request_id import api_request_id_of, request_id_of
 from shared.schemas.context import RequestContext
 
 # What is left of Lambda's time when a provider is given up, so that the time-out can still be answered in its dialect.
 _TIME_TO_ANSWER = 2.0
 _CLIENT_LEFT = 499  # nginx's status for it, seen in the log alone
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 def create_app(*routes: Callable[[FastAPI], None]) -> FastAPI:
@@ -144,17 +144,14 @@ def _header_value(text: str) -> bytes:
 
 def _new_context(scope: Scope) -> RequestContext:
     """A context with Lambda's deadline and request id, where the request came through Lambda."""
+    request_id = request_id_of(scope, otherwise=uuid.uuid4().hex)
     lambda_context = scope.get("aws.context")
     if lambda_context is None:
-        return RequestContext(request_id=_request_id(scope), deadline=math.inf)
+        return RequestContext(request_id=request_id, deadline=math.inf)
     remaining = lambda_context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER
     return RequestContext(
-        request_id=_request_id(scope),
+        request_id=request_id,
         deadline=asyncio.get_running_loop().time() + remaining,
+        api_request_id=api_request_id_of(scope),
         function_request_id=lambda_context.aws_request_id,
     )
-
-
-def _request_id(scope: Scope) -> str:
-    given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
