@@ -487,7 +487,9 @@ MAY: dict[str, dict[str, set[str]]] = {
     "batch_worker": {
         **CALLS_MODELS,
         "MediaBucket/images/*": {READS, WRITES},
-        "MediaBucket": LISTS,
+        "MediaBucket below batches/*": LISTS,
+        "MediaBucket below files/*": LISTS,
+        "MediaBucket below images/*": LISTS,
         "KeysTable": {"dynamodb:GetItem"},
         "BatchesTable": {"dynamodb:GetItem", *UPDATES},
         "BatchQueue": {
