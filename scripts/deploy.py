@@ -4,7 +4,8 @@ It reads samconfig.toml as `sam deploy` does, and hands `sam` every parameter wi
 sam's command line replaces the lists in samconfig.toml. A value comes, in this order, from PARAMETERS="Name=value …",
 from samconfig.toml, from what the deployed stack has, and from the template.
 
-The variables of make are read from the environment: ENV, STACK, REGION, ARCH, PARAMETERS, TAGS.
+The variables of make are read from the environment: ENV, STACK, REGION, ARCH, PARAMETERS, TAGS, and CATALOG, a file of
+your own providers and models.
 """
 
 import json
@@ -21,6 +22,8 @@ from typing import Any
 import yaml
 
 from scripts.release import TEMPLATE, release_of
+from shared.cli.__main__ import main as gateway
+from shared.cli.catalog import checked
 from shared.cli.releases import kept, make_live
 from shared.cli.target import NoTarget, client
 
@@ -44,6 +47,7 @@ class Order:
     region: str | None
     given: Mapping[str, str]
     tags: Mapping[str, str]
+    catalog: Path | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str], config: Path = CONFIG) -> "Order":
@@ -59,12 +63,17 @@ class Order:
         given = pairs(options.get("parameter_overrides", [])) | pairs(environment.get("PARAMETERS", ""))
         if environment.get("ARCH"):
             given["Architecture"] = environment["ARCH"]
+        catalog = Path(environment["CATALOG"]) if environment.get("CATALOG") else None
+        if catalog is not None:
+            checked(catalog)
+            given["Catalog"] = "on"
         return cls(
             env=env,
             stack=stack,
             region=environment.get("REGION") or options.get("region") or None,
             given=given,
             tags=_TAGS | pairs(options.get("tags", [])) | pairs(environment.get("TAGS", "")),
+            catalog=catalog,
         )
 
 
@@ -90,7 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(architecture(order, deployed))
         else:
             sys.exit(deploy(order, deployed))
-    except (Refused, NoTarget) as error:
+    except (Refused, NoTarget, ValueError) as error:
         sys.exit(f"make deploy: {error}")
 
 
@@ -152,6 +161,9 @@ def deploy(order: Order, deployed: Mapping[str, str], sam: Path = SAM, built: Pa
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode  # noqa: S603 - our own words
     if status == 0:
         _undo_rollback(order, values["Release"])
+        if order.catalog is not None:
+            where = ["--stack", order.stack, *(("--region", order.region) if order.region else ())]
+            gateway([*where, "catalog", "set", str(order.catalog)])
     return status
 
 

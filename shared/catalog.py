@@ -50,11 +50,16 @@ class Catalog:
         self._add(tables)
 
     @classmethod
-    def load(cls, settings: Settings) -> "Catalog":
-        """The default catalog with the operator's rows over it. Raises ValueError for a file that is wrong."""
+    def load(cls, settings: Settings, text: str | None = None) -> "Catalog":
+        """The default catalog with the operator's rows over it. Raises ValueError for rows that are wrong.
+
+        `text` is the operator's TOML where it was read from elsewhere than a file.
+        """
         catalog = cls(tomllib.loads(_DEFAULT.read_text("utf-8")), settings)
-        if settings.catalog:
-            catalog._override(Path(settings.catalog))
+        if text is None and settings.catalog and not settings.catalog_in_bucket:
+            text = _read(settings.catalog)
+        if text is not None:
+            catalog._override(text)
         return catalog
 
     def _add(self, tables: Mapping[str, Any]) -> None:
@@ -64,16 +69,16 @@ class Catalog:
             self._rows[row["id"]] = {**self._rows.get(row["id"], {}), **row}
             self._aliases.update((alias, row["id"]) for alias in row.get("aliases", ()))
 
-    def _override(self, path: Path) -> None:
+    def _override(self, text: str) -> None:
         try:
-            tables = tomllib.loads(path.read_text("utf-8"))
+            tables = tomllib.loads(text)
             self._add(tables)
             for name in tables.get("providers", {}):
                 self.provider(name)
             for row in tables.get("models", ()):
                 self.price(self._model(row["id"]))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"GATEWAY_CATALOG {path}: {error}") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"GATEWAY_CATALOG {self._settings.catalog or ''}: {error}") from error
 
     def configured_by(self, environment: Mapping[str, str]) -> "Catalog":
         """The same rows with providers' keys from another environment."""
@@ -146,3 +151,10 @@ class Catalog:
         quirks = {*self._providers[row["provider"]].get("quirks", ()), *row.get("quirks", ())}
         values = {name: value for name, value in row.items() if name not in _ROW_ONLY}
         return Model(**{"upstream": public_id, **values, "quirks": frozenset(quirks)})
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"GATEWAY_CATALOG {path}: {error}") from error

@@ -27,7 +27,8 @@ class Settings:
     sandbox: bool = False
     """Whether the built-in sandbox provider answers. `make run` turns it on."""
     catalog: str | None = None
-    """A TOML file of providers and models that are added to the default catalog or replace its rows."""
+    """A TOML file of providers and models that are added to the default catalog or replace its rows; in a stack an
+    object, `s3://bucket/key`, whose changes functions take in within five minutes."""
     keys_table: str = "gateway-keys"
     """The DynamoDB table of keys."""
     limits_table: str | None = None
@@ -83,6 +84,11 @@ class Settings:
     """How long the URLs of a batch's results open; each look at the batch gives new ones."""
     fetch_http: bool = False
     """Whether images may be fetched by plain http."""
+
+    @property
+    def catalog_in_bucket(self) -> bool:
+        """Whether `catalog` names an object and no file."""
+        return self.catalog is not None and self.catalog.startswith("s3://")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":

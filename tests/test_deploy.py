@@ -18,6 +18,7 @@ from scripts.deploy import Order, Refused, architecture, deploy, deployed_values
 from scripts.release import digest_of, pin, release_of
 from shared.cli.releases import kept, make_live
 from tests.cli.test_releases import FIRST, Stack
+from tests.stores.test_operator_catalog import ROWS
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "samconfig.toml"
@@ -131,6 +132,16 @@ def test_the_files_parameters_are_those_of_the_template(section: str) -> None:
 def test_an_order_that_cannot_be_read_is_refused(environment: dict[str, str], said: str) -> None:
     with pytest.raises(Refused, match=said):
         order(**environment)
+
+
+def test_a_catalog_is_checked_first_and_read_by_the_stack(tmp_path: Path) -> None:
+    file = tmp_path / "catalog.toml"
+    file.write_text(ROWS, "utf-8")
+    assert values_of(built(), order(CATALOG=str(file)), {})["Catalog"] == "on"
+    assert values_of(built(), order(), {})["Catalog"] == "off"
+    file.write_text("[[models]", "utf-8")
+    with pytest.raises(ValueError, match="catalog"):
+        order(CATALOG=str(file))
 
 
 def test_a_parameter_that_the_template_lacks_is_refused_before_anything_is_deployed() -> None:

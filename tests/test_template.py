@@ -23,6 +23,7 @@ from shared.schemas.batch import WINDOW_SECONDS
 from shared.settings import KeyHeader, Settings
 from shared.stores.files import KEPT_DAYS
 from shared.stores.objects import MAX_PRESIGNED_SECONDS
+from shared.stores.operator_catalog import KEY as CATALOG_KEY
 from tests.entry_points import entry_point
 
 ROOT = Path(__file__).parents[1]
@@ -479,6 +480,7 @@ LISTS = {"s3:ListBucket"}
 READS, WRITES, GIVES_UP = "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"
 UPDATES = {"dynamodb:UpdateItem"}
 READS_PROVIDERS_KEYS = {"ProviderSecret": {"secretsmanager:GetSecretValue"}}
+READS_CATALOG = {"MediaBucket/config/*": {READS}, "MediaBucket below config/*": LISTS}
 CALLS_MODELS = {**READS_PROVIDERS_KEYS, "LimitsTable": UPDATES, "UsageTable": UPDATES}
 KEEPS_IMAGES = {"MediaBucket/images/*": {READS, WRITES}, "MediaBucket below images/*": LISTS}
 # All that each function may do, and on what, besides writing its log.
@@ -563,17 +565,27 @@ def prefixes(condition: Json | None) -> list[str]:
     return [f" below {prefix}" for prefix in listed(found)]
 
 
+@pytest.mark.parametrize("catalog", ["off", "on"])
 @pytest.mark.parametrize("tracing", ["off", "on"])
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_function_may_do_only_what_it_needs_and_only_there(folder: str, tracing: str) -> None:
-    stack = translated(Tracing=tracing)
+def test_a_function_may_do_only_what_it_needs_and_only_there(folder: str, tracing: str, catalog: str) -> None:
+    stack = translated(Tracing=tracing, Catalog=catalog)
     function = functions(stack)[folder]
     role, attribute = function["Role"]["Fn::GetAtt"]
     assert attribute == "Arn"
     # X-Ray has no resources that could be named.
     traces = {"*": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}} if tracing == "on" else {}
     logs = {function["LoggingConfig"]["LogGroup"]["Ref"]: LOGS}
-    assert granted(of_type("AWS::IAM::Role", stack)[role]) == MAY[folder] | logs | traces
+    rows = READS_CATALOG if catalog == "on" and "ProviderSecret" in MAY[folder] else {}
+    assert granted(of_type("AWS::IAM::Role", stack)[role]) == MAY[folder] | logs | traces | rows
+
+
+def test_who_calls_models_reads_the_operators_catalog_where_there_is_one() -> None:
+    off, on = functions(), functions(translated(Catalog="on"))
+    for folder in FOLDERS:
+        values = [found[folder]["Environment"]["Variables"].get("GATEWAY_CATALOG") for found in (off, on)]
+        url = f"s3://${{MediaBucket}}/{CATALOG_KEY}"
+        assert values == (["", url] if "ProviderSecret" in MAY[folder] else [None, None])
 
 
 def test_no_two_functions_share_a_role() -> None:

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
-from shared.catalog import AUTO, SANDBOX, Catalog
+from shared.catalog import AUTO, SANDBOX
 from shared.errors import ModelNotFound
+from shared.gateway.configuration import Configuration
 from shared.gateway.route import AdapterT, Route, caller_of
 from shared.providers import load
 from shared.providers.base import InProcess, LocalAnswer
@@ -62,10 +63,9 @@ class Services:
     ) -> None:
         self.settings = settings
         self.keys = keys
-        self.catalog = Catalog.load(settings)
         self._aws = aws or Aws()
-        self._secret = secret
-        self._secret_values: Mapping[str, str] = {}
+        self._configuration = Configuration(settings, self._aws, secret)
+        self.catalog = self._configuration.catalog
         self._given_fetcher = fetcher
         self._transport = transport
 
@@ -165,10 +165,8 @@ class Services:
         await self._aws.aclose()
 
     async def refresh(self) -> None:
-        """Takes in providers' keys that have changed in the secret. Raises AwsError while it could never be read."""
-        if self._secret is not None and (values := await self._secret.values()) is not self._secret_values:
-            self._secret_values = values
-            self.catalog = self.catalog.configured_by({**self.settings.environment, **values})
+        """Takes in what the operator has changed: providers' keys and rows of the catalog. Raises AwsError."""
+        self.catalog = await self._configuration.refresh()
 
     def models(self, caller: Caller) -> list[Model]:
         """The configured models that the caller may use, in order of preference."""
