@@ -17,8 +17,8 @@ check: .venv/dev ## Lint, type-check, and hold the imports against the architect
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
 
-smoke: .venv/local ## Prove a gateway that is up: make smoke URL=https://… KEY=…
-	@URL="$(URL)" KEY="$(KEY)" MODEL="$(or $(MODEL),Auto)" $(BIN)/python scripts/smoke.py
+smoke: .venv/local ## Prove a gateway that is up: make smoke URL=https://…, with a client's key in GATEWAY_KEY
+	@URL="$(URL)" MODEL="$(or $(MODEL),Auto)" $(BIN)/python scripts/smoke.py
 
 gateway: .venv/local ## The command line: make gateway ARGS="keys list"
 	@$(BIN)/python -m shared.cli $(ARGS)

@@ -87,6 +87,11 @@ class Catalog:
         other.__dict__.pop("configured", None)
         return other
 
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The names of all vendors, configured or not, in the catalog's order."""
+        return tuple(self._providers)
+
     def provider(self, name: str) -> Provider:
         """Raises KeyError for a vendor that the catalog lacks."""
         return Provider(name=name, **self._providers[name])

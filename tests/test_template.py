@@ -721,9 +721,11 @@ def test_tracing_is_on_only_when_asked_for() -> None:
 def test_the_outputs_say_how_to_go_on() -> None:
     outputs = {name: json.dumps(output["Value"]) for name, output in yaml_parse(source())["Outputs"].items()}
     assert "/live/v1" in outputs["BaseUrl"]
-    assert "put-secret-value" in outputs["SetProviderKeys"]
+    assert "-m shared.cli --stack ${AWS::StackName} --region ${AWS::Region} providers set" in outputs["SetProviderKeys"]
     assert "-m shared.cli --stack ${AWS::StackName} --region ${AWS::Region} keys create" in outputs["CreateKey"]
-    assert "make smoke" in outputs["Smoke"]
+    assert "make smoke URL=" in outputs["Smoke"]
+    # No key goes where a shell keeps its history, and no command replaces the other keys.
+    assert not {word for word in ("put-secret-value", "secret-string", "KEY=") if word in json.dumps(outputs)}
 
 
 def test_the_command_line_finds_a_stacks_state_by_its_outputs() -> None:
