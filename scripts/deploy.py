@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,8 @@ def deploy(order: Order, deployed: Mapping[str, str], sam: Path = SAM, built: Pa
     if not built.exists():
         raise Refused("Nothing is built: run make build.")
     template = yaml.safe_load(built.read_text("utf-8"))
+    if not deployed and "ApiLogRole" not in order.given and not _account_has_log_role(order.region):
+        order = replace(order, given={**order.given, "ApiLogRole": "stack"})
     values = values_of(template, order, deployed)
     changed = sorted(name for name, value in values.items() if deployed.get(name, value) != value)
     print(f"Deploying {order.stack}, release {values['Release']}", flush=True)
@@ -165,6 +167,18 @@ def deploy(order: Order, deployed: Mapping[str, str], sam: Path = SAM, built: Pa
             where = ["--stack", order.stack, *(("--region", order.region) if order.region else ())]
             gateway([*where, "catalog", "set", str(order.catalog)])
     return status
+
+
+def _account_has_log_role(region: str | None) -> bool:
+    """Whether API Gateway can write logs in the account and region already. Raises Refused where AWS does not tell."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return bool(client("apigateway", region).get_account().get("cloudwatchRoleArn"))
+    except (BotoCoreError, ClientError) as error:
+        raise Refused(
+            f"Whether the account has an API Gateway log role is unknown ({error}): set ApiLogRole."
+        ) from None
 
 
 def _undo_rollback(order: Order, name: str) -> None:

@@ -210,7 +210,7 @@ def sam(folder: Path, *, status: int) -> Path:
     return program
 
 
-def test_sam_gets_every_parameter_and_is_not_asked_to_ask(template: Path, tmp_path: Path) -> None:
+def test_sam_gets_every_parameter_and_is_not_asked_to_ask(aws: None, template: Path, tmp_path: Path) -> None:
     config = CONFIG.read_bytes()
     given = order(ENV="production", STACK="mine", REGION="eu-west-1", TAGS="team=ml", PARAMETERS="CorsOrigin=*")
     assert deploy(given, {}, sam(tmp_path, status=3), template) == 3
@@ -224,15 +224,45 @@ def test_sam_gets_every_parameter_and_is_not_asked_to_ask(template: Path, tmp_pa
     assert "--guided" not in words
     file = Path(options["--parameter-overrides"].removeprefix("file://"))
     values = yaml.safe_load(file.read_text("utf-8"))
-    assert values == values_of(built(), given, {})
+    assert values.keys() == built()["Parameters"].keys()
+    assert (values["DeletionProtection"], values["CorsOrigin"]) == ("on", "*")
     assert CONFIG.read_bytes() == config
+
+
+@pytest.mark.parametrize(
+    ("region", "account_has_one", "deployed", "given", "expected"),
+    [
+        ("ap-south-1", False, {}, "", "stack"),
+        ("ap-east-1", True, {}, "", "account"),
+        ("ap-northeast-1", False, {}, "ApiLogRole=account", "account"),
+        # The stack of an earlier deployment has what it has.
+        ("ap-northeast-2", True, {"ApiLogRole": "stack"}, "", "stack"),
+        ("ap-northeast-3", False, {"MemorySize": "512"}, "", "account"),
+    ],
+)
+def test_a_new_stack_sets_the_accounts_log_role_only_where_none_is_set(
+    aws: None,
+    template: Path,
+    tmp_path: Path,
+    region: str,
+    account_has_one: bool,
+    deployed: dict[str, str],
+    given: str,
+    expected: str,
+) -> None:
+    if account_has_one:
+        operation = {"op": "replace", "path": "/cloudwatchRoleArn", "value": "arn:aws:iam::123456789012:role/logs"}
+        boto3.client("apigateway", region_name=region).update_account(patchOperations=[operation])
+    deploy(order(REGION=region, PARAMETERS=given), deployed, sam(tmp_path, status=3), template)
+    values = yaml.safe_load((tmp_path / "parameters.yaml").read_text("utf-8"))
+    assert values["ApiLogRole"] == expected
 
 
 def test_a_release_that_was_rolled_back_is_live_again_once_it_is_deployed_again(
     aws: None, template: Path, tmp_path: Path
 ) -> None:
     stack = Stack()
-    given = order(STACK=stack.name, REGION="us-east-1")
+    given = order(STACK=stack.name, REGION="us-east-1", PARAMETERS="ApiLogRole=account")
     release = values_of(built(), given, {})["Release"]
     for name in (FIRST, release):
         stack.release(name)

@@ -648,6 +648,16 @@ def test_access_logs_are_json_without_tokens_and_can_be_off() -> None:
     assert not of_type("AWS::ApiGateway::Account", without)
 
 
+def test_the_accounts_log_role_is_left_alone_unless_the_stack_is_to_set_it() -> None:
+    assert not of_type("AWS::ApiGateway::Account")
+    stack = translated(ApiLogRole="stack")
+    (account,) = of_type("AWS::ApiGateway::Account", stack).values()
+    assert account["CloudWatchRoleArn"] == {"Fn::GetAtt": ["ApiGatewayRole", "Arn"]}
+    # Other APIs of the account log with it by then.
+    for name in ("ApiGatewayAccount", "ApiGatewayRole"):
+        assert (stack[name]["DeletionPolicy"], stack[name]["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
 def test_no_secret_is_in_the_template() -> None:
     assert of_type("AWS::SecretsManager::Secret")["ProviderSecret"]["SecretString"] == "{}"
     for function in functions().values():
