@@ -588,6 +588,14 @@ def test_who_calls_models_reads_the_operators_catalog_where_there_is_one() -> No
         assert values == (["", url] if "ProviderSecret" in MAY[folder] else [None, None])
 
 
+def test_a_functions_role_is_for_functions_of_this_account_alone() -> None:
+    roles = of_type("AWS::IAM::Role")
+    for function in functions().values():
+        (statement,) = roles[function["Role"]["Fn::GetAtt"][0]]["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+        assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
 def test_no_two_functions_share_a_role() -> None:
     assert len({function["Role"]["Fn::GetAtt"][0] for function in functions().values()}) == len(FOLDERS)
 
@@ -670,7 +678,7 @@ def test_no_secret_is_in_the_template() -> None:
     ("name", "key", "expires", "restorable"),
     [
         ("KeysTable", {"token_hash": "HASH"}, False, True),
-        ("LimitsTable", {"id": "HASH"}, True, False),
+        ("LimitsTable", {"id": "HASH"}, True, True),
         ("UsageTable", {"key_id": "HASH", "day_model": "RANGE"}, True, True),
         ("BatchesTable", {"tenant": "HASH", "id": "RANGE"}, True, False),
     ],
@@ -692,6 +700,16 @@ def test_tables_have_the_keys_of_their_stores_and_are_kept_safe(
     assert translated()[name]["Properties"]["DeletionProtectionEnabled"] is False
     assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
     assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+def test_providers_keys_outlive_the_stack() -> None:
+    secret = translated()["ProviderSecret"]
+    assert (secret["DeletionPolicy"], secret["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+
+
+def test_layers_of_two_stacks_in_an_account_have_names_of_their_own() -> None:
+    names = [layer["LayerName"]["Fn::Sub"] for layer in of_type("AWS::Lambda::LayerVersion").values()]
+    assert sorted(names) == [f"${{AWS::StackName}}-{name}" for name in ("dependencies", "runtime", "shared")]
 
 
 def test_no_table_is_left_out_of_what_is_known_to_be_kept_safe() -> None:
