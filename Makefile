@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench-init bench-images bench-batches bench-limits test-built deploy format prices lock clean
+.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench-init bench-images bench-batches bench-limits test-built deploy delete format prices lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -64,6 +64,9 @@ test-built: .venv/dev .venv/lambda-runtime ## Test the built functions under AWS
 
 deploy: .venv/local .venv/sam ## Deploy the stack that samconfig.toml describes under ENV=…: see scripts/deploy.py
 	@arch=$$($(DEPLOY) architecture) && $(MAKE) --no-print-directory build ARCH=$$arch && $(DEPLOY) stack
+
+delete: .venv/local ## Delete the stack that samconfig.toml describes under ENV=…, and say what remains of it
+	@$(BIN)/python -m scripts.delete
 
 # make itself exports the variables that were given to it.
 DEPLOY = $(BIN)/python -m scripts.deploy

@@ -4,8 +4,8 @@ It reads samconfig.toml as `sam deploy` does, and hands `sam` every parameter wi
 sam's command line replaces the lists in samconfig.toml. A value comes, in this order, from PARAMETERS="Name=value …",
 from samconfig.toml, from what the deployed stack has, and from the template.
 
-The variables of make are read from the environment: ENV, STACK, REGION, ARCH, PARAMETERS, TAGS, and CATALOG, a file of
-your own providers and models.
+The variables of make are read from the environment: ENV, STACK, REGION, ARCH, PARAMETERS, TAGS, CATALOG (a file of your
+own providers and models) and ADOPT (what `make delete` has written, for a new stack to use again).
 """
 
 import json
@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from scripts.adopt import adopt
 from scripts.release import TEMPLATE, release_of
 from shared.cli.__main__ import main as gateway
 from shared.cli.catalog import checked
@@ -48,6 +49,7 @@ class Order:
     given: Mapping[str, str]
     tags: Mapping[str, str]
     catalog: Path | None = None
+    adopted: Path | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str], config: Path = CONFIG) -> "Order":
@@ -74,6 +76,7 @@ class Order:
             given=given,
             tags=_TAGS | pairs(options.get("tags", [])) | pairs(environment.get("TAGS", "")),
             catalog=catalog,
+            adopted=Path(environment["ADOPT"]) if environment.get("ADOPT") else None,
         )
 
 
@@ -147,6 +150,8 @@ def deploy(order: Order, deployed: Mapping[str, str], sam: Path = SAM, built: Pa
         order = replace(order, given={**order.given, "ApiLogRole": "stack"})
     values = values_of(template, order, deployed)
     changed = sorted(name for name, value in values.items() if deployed.get(name, value) != value)
+    if order.adopted is not None:
+        _adopt(order, order.adopted, template, values, deployed)
     print(f"Deploying {order.stack}, release {values['Release']}", flush=True)
     for name in changed:
         print(f"  {name}: {deployed[name]} -> {values[name]}", flush=True)
@@ -167,6 +172,20 @@ def deploy(order: Order, deployed: Mapping[str, str], sam: Path = SAM, built: Pa
             where = ["--stack", order.stack, *(("--region", order.region) if order.region else ())]
             gateway([*where, "catalog", "set", str(order.catalog)])
     return status
+
+
+def _adopt(
+    order: Order, file: Path, template: Mapping[str, Any], values: Mapping[str, str], deployed: Mapping[str, str]
+) -> None:
+    from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+
+    if deployed:
+        raise Refused(f"{order.stack} exists: only a new stack can adopt what another has left.")
+    try:
+        left = json.loads(file.read_text("utf-8"))
+        adopt(client("cloudformation", order.region), order.stack, template, values, left)
+    except (OSError, ValueError, KeyError, BotoCoreError, ClientError, WaiterError) as error:
+        raise Refused(f"{file} could not be adopted: {error}") from None
 
 
 def _account_has_log_role(region: str | None) -> bool:
