@@ -38,14 +38,10 @@ def _headers(event: Mapping[str, Any]) -> dict[str, str]:
 
     Raises Unauthorized for several values of a header that may hold the key, of which API Gateway caches by one.
     """
-    found: dict[str, set[str]] = {}
-    for name, value in (event.get("headers") or {}).items():
-        found.setdefault(name.lower(), set()).add(value)
     for name, values in (event.get("multiValueHeaders") or {}).items():
-        found.setdefault(name.lower(), set()).update(values)
-    if any(len(found.get(name, ())) > 1 for name in ("authorization", "x-api-key")):
-        raise Unauthorized("A header that holds the API key was sent twice.")
-    return {name: next(iter(values)) for name, values in found.items()}
+        if name.lower() in ("authorization", "x-api-key") and len(set(values)) > 1:
+            raise Unauthorized("A header that holds the API key was sent twice.")
+    return {name.lower(): value for name, value in (event.get("headers") or {}).items()}
 
 
 def caller_of(event: Mapping[str, Any]) -> Caller | None:

@@ -14,6 +14,8 @@ MANAGED_POLICY_LIMIT = 6144
 EVERYTHING = {
     "ApiLogRole": "stack",
     "Deployment": "Canary10Percent5Minutes",
+    "DomainName": "ai.example.com",
+    "HostedZoneId": "Z1",
     "WebAclArn": "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/mine/1",
 }
 
@@ -41,8 +43,12 @@ def test_each_resource_of_the_template_can_be_made_and_removed() -> None:
     allowed = actions()
     for resource in translated(**EVERYTHING).values():
         service = resource["Type"].split("::")[1].lower()
-        verbs = {name for name in allowed[service] if name.startswith(("Create", "Put", "Add", "Associate", "POST"))}
-        undoing = ("Delete", "Remove", "Disassociate", "DELETE")
+        verbs = {
+            name
+            for name in allowed[service]
+            if name.startswith(("Create", "Put", "Add", "Associate", "Change", "POST"))
+        }
+        undoing = ("Delete", "Remove", "Disassociate", "Change", "DELETE")
         removes = {name for name in allowed[service] if name.startswith(undoing)}
         assert verbs, resource["Type"]
         assert removes, resource["Type"]

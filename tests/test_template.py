@@ -461,6 +461,46 @@ def test_a_firewall_stands_before_the_stage_where_the_operator_has_one() -> None
     assert association["ResourceArn"]["Fn::Sub"].endswith("/restapis/${Api}/stages/${ApiliveStage}")
 
 
+DOMAIN = {"DomainName": "ai.example.com", "CertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/1"}
+
+
+def test_a_domain_of_the_operators_leads_to_the_stage() -> None:
+    assert not of_type("AWS::ApiGateway::DomainName")
+    stack = translated(**DOMAIN)
+    (domain,) = of_type("AWS::ApiGateway::DomainName", stack).values()
+    assert (domain["DomainName"], domain["RegionalCertificateArn"]) == tuple(DOMAIN.values())
+    (mapping,) = of_type("AWS::ApiGateway::BasePathMapping", stack).values()
+    assert mapping == {"DomainName": {"Ref": "Domain"}, "RestApiId": {"Ref": "Api"}, "Stage": {"Ref": "ApiliveStage"}}
+    assert not of_type("AWS::Route53::RecordSet", stack)
+    (mapping,) = of_type("AWS::ApiGateway::BasePathMapping", translated(**DOMAIN, BasePath="gateway")).values()
+    assert mapping["BasePath"] == "gateway"
+    (record,) = of_type("AWS::Route53::RecordSet", translated(**DOMAIN, HostedZoneId="Z1")).values()
+    assert (record["Name"], record["HostedZoneId"]) == ("ai.example.com", "Z1")
+    assert record["AliasTarget"]["DNSName"] == {"Fn::GetAtt": ["Domain", "RegionalDomainName"]}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "url"),
+    [
+        ({}, "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live"),
+        (DOMAIN, "https://ai.example.com"),
+        ({**DOMAIN, "BasePath": "gateway"}, "https://ai.example.com/gateway"),
+    ],
+)
+def test_the_outputs_name_the_address_that_clients_use(parameters: dict[str, str], url: str) -> None:
+    template = yaml_parse(source())
+    values = {name: parameter["Default"] for name, parameter in template["Parameters"].items()} | parameters
+    conditions = {name: decided(body, values) for name, body in template["Conditions"].items()}
+    outputs = {name: resolve(row["Value"], values, conditions) for name, row in template["Outputs"].items()}
+
+    def put_in(value: Any) -> str:
+        text = value["Fn::Sub"] if isinstance(value, dict) else value
+        return re.sub(r"\$\{(\w+)}", lambda match: str(values.get(match[1], match[0])), text)
+
+    assert put_in(outputs["BaseUrl"]) == f"{url}/v1"
+    assert put_in(outputs["Smoke"]) == f"make smoke URL={url}"
+
+
 def test_what_is_too_large_is_told_the_limit_and_the_way_around_it() -> None:
     message = answered(body()["x-amazon-apigateway-gateway-responses"]["REQUEST_TOO_LARGE"])["error"]["message"]
     assert "10 MB" in message
@@ -560,6 +600,8 @@ def named(resource: Any) -> str:
 def prefixes(condition: Json | None) -> list[str]:
     if condition is None:
         return [""]
+    if condition == {"Null": {"lambda:SourceFunctionArn": "true"}}:
+        return [" for Lambda itself"]
     found = condition["StringLike"]["s3:prefix"]
     assert condition == {"StringLike": {"s3:prefix": found}}
     return [f" below {prefix}" for prefix in listed(found)]
@@ -578,6 +620,23 @@ def test_a_function_may_do_only_what_it_needs_and_only_there(folder: str, tracin
     logs = {function["LoggingConfig"]["LogGroup"]["Ref"]: LOGS}
     rows = READS_CATALOG if catalog == "on" and "ProviderSecret" in MAY[folder] else {}
     assert granted(of_type("AWS::IAM::Role", stack)[role]) == MAY[folder] | logs | traces | rows
+
+
+def test_who_calls_providers_runs_in_the_operators_vpc_where_there_is_one() -> None:
+    stack = translated(VpcSubnetIds="subnet-1,subnet-2", VpcSecurityGroupIds="sg-1")
+    # The list of models only reads which keys are set.
+    calling = {folder for folder in FOLDERS if "ProviderSecret" in MAY[folder]} - {"models"}
+    config = {
+        "SubnetIds": {"Fn::Split": [",", "subnet-1,subnet-2"]},
+        "SecurityGroupIds": {"Fn::Split": [",", "sg-1"]},
+    }
+    for folder, function in functions(stack).items():
+        assert function.get("VpcConfig") == (config if folder in calling else None)
+        role = of_type("AWS::IAM::Role", stack)[function["Role"]["Fn::GetAtt"][0]]
+        # The function's own code must not use them.
+        network = granted(role).get("* for Lambda itself", set())
+        assert ("ec2:CreateNetworkInterface" in network) == (folder in calling)
+    assert not [function for function in functions().values() if "VpcConfig" in function]
 
 
 def test_who_calls_models_reads_the_operators_catalog_where_there_is_one() -> None:

@@ -19,6 +19,7 @@ from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFoun
 from shared.observability import log_crash, log_request, traced
 from shared.request_id import api_request_id_of, request_id_of
 from shared.schemas.context import RequestContext
+from shared.web.base_path import without_base_path
 
 # What is left of Lambda's time when a provider is given up, so that the time-out can still be answered in its dialect.
 _TIME_TO_ANSWER = 2.0
@@ -85,6 +86,7 @@ class ContextMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = without_base_path(scope)
         context = _new_context(scope)
         scope.setdefault("state", {})["context"] = context
         answer = _Answer(scope, context, send)
