@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench bench-init bench-images bench-batches bench-limits test-built deploy format prices catalog lock clean
+.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench bench-init bench-images bench-batches bench-limits test-built deploy delete format prices catalog lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -17,8 +17,8 @@ check: .venv/dev ## Lint, type-check, and hold the imports against the architect
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
 
-smoke: .venv/local ## Prove a gateway that is up: make smoke URL=https://… KEY=…
-	@URL="$(URL)" KEY="$(KEY)" MODEL="$(or $(MODEL),Auto)" $(BIN)/python scripts/smoke.py
+smoke: .venv/local ## Prove a gateway that is up: make smoke URL=https://…, with a client's key in GATEWAY_KEY
+	@URL="$(URL)" MODEL="$(or $(MODEL),Auto)" $(BIN)/python scripts/smoke.py
 
 gateway: .venv/local ## The command line: make gateway ARGS="keys list"
 	@$(BIN)/python -m shared.cli $(ARGS)
@@ -28,6 +28,7 @@ HERE = $(subst aarch64,arm64,$(shell uname -m))
 
 build: .venv/sam ## Build what a stack is made of, for ARCH=arm64 or x86_64
 	$(SAM) build --parameter-overrides Architecture=$(ARCH)
+	@.venv/sam/bin/python scripts/release.py $(ARCH)
 
 validate: .venv/sam ## Lint the template
 	$(SAM) validate --lint --region us-east-1
@@ -65,8 +66,14 @@ test-built: .venv/dev .venv/lambda-runtime ## Test the built functions under AWS
 	@$(MAKE) --no-print-directory build ARCH=$(HERE)
 	$(BIN)/python -m pytest -m built
 
-deploy: build ## Deploy a stack: asks what it needs to know, or reads it of ENV=… in samconfig.toml
-	$(SAM) deploy $(if $(ENV),--config-env $(ENV),--guided) $(if $(filter x86_64,$(ARCH)),--parameter-overrides Architecture=x86_64)
+deploy: .venv/local .venv/sam ## Deploy the stack that samconfig.toml describes under ENV=…: see scripts/deploy.py
+	@arch=$$($(DEPLOY) architecture) && $(MAKE) --no-print-directory build ARCH=$$arch && $(DEPLOY) stack
+
+delete: .venv/local ## Delete the stack that samconfig.toml describes under ENV=…, and say what remains of it
+	@$(BIN)/python -m scripts.delete
+
+# make itself exports the variables that were given to it.
+DEPLOY = $(BIN)/python -m scripts.deploy
 
 format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .

@@ -19,7 +19,9 @@ PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28", "manylinux_2_3
 PROCESSORS = {"arm64": "aarch64", "x86_64": "x86_64"}
 # What no function reads. Packages look up their own versions and plug-ins in their metadata.
 NEEDLESS = ("bin", "*-stubs", "**/tests", "**/*.pyi", "**/*.c", "**/swagger_ui/*.js", "**/swagger_ui/*.css")
-KEPT_METADATA = {"METADATA", "entry_points.txt"}
+KEPT_METADATA = ("METADATA", "entry_points.txt")
+# Most licences ask to be distributed with what they are for. Newer packages have them in a folder of this name.
+LICENCES = ("licenses", "LICEN[CS]E*", "COPYING*", "NOTICE*", "AUTHORS*")
 
 
 def main() -> None:
@@ -33,6 +35,7 @@ def main() -> None:
             compile_all(target, "/opt")
         case "SharedLayer":
             copy(Path("shared"), target / "python")
+            shutil.copy(ROOT / "LICENSE", target / "python" / "shared")
             compile_all(target, "/opt")
         case "RuntimeLayer":
             target.mkdir(parents=True, exist_ok=True)
@@ -65,7 +68,7 @@ def strip(packages: Path) -> None:
         for path in list(packages.glob(pattern)):
             remove(path)
     for path in list(packages.glob("*.dist-info/*")):
-        if path.name not in KEPT_METADATA:
+        if not any(path.match(pattern) for pattern in (*KEPT_METADATA, *LICENCES)):
             remove(path)
 
 

@@ -162,6 +162,9 @@ def _wired(template: dict[str, Any], environment: dict[str, str]) -> dict[str, A
         if resource["Type"] == "AWS::Serverless::Api":
             # `sam local` buffers what a stack streams, and would answer these in base64.
             resource["Properties"]["BinaryMediaTypes"] += [*MEDIA_TYPES.values(), "application/octet-stream"]
+            # It knows no function by an alias.
+            for authorizer in resource["Properties"]["Auth"]["Authorizers"].values():
+                authorizer["FunctionArn"] = {"Fn::GetAtt": ["AuthorizerFunction", "Arn"]}
         if resource["Type"] == "AWS::Serverless::Function":
             variables = resource["Properties"].setdefault("Environment", {}).setdefault("Variables", {})
             variables |= environment | {

@@ -75,11 +75,16 @@ class Catalog:
         self._add(tables)
 
     @classmethod
-    def load(cls, settings: Settings) -> "Catalog":
-        """The default catalog with the operator's rows over it. Raises ValueError for a file that is wrong."""
+    def load(cls, settings: Settings, text: str | None = None) -> "Catalog":
+        """The default catalog with the operator's rows over it. Raises ValueError for rows that are wrong.
+
+        `text` is the operator's TOML where it was read from elsewhere than a file.
+        """
         catalog = cls(tomllib.loads(_DEFAULT.read_text("utf-8")), settings)
-        if settings.catalog:
-            catalog._override(Path(settings.catalog))
+        if text is None and settings.catalog and not settings.catalog_in_bucket:
+            text = _read(settings.catalog)
+        if text is not None:
+            catalog._override(text)
         return catalog
 
     def _add(self, tables: Mapping[str, Any]) -> None:
@@ -111,11 +116,11 @@ class Catalog:
             raise ValueError(f"model '{asked_by}', same_as: no row '{public_id}' stands above it")
         return {name: value for name, value in self._rows[public_id].items() if name in _FACTS}
 
-    def _override(self, path: Path) -> None:
+    def _override(self, text: str) -> None:
         from shared.schemas.catalog_file import check, naming_problems
 
         try:
-            tables = tomllib.loads(path.read_text("utf-8"))
+            tables = tomllib.loads(text)
             check(tables)
             self._add(tables)
             for name in tables.get("providers", {}):
@@ -124,8 +129,8 @@ class Catalog:
             for row in tables.get("models", ()):
                 with naming_problems(f"model '{row['id']}'"):
                     self.price(self._model(row["id"]))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"GATEWAY_CATALOG {path}: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"GATEWAY_CATALOG {self._settings.catalog or ''}: {error}") from error
 
     def _check_provider(self, provider: Provider) -> None:
         if provider.required is None and provider.name != SANDBOX:
@@ -140,6 +145,11 @@ class Catalog:
         other._settings = replace(self._settings, environment=environment)
         other.__dict__.pop("configured", None)
         return other
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The names of all vendors, configured or not, in the catalog's order."""
+        return tuple(self._providers)
 
     def provider(self, name: str) -> Provider:
         """Raises KeyError for a vendor that the catalog lacks."""
@@ -247,3 +257,10 @@ class Catalog:
             quirks = frozenset((*self._providers[provider].get("quirks", ()), *row.get("quirks", ())))
             self._models[public_id] = Model(**{**defaults, **values, "quirks": quirks})
         return self._models[public_id]
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"GATEWAY_CATALOG {path}: {error}") from error

@@ -44,6 +44,7 @@ def log_request(
     usage = meter.usage
     told = {
         "request_id": request.id,
+        "api_request_id": request.api_request_id,
         "function_request_id": request.function_request_id,
         "method": method,
         "path": path,
@@ -95,7 +96,8 @@ def log_failed_call(
 
 def log_crash(request: RequestInfo) -> None:
     """The line of an error of our own, with the traceback of the exception that is being handled."""
-    logger().exception("crash", extra={"request_id": request.id})
+    ids = {"request_id": request.id, "function_request_id": request.function_request_id}
+    logger().exception("crash", extra=ids)
 
 
 def _emit_metrics(meter: Meter, status: int, seconds: float) -> None:

@@ -2,8 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 
 _PREFIX = "GATEWAY_"
+
+
+class KeyHeader(StrEnum):
+    """The header in which clients send their key."""
+
+    AUTHORIZATION = "Authorization"
+    X_API_KEY = "x-api-key"
+    EITHER = "either"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +27,8 @@ class Settings:
     sandbox: bool = False
     """Whether the built-in sandbox provider answers. `make run` turns it on."""
     catalog: str | None = None
-    """A TOML file of providers and models that are added to the default catalog or replace its rows."""
+    """A TOML file of providers and models that are added to the default catalog or replace its rows; in a stack an
+    object, `s3://bucket/key`, whose changes functions take in within five minutes."""
     keys_table: str = "gateway-keys"
     """The DynamoDB table of keys."""
     limits_table: str | None = None
@@ -33,6 +43,8 @@ class Settings:
     """The Secrets Manager secret that holds providers' keys, by the names that the environment would have."""
     trust_authorizer: bool = False
     """Whether API Gateway's authorizer has checked the key. Off: each function does, as where none stands before it."""
+    key_header: KeyHeader = KeyHeader.EITHER
+    """The header that holds a client's key: `Authorization`, `x-api-key` or `either`."""
     usage_key: str | None = None
     """The API Gateway key that keys without one of their own go by."""
     key_cache: float = 60.0
@@ -73,6 +85,11 @@ class Settings:
     fetch_http: bool = False
     """Whether images may be fetched by plain http."""
 
+    @property
+    def catalog_in_bucket(self) -> bool:
+        """Whether `catalog` names an object and no file."""
+        return self.catalog is not None and self.catalog.startswith("s3://")
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Reads the settings. Raises ValueError that names the variable when a value cannot be read."""
@@ -91,6 +108,11 @@ def _read(variable: str, text: str, default: object) -> object:
         if text.lower() not in _BOOLEANS:
             raise ValueError(f"{variable} must be on or off")
         return _BOOLEANS[text.lower()]
+    if isinstance(default, KeyHeader):
+        try:
+            return KeyHeader(text)
+        except ValueError:
+            raise ValueError(f"{variable} must be one of: {', '.join(KeyHeader)}") from None
     if isinstance(default, (int, float)):
         try:
             number = type(default)(text)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 
 # Leaves: small tools that know no other part; everything may use them.
-LEAVES = {"errors", "framing", "media", "png", "gif", "png_mask", "pump", "request_id"}
+LEAVES = {"errors", "framing", "media", "png", "gif", "png_mask", "pump", "request_id", "snapshot"}
 MAY_IMPORT = {
     "functions": {
         "functions",
@@ -51,7 +51,7 @@ MAY_IMPORT = {
         "fetch",
         "observability",
     },
-    "cli": {"cli", "batches", "gateway", "stores", "schemas", "settings"},
+    "cli": {"cli", "batches", "catalog", "gateway", "stores", "schemas", "settings"},
     # These four are where the parts meet; the rest is taken apart so that each file has one reason to exist.
     "gateway": {
         "gateway",
@@ -74,7 +74,7 @@ MAY_IMPORT = {
     "routes": {"schemas"},
     "observability": {"schemas", "terminal_log"},
     "terminal_log": set(),
-    "authentication": {"stores", "schemas"},
+    "authentication": {"stores", "schemas", "settings"},
     "authorizer": {"authentication", "stores", "schemas", "settings"},
     "runtime": {"runtime"},
     "upstream": {"http_transport", "schemas"},

@@ -6,7 +6,7 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from shared.cli import batches, keys, models, usage
+from shared.cli import batches, catalog, keys, models, providers, releases, usage
 from shared.cli.output import Output
 from shared.cli.target import NoTarget, local, stack
 from shared.stores.aws import AwsError
@@ -29,15 +29,15 @@ class _Parser(ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point `gateway`."""
-    parser = _Parser(prog="gateway", description="Keys, usage, models and batches of an inference gateway.")
+    parser = _Parser(prog="gateway", description="Operates an inference gateway.")
     parser.set_defaults(stack=None, region=None, json=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (keys, usage, models, batches):
+    for module in (keys, usage, models, providers, catalog, batches, releases):
         module.add_commands(commands)
     options = parser.parse_args(arguments)
     try:
         asyncio.run(_run(options))
-    except (NoTarget, keys.NoSuchKey, batches.Refused, AwsError, ValueError) as error:
+    except (NoTarget, keys.NoSuchKey, batches.Refused, providers.ProviderFailed, AwsError, ValueError) as error:
         sys.exit(f"gateway: {error}")
     except ModuleNotFoundError as error:
         sys.exit(f"gateway: {error}; pip install 'inference-gateway[local]' brings it")

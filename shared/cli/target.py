@@ -11,6 +11,7 @@ from shared.gateway.services import Services
 from shared.settings import Settings
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
+from shared.stores.operator_catalog import KEY
 from shared.stores.secrets import ProviderSecret
 
 RUNNING = Path(__file__).parents[2] / ".run"
@@ -46,7 +47,7 @@ class Target:
 
 
 def local(environment: Mapping[str, str] = os.environ) -> Target:
-    """The gateway that runs here, on PORT where several do. Raises NoPlace."""
+    """The gateway that runs here, on PORT where several do. Raises NoTarget."""
     given = environment.get("AWS_ENDPOINT_URL")
     found = {} if given else _running(environment.get("PORT"))
     as_make_run_has_it = {"GATEWAY_SANDBOX": "on", "GATEWAY_LIMITS_TABLE": "gateway-limits"}
@@ -80,7 +81,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def stack(name: str, region: str | None, environment: Mapping[str, str] = os.environ) -> Target:
-    """A deployed stack, by its outputs. Raises NoPlace where there is none, and where AWS lets nobody look."""
+    """A deployed stack, by its outputs. Raises NoTarget where there is none, and where AWS lets nobody look."""
     try:
         cloudformation = client("cloudformation", region)
         described = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
@@ -94,6 +95,8 @@ def stack(name: str, region: str | None, environment: Mapping[str, str] = os.env
     # Providers' keys in this shell are not the stack's.
     of_aws = {name: value for name, value in environment.items() if name.startswith("AWS_")}
     sandbox = {"GATEWAY_SANDBOX": parameters.get("Sandbox", "off")}
+    if parameters.get("Catalog") == "on":
+        settings["GATEWAY_CATALOG"] = f"s3://{outputs['MediaBucketName']}/{KEY}"
     target = {**of_aws, **settings, **sandbox, "AWS_REGION": cloudformation.meta.region_name}
     services, aws = _opened(target)
     return Target(services, aws, outputs["BaseUrl"].removesuffix("/v1"), usage_plan=outputs.get("UsagePlanId"))

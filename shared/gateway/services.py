@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from shared.catalog import SANDBOX, Catalog
+from shared.catalog import SANDBOX
+from shared.gateway.configuration import Configuration
 from shared.providers import load_vendor
 from shared.providers.base import InProcess, LocalAnswer
 from shared.schemas.model import Model
@@ -45,10 +46,9 @@ class Services:
     ) -> None:
         self.settings = settings
         self.keys = keys
-        self.catalog = Catalog.load(settings)
         self._aws = aws or Aws()
-        self._secret = secret
-        self._secret_values: Mapping[str, str] = {}
+        self._configuration = Configuration(settings, self._aws, secret)
+        self.catalog = self._configuration.catalog
         self._given_fetcher = fetcher
         self._transport = transport
 
@@ -148,10 +148,8 @@ class Services:
         await self._aws.aclose()
 
     async def refresh(self) -> None:
-        """Takes in providers' keys that have changed in the secret. Raises AwsError while it could never be read."""
-        if self._secret is not None and (values := await self._secret.values()) is not self._secret_values:
-            self._secret_values = values
-            self.catalog = self.catalog.configured_by({**self.settings.environment, **values})
+        """Takes in what the operator has changed: providers' keys and rows of the catalog. Raises AwsError."""
+        self.catalog = await self._configuration.refresh()
 
     def price(self, model: Model) -> "Price | None":
         """What the provider charges now, None where no price is configured. An operator's row overrides the table."""

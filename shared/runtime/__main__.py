@@ -14,6 +14,7 @@ from shared.runtime.failure import failure_of
 from shared.runtime.handler import init_failure, load_app
 from shared.runtime.log import log_crash
 from shared.runtime.loop import serve
+from shared.snapshot import before_snapshot
 
 
 def main() -> int:
@@ -26,6 +27,7 @@ def main() -> int:
     gc.disable()  # importing makes objects by the ten thousand, and nearly none of them is garbage
     try:
         app = load_app(os.environ["_HANDLER"])
+        before_snapshot()
     except Exception as error:  # noqa: BLE001 - whatever the application's modules raise
         log_crash(error)
         asyncio.run(api.init_error(init_failure(error)))

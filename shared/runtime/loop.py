@@ -3,9 +3,9 @@
 from collections.abc import Mapping, MutableMapping
 from typing import NoReturn
 
-from mangum.types import ASGI, Scope
+from mangum.types import ASGI
 
-from shared.request_id import given_request_id
+from shared.request_id import request_id_of
 from shared.runtime.api import Invocation, RuntimeApi, RuntimeApiError
 from shared.runtime.context import context_of
 from shared.runtime.cycle import Cycle
@@ -49,12 +49,7 @@ async def _answer(api: RuntimeApi, app: ASGI, invocation: Invocation, environmen
     if streams(event, environment):
         output = StreamedOutput(api, invocation)
     seconds = context.get_remaining_time_in_millis() / 1000 - _MARGIN
-    await Cycle(event, output, _request_id(event.scope, invocation)).run(app, seconds)
-
-
-def _request_id(scope: Scope, invocation: Invocation) -> str:
-    """The caller's own id of the request where it sent a usable one, as the application has it; Lambda's where not."""
-    return given_request_id(scope["headers"]) or invocation.request_id
+    await Cycle(event, output, request_id_of(event.scope, invocation.request_id)).run(app, seconds)
 
 
 def _trace(invocation: Invocation, environment: MutableMapping[str, str]) -> None:

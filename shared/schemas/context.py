@@ -18,13 +18,15 @@ class RequestInfo:
     """What a request is from its first byte to its last.
 
     `deadline` is on the event loop's clock, `began` on `time.perf_counter`, both in seconds. `function_request_id` is
-    Lambda's, where it runs there. `is_batch` marks a line of a batch, which interactive requests go before.
+    Lambda's id of the request and `api_request_id` API Gateway's, where it came through them. `is_batch` marks a
+    line of a batch, which interactive requests go before.
     """
 
     id: str
     deadline: float
     began: float = field(default_factory=time.perf_counter)
     function_request_id: str | None = None
+    api_request_id: str | None = None
     is_batch: bool = False
 
 

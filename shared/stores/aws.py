@@ -20,6 +20,8 @@ from urllib.parse import quote, urlsplit
 if TYPE_CHECKING:
     import httpx
 
+    from shared.stores.credentials import ChainedCredentials, ContainerCredentials
+
 ATTEMPTS = 3
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 """The payload hash of a request whose body the signature does not cover (S3 alone knows it)."""
@@ -149,6 +151,7 @@ class Aws:
         self._environment = environment
         self._transport = transport
         self._clock = clock
+        self._source: ContainerCredentials | ChainedCredentials | None = None
         self._client: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -228,20 +231,14 @@ class Aws:
         secret_key = self._environment.get("AWS_SECRET_ACCESS_KEY")
         if access_key and secret_key:
             return Credentials(access_key, secret_key, self._environment.get("AWS_SESSION_TOKEN") or None)
-        return await asyncio.to_thread(_credentials_of_the_chain)
+        if self._source is None:
+            from shared.stores.credentials import ChainedCredentials, ContainerCredentials
+
+            container = ContainerCredentials(self._environment, self.http, self._clock)
+            self._source = container if container.url else ChainedCredentials()
+        return await self._source.get()
 
     async def aclose(self) -> None:
         if self._client is not None and self._loop is asyncio.get_running_loop():
             await self._client.aclose()
             self._client = None
-
-
-def _credentials_of_the_chain() -> Credentials:
-    """Where no keys are in the environment (profiles, SnapStart's container credentials): botocore knows them all."""
-    from botocore.session import Session
-
-    found = Session().get_credentials()
-    if found is None:
-        raise AwsError("credentials", "find", "NoCredentials")
-    frozen = found.get_frozen_credentials()
-    return Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token)

@@ -6,7 +6,6 @@ The same image is stored once, and a URL tells nothing of the tenant. The bucket
 import hashlib
 
 from shared.media import sniff
-from shared.stores.aws import AwsError
 from shared.stores.objects import ObjectNotFound, ObjectStore, tenant_folder
 
 _PREFIX = "images/"
@@ -43,11 +42,8 @@ class ImageStore:
             return None
         try:
             stored = await self._objects.get(key)
-        except AwsError as error:
-            # Who may not list the bucket, which the roles have no other use for, is forbidden what is missing.
-            if isinstance(error, ObjectNotFound) or error.code == "AccessDenied":
-                return None
-            raise
+        except ObjectNotFound:
+            return None
         media_type = sniff(stored.content)
         return (media_type, stored.content) if media_type in _EXTENSIONS else None
 

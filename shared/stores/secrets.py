@@ -2,6 +2,7 @@
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Mapping
 
 from shared.stores.aws import Aws, AwsError
@@ -26,8 +27,7 @@ class ProviderSecret:
         """
         if self._values is None or self._clock() >= self._expires:
             try:
-                answer = await self._aws.call("secretsmanager", "GetSecretValue", {"SecretId": self._arn})
-                fresh = _parsed(answer["SecretString"])
+                fresh = await self._read()
             except AwsError:
                 if self._values is None:
                     raise
@@ -36,6 +36,17 @@ class ProviderSecret:
             self._expires = self._clock() + TTL_SECONDS
         assert self._values is not None
         return self._values
+
+    async def change(self, changes: Mapping[str, str | None]) -> None:
+        """Stores values beside the others that the secret holds, and takes out those that are None. Raises AwsError."""
+        merged = {**await self._read(), **changes}
+        kept = {name: value for name, value in merged.items() if value is not None}
+        body = {"SecretId": self._arn, "SecretString": json.dumps(kept), "ClientRequestToken": str(uuid.uuid4())}
+        await self._aws.call("secretsmanager", "PutSecretValue", body)
+
+    async def _read(self) -> Mapping[str, str]:
+        answer = await self._aws.call("secretsmanager", "GetSecretValue", {"SecretId": self._arn})
+        return _parsed(answer["SecretString"])
 
 
 def _parsed(text: str) -> Mapping[str, str]:

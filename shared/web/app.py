@@ -17,10 +17,11 @@ from shared.dialects import dialect_named
 from shared.dialects.base import Dialect
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
 from shared.observability import log_crash, log_request, traced
-from shared.request_id import given_request_id
+from shared.request_id import api_request_id_of, request_id_of
 from shared.routes import dialect_of, routes_at
 from shared.schemas.caller import Caller
 from shared.schemas.context import Meter, RequestInfo
+from shared.web.base_path import without_base_path
 from shared.web.json_response import json_response
 from shared.web.process import warn_of_retirements
 from shared.web.routes import add_routes
@@ -89,6 +90,7 @@ class ContextMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = without_base_path(scope)
         request, meter = _request_info(scope), Meter()
         state = scope.setdefault("state", {})
         state["request"], state["meter"] = request, meter
@@ -156,10 +158,15 @@ def _header_value(text: str) -> bytes:
 
 def _request_info(scope: Scope) -> RequestInfo:
     """The request, with Lambda's deadline and request id where it came through Lambda."""
-    request_id = given_request_id(scope["headers"]) or uuid.uuid4().hex
+    request_id = request_id_of(scope, otherwise=uuid.uuid4().hex)
     lambda_context = scope.get("aws.context")
     if lambda_context is None:
         return RequestInfo(request_id, math.inf)
     remaining = lambda_context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER
     deadline = asyncio.get_running_loop().time() + remaining
-    return RequestInfo(request_id, deadline, function_request_id=lambda_context.aws_request_id)
+    return RequestInfo(
+        request_id,
+        deadline,
+        function_request_id=lambda_context.aws_request_id,
+        api_request_id=api_request_id_of(scope),
+    )

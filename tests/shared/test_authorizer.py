@@ -91,6 +91,72 @@ def test_anyone_else_gets_exactly_the_exception_that_api_gateway_takes_for_401(h
     assert str(raised.value) == "Unauthorized"
 
 
+@pytest.mark.parametrize(
+    ("configured", "cached", "other"),
+    [
+        # What API Gateway caches by, and what else was sent. Whoever sends the first is let in for as long as it does.
+        ("x-api-key", "sk-placeholder", f"Bearer {TOKEN}"),
+        ("x-api-key", "sk-revoked", f"Bearer {TOKEN}"),
+        ("Authorization", "Bearer sk-placeholder", TOKEN),
+        ("Authorization", "Basic x", TOKEN),
+    ],
+)
+def test_only_the_configured_header_lets_a_key_in(
+    configured: str, cached: str, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(monkeypatch, configured)
+    unconfigured = "Authorization" if configured == "x-api-key" else "x-api-key"
+    for headers in ({configured: cached, unconfigured: other}, {unconfigured: other}):
+        with pytest.raises(Exception, match=r"^Unauthorized$"):
+            handler({"type": "REQUEST", "methodArn": ARN, "headers": headers}, None)
+
+
+@pytest.mark.parametrize(
+    ("configured", "headers"),
+    [
+        ("Authorization", {"Authorization": f"Bearer {TOKEN}", "X-Api-Key": "sk-placeholder"}),
+        ("x-api-key", {"X-Api-Key": TOKEN, "Authorization": "Bearer sk-placeholder"}),
+        ("either", {"X-Api-Key": TOKEN}),
+        ("either", {"Authorization": f"Bearer {TOKEN}"}),
+        ("either", {"Authorization": f"Bearer {TOKEN}", "X-Api-Key": TOKEN}),
+        ("either", {"Authorization": f"Bearer {TOKEN}", "X-Api-Key": ""}),
+    ],
+)
+def test_a_key_in_the_configured_header_is_let_in_whatever_the_other_one_holds(
+    configured: str, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(monkeypatch, configured)
+    assert handler({"type": "REQUEST", "methodArn": ARN, "headers": headers}, None)["principalId"] == "test"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": f"Bearer {TOKEN}", "X-Api-Key": "sk-one-model"},
+        {"Authorization": "Bearer sk-placeholder", "X-Api-Key": TOKEN},
+        {"Authorization": "Basic x", "X-Api-Key": TOKEN},
+    ],
+)
+def test_where_either_header_will_do_different_keys_in_both_are_refused(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(monkeypatch, "either")
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        handler({"type": "REQUEST", "methodArn": ARN, "headers": headers}, None)
+
+
+@pytest.mark.parametrize("repeated", [["Bearer sk-placeholder", f"Bearer {TOKEN}"], [f"Bearer {TOKEN}", "Basic x"]])
+def test_a_header_that_is_sent_twice_is_refused_since_api_gateway_caches_by_one_value(repeated: list[str]) -> None:
+    event = {"type": "REQUEST", "methodArn": ARN, "headers": {"Authorization": repeated[1]}}
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        handler({**event, "multiValueHeaders": {"authorization": repeated}}, None)
+
+
+def configure(monkeypatch: pytest.MonkeyPatch, key_header: str) -> None:
+    monkeypatch.setenv("GATEWAY_KEY_HEADER", key_header)
+    _forget()
+
+
 def test_headers_may_be_missing_altogether() -> None:
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         handler({"type": "REQUEST", "methodArn": ARN, "headers": None}, None)

@@ -2,17 +2,24 @@
 
 import pytest
 
-from shared.settings import Settings
+from shared.settings import KeyHeader, Settings
 
 
 def test_settings_are_read_by_the_type_of_their_default() -> None:
     settings = Settings.from_environment(
-        {"GATEWAY_SANDBOX": "on", "GATEWAY_KEEP_ALIVE": "2.5", "GATEWAY_MAX_BODY": "1000", "GATEWAY_KEYS_TABLE": "k"}
+        {
+            "GATEWAY_SANDBOX": "on",
+            "GATEWAY_KEEP_ALIVE": "2.5",
+            "GATEWAY_MAX_BODY": "1000",
+            "GATEWAY_KEYS_TABLE": "k",
+            "GATEWAY_KEY_HEADER": "x-api-key",
+        }
     )
     assert settings.sandbox is True
     assert settings.keep_alive == 2.5
     assert settings.max_body == 1000
     assert settings.keys_table == "k"
+    assert settings.key_header is KeyHeader.X_API_KEY
 
 
 def test_an_empty_variable_is_no_setting() -> None:
@@ -27,6 +34,7 @@ def test_an_empty_variable_is_no_setting() -> None:
         ("GATEWAY_KEEP_ALIVE", "-1"),
         ("GATEWAY_KEEP_ALIVE", "nan"),
         ("GATEWAY_UPSTREAM_TIMEOUT", "inf"),
+        ("GATEWAY_KEY_HEADER", "cookie"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_variables_name(variable: str, value: str) -> None:

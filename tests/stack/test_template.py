@@ -15,13 +15,15 @@ from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 from layers.build import folder_of
+from scripts.release import pin, release_of
 from shared.batches.steps import MAX_RECEIVES
 from shared.cli import target
 from shared.routes import BUFFERED_FUNCTIONS, HTTP_FUNCTIONS, ROUTES
 from shared.schemas.batch import WINDOW_SECONDS
-from shared.settings import Settings
+from shared.settings import KeyHeader, Settings
 from shared.stores.files import KEPT_DAYS
 from shared.stores.objects import MAX_PRESIGNED_SECONDS
+from shared.stores.operator_catalog import KEY as CATALOG_KEY
 from tests.entry_points import entry_point, resource_path
 
 ROOT = Path(__file__).parents[2]
@@ -214,15 +216,79 @@ def test_functions_and_packages_are_for_the_same_processor(architecture: str) ->
 
 def test_a_layer_that_changes_makes_new_versions_of_the_functions() -> None:
     before, after = (set(of_type("AWS::Lambda::Version", translated(layers=layers))) for layers in ("1", "2"))
-    assert len(before) == len(after) == len(FOLDERS) - 1  # all but the authorizer
+    assert len(before) == len(after) == len(FOLDERS)
     assert not before & after
 
 
-def test_snapshots_are_made_only_when_asked_for() -> None:
-    def asked(stack: Json) -> dict[str, str | None]:
-        return {folder: found.get("SnapStart", {}).get("ApplyOn") for folder, found in functions(stack).items()}
+def versions(**parameters: str) -> set[str]:
+    """The logical ids of the functions' versions in a stack that was deployed with these parameters."""
+    template: Json = yaml_parse(source())
+    pin(template, "0123456789", "arm64")
+    defaults = {name: str(value["Default"]) for name, value in template["Parameters"].items() if "Default" in value}
+    release = release_of(template, defaults | parameters)
+    return set(of_type("AWS::Lambda::Version", translated(Release=release, **parameters)))
 
-    assert set(asked(translated()).values()) == {"None", None}
+
+@pytest.mark.parametrize(
+    "parameter",
+    ["MemorySize=1024", "Sandbox=on", "SnapStart=on", "LogLevel=DEBUG", "CorsOrigin=https://app.example.com"],
+)
+def test_a_changed_parameter_makes_new_versions_of_the_functions(parameter: str) -> None:
+    name, _, value = parameter.partition("=")
+    before, after, again = versions(), versions(**{name: value}), versions(**{name: value})
+    assert len(before) == len(after) == len(FOLDERS)
+    assert not before & after
+    assert after == again
+
+
+def test_a_release_changes_every_function_since_lambda_publishes_no_unchanged_one() -> None:
+    release = "0123456789abcdef0123"
+    for function in functions(translated(Release=release)).values():
+        assert function["Description"].endswith(f" {release}")
+
+
+def test_old_versions_are_kept_and_traffic_goes_to_the_newest() -> None:
+    stack = translated()
+    found = {name: resource for name, resource in stack.items() if resource["Type"] == "AWS::Lambda::Version"}
+    assert {version["DeletionPolicy"] for version in found.values()} == {"Retain"}
+    aliases = of_type("AWS::Lambda::Alias", stack)
+    assert {alias["Name"] for alias in aliases.values()} == {"live"}
+    assert {alias["FunctionVersion"]["Fn::GetAtt"][0] for alias in aliases.values()} == set(found)
+
+
+def test_a_deployment_is_at_once_unless_the_operator_wants_it_gradual() -> None:
+    at_once = translated()
+    assert not [name for name, resource in at_once.items() if "CodeDeploy" in resource["Type"] or "CodeDeploy" in name]
+    assert not [name for name, resource in at_once.items() if "UpdatePolicy" in resource]
+    gradual = translated(Deployment="Canary10Percent5Minutes")
+    groups = of_type("AWS::CodeDeploy::DeploymentGroup", gradual)
+    assert len(groups) == len(FOLDERS)
+    for group in groups.values():
+        assert group["DeploymentConfigName"]["Fn::Sub"][1] == {"ConfigName": "Canary10Percent5Minutes"}
+        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+        assert group["AlarmConfiguration"] == {}
+    for resource in gradual.values():
+        assert (resource["Type"] == "AWS::Lambda::Alias") == ("UpdatePolicy" in resource)
+
+
+def test_an_alarm_takes_a_gradual_deployment_back() -> None:
+    stack = translated(Deployment="Linear10PercentEvery1Minute", RollbackAlarm="too-many-errors")
+    for group in of_type("AWS::CodeDeploy::DeploymentGroup", stack).values():
+        assert group["AlarmConfiguration"] == {"Enabled": True, "Alarms": [{"Name": "too-many-errors"}]}
+
+
+def test_each_way_to_deploy_is_known_to_be_gradual_or_not() -> None:
+    template = yaml_parse(source())
+    gradual = {name: row["Gradual"] for name, row in template["Mappings"]["Deployments"].items()}
+    assert [*gradual] == template["Parameters"]["Deployment"]["AllowedValues"]
+    assert [name for name, value in gradual.items() if not value] == ["AllAtOnce"]
+
+
+def test_snapshots_are_made_only_when_asked_for() -> None:
+    def asked(stack: Json) -> dict[str, str]:
+        return {folder: found["SnapStart"]["ApplyOn"] for folder, found in functions(stack).items()}
+
+    assert set(asked(translated()).values()) == {"None"}
     on = asked(translated(SnapStart="on"))
     assert {folder for folder, value in on.items() if value == "PublishedVersions"} == {*FOLDERS} - {"authorizer"}
 
@@ -237,15 +303,23 @@ def test_every_route_is_behind_the_authorizer_that_reads_the_chosen_header(heade
         assert definition["security"] == [{header: []}, {"api_key": []}]
     authorizer = body(stack)["components"]["securitySchemes"][header]["x-amazon-apigateway-authorizer"]
     assert authorizer["type"] == "request"
-    assert "AuthorizerFunction" in json.dumps(authorizer["authorizerUri"])
+    # By its alias, so that it is deployed, and taken back, as the other functions are.
+    assert authorizer["authorizerUri"]["Fn::Sub"][1] == {"__FunctionArn__": {"Ref": "AuthorizerFunctionAliaslive"}}
     # API Gateway caches by the header, and refuses a request without it: either header leaves nothing to cache by.
     assert authorizer.get("identitySource") == (None if header == "either" else f"method.request.header.{header}")
     assert authorizer["authorizerResultTtlInSeconds"] == (0 if header == "either" else 60)
 
 
+@pytest.mark.parametrize("header", ["Authorization", "x-api-key", "either"])
+def test_who_looks_a_key_up_looks_at_the_header_that_api_gateway_caches_by(header: str) -> None:
+    for function in functions(translated(KeyHeader=header)).values():
+        assert function["Environment"]["Variables"]["GATEWAY_KEY_HEADER"] == header
+    assert header in {*KeyHeader}
+
+
 def test_api_gateway_may_call_the_authorizer() -> None:
     permission = of_type("AWS::Lambda::Permission")["AuthorizerPermission"]
-    assert permission["FunctionName"] == {"Fn::GetAtt": ["AuthorizerFunction", "Arn"]}
+    assert permission["FunctionName"] == {"Ref": "AuthorizerFunctionAliaslive"}
     assert permission["SourceArn"]["Fn::Sub"].endswith(":${Api}/authorizers/*")
 
 
@@ -303,10 +377,10 @@ STATUSES = {
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "THROTTLED": 429,
     "QUOTA_EXCEEDED": 429,
-    "AUTHORIZER_FAILURE": 500,
-    "AUTHORIZER_CONFIGURATION_ERROR": 500,
-    "API_CONFIGURATION_ERROR": 500,
-    "INTEGRATION_FAILURE": 502,
+    "AUTHORIZER_FAILURE": 503,
+    "AUTHORIZER_CONFIGURATION_ERROR": 503,
+    "API_CONFIGURATION_ERROR": 503,
+    "INTEGRATION_FAILURE": 503,
     "INTEGRATION_TIMEOUT": 504,
 }
 
@@ -339,11 +413,85 @@ def test_api_gateways_own_answers_have_what_each_dialect_promises() -> None:
             assert "statusCode" not in response  # it would be that of all that have none of their own
 
 
-@pytest.mark.parametrize("name", ["THROTTLED", "QUOTA_EXCEEDED"])
+# Where Lambda throttles a function or the authorizer, it is one of the last five.
+@pytest.mark.parametrize(
+    "name",
+    [
+        "THROTTLED",
+        "QUOTA_EXCEEDED",
+        "INTEGRATION_FAILURE",
+        "API_CONFIGURATION_ERROR",
+        "AUTHORIZER_FAILURE",
+        "AUTHORIZER_CONFIGURATION_ERROR",
+        "DEFAULT_5XX",
+    ],
+)
 def test_who_is_throttled_is_told_when_to_come_back(name: str) -> None:
     response = body()["x-amazon-apigateway-gateway-responses"][name]
     header = response["responseParameters"]["gatewayresponse.header.Retry-After"]
     assert header == f"'{answered(response)['error']['retry_after']}'"
+
+
+def test_the_stage_is_throttled_before_the_authorizer_is_asked() -> None:
+    (stage,) = of_type("AWS::ApiGateway::Stage", translated(StageThrottleRate="50", StageThrottleBurst="60")).values()
+    (setting,) = stage["MethodSettings"]
+    assert (setting["ResourcePath"], setting["HttpMethod"]) == ("/*", "*")
+    assert (setting["ThrottlingRateLimit"], setting["ThrottlingBurstLimit"]) == ("50", "60")
+
+
+def test_the_authorizer_gets_concurrency_of_its_own_only_when_asked_for() -> None:
+    for stack, expected in ((translated(), None), (translated(AuthorizerConcurrency="20"), "20")):
+        found = {name: function.get("ReservedConcurrentExecutions") for name, function in functions(stack).items()}
+        assert found.pop("authorizer") == expected
+        assert set(found.values()) == {None}
+
+
+def test_a_firewall_stands_before_the_stage_where_the_operator_has_one() -> None:
+    assert not of_type("AWS::WAFv2::WebACLAssociation")
+    arn = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/mine/1"
+    (association,) = of_type("AWS::WAFv2::WebACLAssociation", translated(WebAclArn=arn)).values()
+    assert association["WebACLArn"] == arn
+    assert association["ResourceArn"]["Fn::Sub"].endswith("/restapis/${Api}/stages/${ApiliveStage}")
+
+
+DOMAIN = {"DomainName": "ai.example.com", "CertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/1"}
+
+
+def test_a_domain_of_the_operators_leads_to_the_stage() -> None:
+    assert not of_type("AWS::ApiGateway::DomainName")
+    stack = translated(**DOMAIN)
+    (domain,) = of_type("AWS::ApiGateway::DomainName", stack).values()
+    assert (domain["DomainName"], domain["RegionalCertificateArn"]) == tuple(DOMAIN.values())
+    (mapping,) = of_type("AWS::ApiGateway::BasePathMapping", stack).values()
+    assert mapping == {"DomainName": {"Ref": "Domain"}, "RestApiId": {"Ref": "Api"}, "Stage": {"Ref": "ApiliveStage"}}
+    assert not of_type("AWS::Route53::RecordSet", stack)
+    (mapping,) = of_type("AWS::ApiGateway::BasePathMapping", translated(**DOMAIN, BasePath="gateway")).values()
+    assert mapping["BasePath"] == "gateway"
+    (record,) = of_type("AWS::Route53::RecordSet", translated(**DOMAIN, HostedZoneId="Z1")).values()
+    assert (record["Name"], record["HostedZoneId"]) == ("ai.example.com", "Z1")
+    assert record["AliasTarget"]["DNSName"] == {"Fn::GetAtt": ["Domain", "RegionalDomainName"]}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "url"),
+    [
+        ({}, "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live"),
+        (DOMAIN, "https://ai.example.com"),
+        ({**DOMAIN, "BasePath": "gateway"}, "https://ai.example.com/gateway"),
+    ],
+)
+def test_the_outputs_name_the_address_that_clients_use(parameters: dict[str, str], url: str) -> None:
+    template = yaml_parse(source())
+    values = {name: parameter["Default"] for name, parameter in template["Parameters"].items()} | parameters
+    conditions = {name: decided(body, values) for name, body in template["Conditions"].items()}
+    outputs = {name: resolve(row["Value"], values, conditions) for name, row in template["Outputs"].items()}
+
+    def put_in(value: Any) -> str:
+        text = value["Fn::Sub"] if isinstance(value, dict) else value
+        return re.sub(r"\$\{(\w+)}", lambda match: str(values.get(match[1], match[0])), text)
+
+    assert put_in(outputs["BaseUrl"]) == f"{url}/v1"
+    assert put_in(outputs["Smoke"]) == f"make smoke URL={url}"
 
 
 def test_what_is_too_large_is_told_the_limit_and_the_way_around_it() -> None:
@@ -365,6 +513,7 @@ LISTS = {"s3:ListBucket"}
 READS, WRITES, GIVES_UP = "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"
 UPDATES = {"dynamodb:UpdateItem"}
 READS_PROVIDERS_KEYS = {"ProviderSecret": {"secretsmanager:GetSecretValue"}}
+READS_CATALOG = {"MediaBucket/config/*": {READS}, "MediaBucket below config/*": LISTS}
 CALLS_MODELS = {**READS_PROVIDERS_KEYS, "LimitsTable": UPDATES, "UsageTable": UPDATES}
 KEEPS_IMAGES = {"MediaBucket/images/*": {READS, WRITES}, "MediaBucket below images/*": LISTS}
 # All that each function may do, and on what, besides writing its log.
@@ -373,7 +522,9 @@ MAY: dict[str, dict[str, set[str]]] = {
     "batch_worker": {
         **CALLS_MODELS,
         "MediaBucket/images/*": {READS, WRITES},
-        "MediaBucket": LISTS,
+        "MediaBucket below batches/*": LISTS,
+        "MediaBucket below files/*": LISTS,
+        "MediaBucket below images/*": LISTS,
         "KeysTable": {"dynamodb:GetItem"},
         "BatchesTable": {"dynamodb:GetItem", *UPDATES},
         "BatchQueue": {
@@ -442,22 +593,59 @@ def named(resource: Any) -> str:
 def prefixes(condition: Json | None) -> list[str]:
     if condition is None:
         return [""]
+    if condition == {"Null": {"lambda:SourceFunctionArn": "true"}}:
+        return [" for Lambda itself"]
     found = condition["StringLike"]["s3:prefix"]
     assert condition == {"StringLike": {"s3:prefix": found}}
     return [f" below {prefix}" for prefix in listed(found)]
 
 
+@pytest.mark.parametrize("catalog", ["off", "on"])
 @pytest.mark.parametrize("tracing", ["off", "on"])
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_function_may_do_only_what_it_needs_and_only_there(folder: str, tracing: str) -> None:
-    stack = translated(Tracing=tracing)
+def test_a_function_may_do_only_what_it_needs_and_only_there(folder: str, tracing: str, catalog: str) -> None:
+    stack = translated(Tracing=tracing, Catalog=catalog)
     function = functions(stack)[folder]
     role, attribute = function["Role"]["Fn::GetAtt"]
     assert attribute == "Arn"
     # X-Ray has no resources that could be named.
     traces = {"*": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}} if tracing == "on" else {}
     logs = {function["LoggingConfig"]["LogGroup"]["Ref"]: LOGS}
-    assert granted(of_type("AWS::IAM::Role", stack)[role]) == MAY[folder] | logs | traces
+    rows = READS_CATALOG if catalog == "on" and "ProviderSecret" in MAY[folder] else {}
+    assert granted(of_type("AWS::IAM::Role", stack)[role]) == MAY[folder] | logs | traces | rows
+
+
+def test_who_calls_providers_runs_in_the_operators_vpc_where_there_is_one() -> None:
+    stack = translated(VpcSubnetIds="subnet-1,subnet-2", VpcSecurityGroupIds="sg-1")
+    # The list of models only reads which keys are set.
+    calling = {folder for folder in FOLDERS if "ProviderSecret" in MAY[folder]} - {"models"}
+    config = {
+        "SubnetIds": {"Fn::Split": [",", "subnet-1,subnet-2"]},
+        "SecurityGroupIds": {"Fn::Split": [",", "sg-1"]},
+    }
+    for folder, function in functions(stack).items():
+        assert function.get("VpcConfig") == (config if folder in calling else None)
+        role = of_type("AWS::IAM::Role", stack)[function["Role"]["Fn::GetAtt"][0]]
+        # The function's own code must not use them.
+        network = granted(role).get("* for Lambda itself", set())
+        assert ("ec2:CreateNetworkInterface" in network) == (folder in calling)
+    assert not [function for function in functions().values() if "VpcConfig" in function]
+
+
+def test_who_calls_models_reads_the_operators_catalog_where_there_is_one() -> None:
+    off, on = functions(), functions(translated(Catalog="on"))
+    for folder in FOLDERS:
+        values = [found[folder]["Environment"]["Variables"].get("GATEWAY_CATALOG") for found in (off, on)]
+        url = f"s3://${{MediaBucket}}/{CATALOG_KEY}"
+        assert values == (["", url] if "ProviderSecret" in MAY[folder] else [None, None])
+
+
+def test_a_functions_role_is_for_functions_of_this_account_alone() -> None:
+    roles = of_type("AWS::IAM::Role")
+    for function in functions().values():
+        (statement,) = roles[function["Role"]["Fn::GetAtt"][0]]["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+        assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
 def test_no_two_functions_share_a_role() -> None:
@@ -507,12 +695,27 @@ def test_every_log_is_kept_for_the_chosen_time() -> None:
 def test_access_logs_are_json_without_tokens_and_can_be_off() -> None:
     (stage,) = of_type("AWS::ApiGateway::Stage").values()
     line = stage["AccessLogSetting"]["Format"]
-    assert {"request_id", "status", "key_id"} <= set(json.loads(line))
+    told = json.loads(line)
+    assert {"status", "key_id"} <= set(told)
+    # What finds the lines of the function, of the authorizer and of Lambda that belong to it.
+    assert told["request_id"] == "$context.requestId"
+    assert told["function_request_id"] == "$context.integration.requestId"
+    assert told["authorizer_request_id"] == "$context.authorizer.requestId"
     assert "header" not in line.lower()
     without = translated(AccessLogs="off")
     (stage,) = of_type("AWS::ApiGateway::Stage", without).values()
     assert "AccessLogSetting" not in stage
     assert not of_type("AWS::ApiGateway::Account", without)
+
+
+def test_the_accounts_log_role_is_left_alone_unless_the_stack_is_to_set_it() -> None:
+    assert not of_type("AWS::ApiGateway::Account")
+    stack = translated(ApiLogRole="stack")
+    (account,) = of_type("AWS::ApiGateway::Account", stack).values()
+    assert account["CloudWatchRoleArn"] == {"Fn::GetAtt": ["ApiGatewayRole", "Arn"]}
+    # Other APIs of the account log with it by then.
+    for name in ("ApiGatewayAccount", "ApiGatewayRole"):
+        assert (stack[name]["DeletionPolicy"], stack[name]["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
 
 def test_no_secret_is_in_the_template() -> None:
@@ -527,7 +730,7 @@ def test_no_secret_is_in_the_template() -> None:
     ("name", "key", "expires", "restorable"),
     [
         ("KeysTable", {"token_hash": "HASH"}, False, True),
-        ("LimitsTable", {"id": "HASH"}, True, False),
+        ("LimitsTable", {"id": "HASH"}, True, True),
         ("UsageTable", {"key_id": "HASH", "day_model": "RANGE"}, True, True),
         ("BatchesTable", {"tenant": "HASH", "id": "RANGE"}, True, False),
     ],
@@ -549,6 +752,16 @@ def test_tables_have_the_keys_of_their_stores_and_are_kept_safe(
     assert translated()[name]["Properties"]["DeletionProtectionEnabled"] is False
     assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
     assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+def test_providers_keys_outlive_the_stack() -> None:
+    secret = translated()["ProviderSecret"]
+    assert (secret["DeletionPolicy"], secret["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+
+
+def test_layers_of_two_stacks_in_an_account_have_names_of_their_own() -> None:
+    names = [layer["LayerName"]["Fn::Sub"] for layer in of_type("AWS::Lambda::LayerVersion").values()]
+    assert sorted(names) == [f"${{AWS::StackName}}-{name}" for name in ("dependencies", "runtime", "shared")]
 
 
 def test_no_table_is_left_out_of_what_is_known_to_be_kept_safe() -> None:
@@ -588,9 +801,11 @@ def test_tracing_is_on_only_when_asked_for() -> None:
 def test_the_outputs_say_how_to_go_on() -> None:
     outputs = {name: json.dumps(output["Value"]) for name, output in yaml_parse(source())["Outputs"].items()}
     assert "/live/v1" in outputs["BaseUrl"]
-    assert "put-secret-value" in outputs["SetProviderKeys"]
+    assert "-m shared.cli --stack ${AWS::StackName} --region ${AWS::Region} providers set" in outputs["SetProviderKeys"]
     assert "-m shared.cli --stack ${AWS::StackName} --region ${AWS::Region} keys create" in outputs["CreateKey"]
-    assert "make smoke" in outputs["Smoke"]
+    assert "make smoke URL=" in outputs["Smoke"]
+    # No key goes where a shell keeps its history, and no command replaces the other keys.
+    assert not {word for word in ("put-secret-value", "secret-string", "KEY=") if word in json.dumps(outputs)}
 
 
 def test_the_command_line_finds_a_stacks_state_by_its_outputs() -> None:
