@@ -48,7 +48,7 @@ def answer(body: dict[str, Any]) -> LocalAnswer:
     pieces = [b"".join(tones[at : at + _CHARACTERS_A_PIECE]) for at in range(0, len(tones), _CHARACTERS_A_PIECE)]
     if body["format"] == "wav":
         pieces.insert(0, _head(2 * samples * len(text), text.encode()))
-    audio = (Inline(media_type="audio/wav", data=b64encode(piece).decode("ascii")) for piece in pieces)
+    audio = (Inline(media_type=f"audio/{body['format']}", data=b64encode(piece).decode("ascii")) for piece in pieces)
     return wire.answer(body["model"], audio, stream=True)
 
 

@@ -25,6 +25,7 @@ _SENTENCES = (
 )
 _SECONDS_A_SENTENCE = 2.5
 _MOST_SENTENCES = 1000
+_LONGEST_SPEECH = 4 * 4096  # bytes
 _COMPRESSED_BYTES_A_SECOND = 16_000
 _TOKENS_A_SECOND = 10
 
@@ -54,8 +55,9 @@ def answer(body: dict[str, Any]) -> LocalAnswer:
     words = tuple(map(schema.Word, *_timed(text.split(), seconds)))
     # What OpenAI tells of a segment besides.
     details = dict.fromkeys(("seek", "temperature", "avg_logprob", "compression_ratio", "no_speech_prob"), 0)
-    sentences = zip(*_timed(re.findall(r"\S.*?(?:[.!?](?=\s)|\s*$)", text, re.DOTALL), seconds), strict=True)
-    segments = tuple(schema.Segment(start, end, said, {**details, "tokens": []}) for said, start, end in sentences)
+    sentences = list(filter(None, re.split(r"(?<=[.!?])\s+", text.strip())))
+    timed = zip(*_timed(sentences, seconds), strict=True)
+    segments = tuple(schema.Segment(start, end, part, {**details, "tokens": []}) for part, start, end in timed)
     listened = round(seconds * _TOKENS_A_SECOND)
     usage = Usage(
         input_tokens=listened + tokens.count(body["prompt"]),
@@ -78,8 +80,8 @@ def _listen(audio: bytes) -> tuple[float, str]:
             seconds = round(frames / file.getframerate(), 2)
     except (wave.Error, EOFError, ZeroDivisionError):
         return round(max(1.0, len(audio) / _COMPRESSED_BYTES_A_SECOND), 2), ""
-    said = audio[44:][: struct.unpack_from("<I", audio, 40)[0]] if audio[36:40] == b"said" else b""
-    return seconds, said.decode(errors="replace")
+    size = min(_LONGEST_SPEECH, struct.unpack_from("<I", audio, 40)[0]) if audio[36:40] == b"said" else 0
+    return seconds, audio[44 : 44 + size].decode(errors="replace")
 
 
 def _invented(audio: bytes, seconds: float, prompt: str) -> str:
