@@ -10,6 +10,8 @@ _PACKAGES = (
     "anyio._backends._asyncio",
     "httpx",
     "idna",
+    "pydantic._internal._dataclasses",
+    "pydantic.dataclasses",
     "aws_lambda_powertools.logging",
     "aws_lambda_powertools.metrics",
 )

@@ -206,8 +206,12 @@ def test_a_refused_request_is_one_log_line_too(
 ) -> None:
     answer = client.post(path, json=body, headers={"authorization": f"Bearer {key}"})
     assert answer.status_code == status
-    (line,) = server.logged(answer.headers["x-request-id"])
+    lines = server.logged(answer.headers["x-request-id"])
+    (line,) = [line for line in lines if line["message"] == "request"]
     assert (line["path"], line["status"]) == (path, status)
+    # A provider's failure is a line of its own.
+    calls = [line for line in lines if line["message"] == "provider call failed"]
+    assert [(line["provider"], line["level"]) for line in calls] == [("sandbox", "WARNING")] * (status in (429, 502))
     assert_nothing_private(server, key)
 
 

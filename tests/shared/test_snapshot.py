@@ -59,7 +59,7 @@ def test_a_request_imports_nothing_after_the_snapshot() -> None:
 def test_without_snapshots_a_request_imports_what_it_needs() -> None:
     found = imported_by_a_request(AWS_LAMBDA_INITIALIZATION_TYPE="on-demand")
     assert "shared.upstream" in found
-    assert "shared.providers.openai" not in found
+    assert "shared.providers.openai.chat" not in found
 
 
 @pytest.mark.parametrize("function", ["batch_worker", "batches", "models"])
@@ -71,5 +71,5 @@ def test_functions_on_awss_own_runtime_import_it_all_as_well(function: str) -> N
             [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
         )
         loaded = {*result.stdout.split()}
-        assert ({"shared.upstream", "shared.providers.openai.chat_request"} <= loaded) == (kind == "snap-start")
+        assert ({"shared.upstream", "shared.providers.openai.chat_answer"} <= loaded) == (kind == "snap-start")
         assert not {"boto3", "botocore.session", "shared.cli.__main__"} & loaded

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_template import translated
+from tests.stack.test_template import translated
 
 POLICY: dict[str, Any] = json.loads((Path(__file__).parents[2] / "docs" / "deployer-policy.json").read_text("utf-8"))
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
