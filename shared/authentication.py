@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from shared.errors import TokenMissing, Unauthorized
+from shared.errors import ModelUnavailable, TokenMissing, Unauthorized
 from shared.schemas.caller import Key
+from shared.stores.aws import AwsError
 from shared.stores.keys import KeyStore
 
 
@@ -25,8 +26,15 @@ def token_of(headers: Mapping[str, str]) -> str:
 
 
 async def authenticate(headers: Mapping[str, str], keys: KeyStore) -> Key:
-    """The key that a request holds. Raises Unauthorized for one that is unknown, expired or revoked, and AwsError."""
-    key = await keys.find(token_of(headers))
+    """The key that a request holds.
+
+    Raises Unauthorized for one that is unknown, expired or revoked, and ModelUnavailable where that cannot be said
+    because the table of keys cannot be read.
+    """
+    try:
+        key = await keys.find(token_of(headers))
+    except AwsError as error:
+        raise ModelUnavailable("Keys cannot be checked at the moment. Try again later.", retry_after=1) from error
     if key is None or not key.usable(datetime.now(UTC)):
         raise Unauthorized("The API key is not valid.")
     return key

@@ -9,13 +9,14 @@ from shared.errors import ModelAccessDenied
 from shared.schemas.context import RequestContext
 from shared.schemas.limits import Estimate, Rates, Refused
 from shared.schemas.usage import Usage
-from shared.stores.aws import AwsError
 
 if TYPE_CHECKING:
     from shared.gateway.services import Services
     from shared.stores.limits.store import LimitStore, Reservation
 
 T = TypeVar("T")
+_SETTLING_SECONDS = 0.5
+"""How long a request waits for its settlement, which goes on after that."""
 
 
 def record_usage(context: RequestContext, usage: Usage) -> None:
@@ -55,8 +56,7 @@ async def metered(
         yield
         failed = False
     finally:
-        # A client that leaves ends the request, but not this.
-        await asyncio.shield(asyncio.ensure_future(_settle(limits, reservation, context, failed=failed)))
+        await _settle(limits, reservation, context, failed=failed)
 
 
 async def metered_stream(
@@ -97,7 +97,7 @@ def _estimate(services: "Services", context: RequestContext, expected: Usage, ce
 
 async def _settle(limits: "LimitStore", reservation: "Reservation", context: RequestContext, *, failed: bool) -> None:
     assert context.model is not None, "a model is chosen before anything is reserved"
-    try:
-        await limits.settle(reservation, context.model.id, context.usage, context.cost or 0, failed=failed)
-    except AwsError:
-        context.unsettled = True  # for the log; the reservation returns by its lease
+    settling = limits.settle(reservation, context.model.id, context.usage, context.cost or 0, failed=failed)
+    context.unsettled = True  # for the log, unless it is written in time
+    await asyncio.wait([settling], timeout=_SETTLING_SECONDS)
+    context.unsettled = not (settling.done() and settling.result())
