@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from shared.errors import PermissionDenied, TokenMissing, Unauthorized
+from shared.errors import ModelUnavailable, PermissionDenied, TokenMissing, Unauthorized
 from shared.schemas.caller import Caller, Key, Permission
 from shared.settings import KeyHeader
+from shared.stores.aws import AwsError
 from shared.stores.keys import KeyStore
 
 
@@ -31,8 +32,15 @@ def token_of(headers: Mapping[str, str], accepted: KeyHeader = KeyHeader.EITHER)
 
 
 async def authenticate(headers: Mapping[str, str], keys: KeyStore, accepted: KeyHeader = KeyHeader.EITHER) -> Key:
-    """The key that a request holds. Raises Unauthorized for one that is unknown, expired or revoked, and AwsError."""
-    key = await keys.find(token_of(headers, accepted))
+    """The key that a request holds.
+
+    Raises Unauthorized for one that is unknown, expired or revoked, and ModelUnavailable where that cannot be said
+    because the table of keys cannot be read.
+    """
+    try:
+        key = await keys.find(token_of(headers, accepted))
+    except AwsError as error:
+        raise ModelUnavailable("Keys cannot be checked at the moment. Try again later.", retry_after=1) from error
     if key is None or not key.usable(datetime.now(UTC)):
         raise Unauthorized("The API key is not valid.")
     return key

@@ -20,7 +20,8 @@ CONTEXT_FIELD = "caller"
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
-    """Answers an Allow for the whole stage. Raises exactly `Exception("Unauthorized")` for a 401.
+    """Answers an Allow for the whole stage. Raises exactly `Exception("Unauthorized")` for a 401, and ModelUnavailable
+    where nothing can be said of the key, which the stack's AUTHORIZER_FAILURE response makes a 503.
 
     What a caller may do is for the functions to say, in their own dialects: API Gateway caches this answer for all
     routes, by the value of the header that the template names as the authorizer's identity source. No other header may
@@ -77,5 +78,5 @@ def _settings() -> Settings:
 
 @cache
 def _keys() -> KeyStore:
-    # API Gateway caches for us: a key that comes here is to be looked up.
-    return KeyStore(Aws(), _settings().keys_table)
+    # API Gateway caches for us: a key that comes here is to be looked up, if that is possible.
+    return KeyStore(Aws(), _settings().keys_table, grace_seconds=_settings().key_grace)

@@ -49,6 +49,8 @@ class Settings:
     """The API Gateway key that keys without one of their own go by."""
     key_cache: float = 60.0
     """How long a function may go on trusting a key that it has looked up."""
+    key_grace: float = 900.0
+    """How long it may, counted from then, while the table of keys cannot be read. Other keys are answered 503."""
     default_max_tokens: int = 1024
     """`max_tokens` on /v1/chat/completions and /v1/completions where the caller gives none."""
     max_body: int = 32 * 1024 * 1024

@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
+from shared.batches.settlements import settle_deferred
 from shared.batches.steps import NotReady, Steps
 from shared.gateway.services import Services
 from shared.observability import logger
 from shared.schemas.batch import read_message
+from shared.schemas.settlement import SettlementMessage
 from shared.stores.aws import AwsError
 from shared.stores.queue import MAX_DELAY_SECONDS, Outgoing, Received
 
@@ -26,7 +29,10 @@ async def deliver(
     """
     told = {"request_id": message.id, "receives": message.receives}
     try:
-        await Steps(services, clock=clock).process(message.body, receives=message.receives, remaining=remaining)
+        if SettlementMessage.is_kind_of(message.body):
+            await settle_deferred(message.body, services)
+        else:
+            await Steps(services, clock=clock).process(message.body, receives=message.receives, remaining=remaining)
     except AwsError as error:
         logger().warning("batch step put off", extra={**told, "error": str(error)})
         await _send_anew(message, services)
@@ -41,14 +47,21 @@ async def deliver(
 
 
 async def _send_anew(message: Received, services: Services) -> None:
-    content = read_message(message.body)
-    failures = content.failures + 1
-    body = content.model_copy(update={"failures": failures}).model_dump_json()
+    body, failures = _failed_again(message.body)
     try:
         await services.batch_queue.send([Outgoing(body, _pause(failures))])
     except AwsError:
         await _bring_back(message, services)
         raise
+
+
+def _failed_again(text: str) -> tuple[str, int]:
+    """A message that counts one more failure, and how many those are."""
+    if SettlementMessage.is_kind_of(text):
+        deferred = SettlementMessage.read(text)
+        return replace(deferred, failures=deferred.failures + 1).text(), deferred.failures + 1
+    content = read_message(text)
+    return content.model_copy(update={"failures": content.failures + 1}).model_dump_json(), content.failures + 1
 
 
 async def _bring_back(message: Received, services: Services) -> None:

@@ -48,8 +48,9 @@ async def _report(options: Namespace, target: Target, output: Output) -> None:
     sums = summed(await limits.usage.rows(since, until, options.key), by)
     titles = await _names_of_keys(target) if by is By.KEY else {}
     rows = [_row(by, titles.get(name, name), name, row) for name, row in sums.items()]
-    shown = [name for name in _RARE if any(row[name] for row in rows)]
-    hidden = set(_RARE) - set(shown)
+    hidden = {name for name in _RARE if not any(row[name] for row in rows)}
+    if not any(row["estimated_requests"] for row in rows):
+        hidden |= {"estimated_requests", "estimated_dollars"}
     output.rows(
         [{name: value for name, value in row.items() if name not in hidden} for row in rows],
         empty=f"Nothing was used from {since} to {until}.",
@@ -71,4 +72,6 @@ def _row(by: By, title: str, name: str, row: UsageRow) -> Row:
         "output_tokens": usage.output_tokens,
         **{field: getattr(usage, field) for field in _RARE},
         "cost_dollars": values.shown_dollars(row.cost),
+        "estimated_requests": row.estimated,
+        "estimated_dollars": values.shown_dollars(row.estimated_cost),
     }

@@ -25,7 +25,6 @@ from shared.schemas.context import RequestContext
 from shared.schemas.limits import Estimate, Rates, Refused
 from shared.schemas.model import Model
 from shared.schemas.usage import Usage
-from shared.stores.aws import AwsError
 
 if TYPE_CHECKING:
     from shared.gateway.services import Services
@@ -49,6 +48,8 @@ EventT = TypeVar("EventT")
 # What an adapter raises on a body that is not its vendor's format.
 _UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, RecursionError)
 _SHORTEST_SECRET = 8
+_SETTLING_SECONDS = 0.5
+"""How long a request waits for its settlement."""
 # The headers in which providers name a request for their support.
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray")
 
@@ -285,8 +286,7 @@ class Attempt:
             yield
             failed = False
         finally:
-            # A client that leaves ends the request, but not this.
-            await asyncio.shield(asyncio.ensure_future(self._settle(limits, reservation, failed=failed)))
+            await self._settle(limits, reservation, failed=failed)
 
     def _estimate(self, expected: Usage, ceiling: Usage) -> Estimate:
         caller, price = self.context.caller, self.context.meter.price
@@ -304,8 +304,11 @@ class Attempt:
         return Estimate(tokens, upper_bound(ceiling, price))
 
     async def _settle(self, limits: "LimitStore", reservation: "Reservation", *, failed: bool) -> None:
+        """Waits a little for the settlement, which goes on after that, also when the client leaves."""
         meter = self.context.meter
-        try:
-            await limits.settle(reservation, self.model.id, meter.usage, meter.cost or 0, failed=failed)
-        except AwsError:
-            meter.unsettled = True  # for the log; the reservation returns by its lease
+        settling = limits.settle(
+            reservation, self.model.id, meter.usage, meter.cost or 0, failed=failed, estimated=meter.is_estimate
+        )
+        meter.unsettled = True  # for the log, unless it is written in time
+        await asyncio.wait([settling], timeout=_SETTLING_SECONDS)
+        meter.unsettled = not (settling.done() and settling.result())

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from shared.stores.queue import Queue
     from shared.upstream import Upstream
 
+_SETTLING_SECONDS = 5.0
+"""How long what is still to be settled is waited for at the end, before it is left in the queue."""
+
 
 class Services:
     """Everything a function needs behind its routes; one for the life of the process."""
@@ -58,7 +61,7 @@ class Services:
         settings = Settings.from_environment(environment)
         aws = Aws()
         secret = ProviderSecret(aws, settings.provider_secret) if settings.provider_secret else None
-        keys = KeyStore(aws, settings.keys_table, cache_seconds=settings.key_cache)
+        keys = KeyStore(aws, settings.keys_table, cache_seconds=settings.key_cache, grace_seconds=settings.key_grace)
         return cls(settings, keys, aws=aws, secret=secret)
 
     @cached_property
@@ -97,6 +100,7 @@ class Services:
         """The limits of keys and what they have used; None where nothing is limited."""
         if self.settings.limits_table is None:
             return None
+        from shared.stores.limits.deferred import DeferredToQueue
         from shared.stores.limits.store import LimitStore
 
         return LimitStore(
@@ -104,6 +108,7 @@ class Services:
             self.settings.limits_table,
             self.settings.usage_table,
             open_on_failure=self.settings.limits_fail_open,
+            deferred=DeferredToQueue(lambda: self.batch_queue),
         )
 
     @cached_property
@@ -141,6 +146,8 @@ class Services:
         return Inputs(lambda: self.fetcher, lambda: self.images)
 
     async def aclose(self) -> None:
+        if "limits" in self.__dict__ and self.limits is not None:
+            await self.limits.flush(_SETTLING_SECONDS)
         if "upstream" in self.__dict__:
             await self.upstream.aclose()
         if "fetcher" in self.__dict__:

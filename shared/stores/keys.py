@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from shared.schemas.caller import Key
@@ -10,6 +11,10 @@ from shared.stores.aws import Aws, AwsError
 
 MAX_TOKEN_LENGTH = 512
 _CACHED_KEYS = 1000
+_PAUSE = 5.0
+"""Seconds for which a table that could not be read is not asked again about a key that is known."""
+_SECONDS = 2.0
+"""How long one attempt waits for its answer. DynamoDB takes milliseconds."""
 
 
 def hash_token(token: str) -> str:
@@ -17,8 +22,20 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
+@dataclass(slots=True)
+class _Known:
+    """A key, when it was read, and until when it need not be read again."""
+
+    key: Key
+    read_at: float
+    trusted_until: float
+
+
 class KeyStore:
-    """Looks keys up, one read each for `cache_seconds`; after that a revoked key is revoked here too."""
+    """Looks keys up, one read each for `cache_seconds`; after that a revoked key is revoked here too.
+
+    While the table cannot be read, a key that was read at most `grace_seconds` ago is taken to be as it was then.
+    """
 
     def __init__(
         self,
@@ -26,32 +43,40 @@ class KeyStore:
         table: str,
         *,
         cache_seconds: float = 0.0,
+        grace_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.aws = aws
         self._table = table
         self._cache_seconds = cache_seconds
+        self._grace_seconds = grace_seconds
         self._clock = clock
-        self._cache: dict[str, tuple[float, Key]] = {}
+        self._cache: dict[str, _Known] = {}
 
     async def find(self, token: str) -> Key | None:
         """The key of a token, or None. Whether it is still usable is for the caller to ask. Raises AwsError."""
         return None if len(token) > MAX_TOKEN_LENGTH else await self.find_hashed(hash_token(token))
 
     async def find_hashed(self, token_hash: str) -> Key | None:
-        """The same for a token of which only the hash was kept."""
-        expires, key = self._cache.get(token_hash, (0.0, None))
-        if key is not None and self._clock() < expires:
-            return key
+        """The same for a token of which only the hash was kept. Raises AwsError."""
+        known, now = self._cache.get(token_hash), self._clock()
+        if known is not None and now < known.trusted_until:
+            return known.key
         query = {"TableName": self._table, "Key": {"token_hash": {"S": token_hash}}}
-        item = (await self.aws.call("dynamodb", "GetItem", query)).get("Item")
+        try:
+            item = (await self.aws.call("dynamodb", "GetItem", query, seconds=_SECONDS)).get("Item")
+        except AwsError:
+            if known is None or self._clock() >= known.read_at + self._grace_seconds:
+                raise
+            known.trusted_until = self._clock() + _PAUSE
+            return known.key
+        self._cache.pop(token_hash, None)
         if item is None:
-            self._cache.pop(token_hash, None)
             return None
         key = _key(item)
         if len(self._cache) >= _CACHED_KEYS:
             self._cache.pop(next(iter(self._cache)))
-        self._cache[token_hash] = (self._clock() + self._cache_seconds, key)
+        self._cache[token_hash] = _Known(key, now, now + self._cache_seconds)
         return key
 
     async def put(self, token: str, key: Key) -> None:
