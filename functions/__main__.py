@@ -15,10 +15,9 @@ from starlette.types import Receive, Scope, Send
 
 from functions.embedded_aws import LOCAL_TOKEN, announced, embedded_aws, seed, seed_batches
 from functions.local_worker import work
-from shared.gateway.services import Services
+from shared.gateway.services import Services, process_services
 from shared.routes import HTTP_FUNCTIONS, routes_at
 from shared.web.app import create_app
-from shared.web.process import process_services
 
 
 class AllFunctions:

@@ -17,8 +17,8 @@ from functions.embedded_aws import LOCAL_TOKEN, embedded_aws, seed, seed_batches
 from scripts.benchmark import SHORT
 from scripts.emulator import peak_megabytes
 from scripts.serving import gateway
+from shared.gateway.services import process_services
 from shared.stores.limits.store import LimitStore
-from shared.web.process import process_services
 
 SIZES = [int(size) for size in os.environ.get("SIZES", "200" if SHORT else "5000 50000").split()]
 ACCOUNTING = os.environ.get("ACCOUNTING", "off") == "on"

@@ -200,7 +200,7 @@ def _new_usage_key(target: Target, name: str) -> str:
         raise NoTarget("Only a stack has API Gateway keys: name one with --stack.")
     value = secrets.token_hex(30)
     try:
-        services = client("apigateway", target.aws.region)
+        services = client("apigateway", target.region)
         made = services.create_api_key(name=name, value=value, enabled=True)
         services.create_usage_plan_key(usagePlanId=target.usage_plan, keyId=made["id"], keyType="API_KEY")
     except Exception as error:  # noqa: BLE001 - botocore's errors have no common base worth importing

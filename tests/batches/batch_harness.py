@@ -4,7 +4,6 @@ come late, twice and in any order, a vendor that counts what it is asked, and a 
 import asyncio
 import itertools
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
@@ -295,7 +294,3 @@ def text_of(line: dict[str, Any]) -> str:
     body = line["response"]["body"]
     text: str = body.get("data", body)["choices"][0]["message"]["content"]
     return text
-
-
-def words_of(text: str) -> list[str]:
-    return re.findall(r"\w+", text)
