@@ -1,4 +1,4 @@
-"""Who makes a request, and whether they may: the one place where a route's permissions are checked."""
+"""Authenticates a request and checks the permissions of its route."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ async def authorized_caller(request: Request, services: Services, permissions: I
     caller = caller_of(request.scope.get("aws.event") or {}) if services.settings.trust_authorizer else None
     if caller is None:
         caller = await authenticate(request.headers, services.keys)
-    request.scope["state"]["caller"] = caller  # for the log, also where it lacks a permission
+    request.scope["state"]["caller"] = caller  # for the log, even if it lacks a permission
     require_permissions(caller, permissions)
     await services.refresh()
     return caller

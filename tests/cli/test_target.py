@@ -201,7 +201,7 @@ def test_an_api_gateway_that_refuses_makes_no_key(
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     result = command("keys", "create", "app", "--api-gateway", *where)
     assert result.status == 1
-    assert "API Gateway made no key" in result.error
+    assert "The API Gateway key could not be created" in result.error
     assert command("keys", "list", "--json", *where).json == []
 
 
