@@ -1,4 +1,4 @@
-"""What a key or a tenant may use, what one request asks of that, and how much is left. Money is in micro-dollars."""
+"""The limits of keys and tenants, the estimate of a request, and what remains. Money is in micro-dollars."""
 
 from dataclasses import dataclass, field
 
@@ -11,20 +11,20 @@ from shared.schemas.usage import Usage
 MINUTE = 60_000_000
 """Microseconds. A bucket holds one minute's worth of its limit."""
 UNLIMITED = 1_000_000_000
-"""What the headers call limit and remainder where there is no limit: clients read whole numbers there."""
+"""The limit and remainder in headers if there is no limit, since clients expect whole numbers."""
 _SHARD_REQUESTS = 24_000
-"""Requests a minute that one shard takes: at 400 a second and two writes each, a partition's 1,000 are near."""
+"""Requests per minute of one shard: 400 a second with two writes each, near a partition's limit of 1,000 writes."""
 _SHARD_TOKENS = 1_000_000
-"""Tokens a minute that a shard has at least, so that every model's largest request fits into one."""
+"""The least tokens per minute of a shard, so that every model's largest request fits into one."""
 
 
 class Limits(Frozen):
-    """The limits of one key, or of one tenant above all its keys. None is no limit.
+    """The limits of one key, or of all keys of a tenant together. None is no limit.
 
-    Budgets are whole micro-dollars a UTC day and a UTC month. `concurrency` counts requests in flight. `shards` is over
-    how many items the limits are spread, each with its part, into which a request has to fit; None derives it from
-    `requests_per_minute`. Change it, and for that day and month money may be refused too early or too late, since what
-    was spent stays where it was.
+    Budgets are whole micro-dollars per UTC day and UTC month. `concurrency` counts requests in flight. `shards` is the
+    number of items over which the limits are divided; a request has to fit into one item's part. None derives it from
+    `requests_per_minute`. After a change, budgets of the current day and month may be enforced too early or too late,
+    since past spending stays with its item.
     """
 
     requests_per_minute: int | None = Field(default=None, ge=1, le=MINUTE)
@@ -36,7 +36,7 @@ class Limits(Frozen):
 
     @property
     def any(self) -> bool:
-        """Whether there is anything to be checked."""
+        """Whether any limit is set."""
         rates = (self.requests_per_minute, self.tokens_per_minute, self.concurrency)
         return self.budgeted or any(limit is not None for limit in rates)
 
@@ -46,7 +46,7 @@ class Limits(Frozen):
 
     @property
     def shard_count(self) -> int:
-        """Over how many items the limits are spread: never more than there is to share."""
+        """The number of items over which the limits are divided: at most the smallest limit."""
         busy = -(-(self.requests_per_minute or 0) // _SHARD_REQUESTS)
         roomy = busy if self.tokens_per_minute is None else self.tokens_per_minute // _SHARD_TOKENS
         wanted = self.shards or max(1, min(busy, roomy))
@@ -54,7 +54,7 @@ class Limits(Frozen):
         return min([wanted, *(limit for limit in rates if limit is not None)])
 
     def share(self, shard: int, shards: int) -> "Limits":
-        """One shard's part. All parts together are exactly the whole."""
+        """One shard's part of the limits. The parts add up exactly to the whole."""
 
         def part(whole: int | None) -> int | None:
             return None if whole is None else whole // shards + (shard < whole % shards)
@@ -72,9 +72,9 @@ class Limits(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a request may use at most: tokens in and out, and micro-dollars.
+    """What is reserved for a request: tokens in and out, and micro-dollars.
 
-    A budget holds exactly as long as no request costs more than was estimated.
+    A budget is never exceeded as long as no request costs more than estimated.
     """
 
     tokens: int = 0
@@ -83,7 +83,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The state of one bucket: `reset` is the microseconds until it is full again, `reset_at` when, in Unix seconds."""
+    """The state of one token bucket: it is full again after `reset` microseconds, at the Unix time `reset_at`."""
 
     limit: int = UNLIMITED
     remaining: int = UNLIMITED
@@ -101,7 +101,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How much is left, of the key's limits or of its tenant's, whichever has less. A guess where there are shards."""
+    """What remains of the key's or its tenant's limits, whichever is less. An estimate if there are several shards."""
 
     requests: Rate = field(default_factory=Rate)
     tokens: Rate = field(default_factory=Rate)
@@ -111,7 +111,7 @@ class Rates:
 
 
 def duration(microseconds: int) -> str:
-    """A time as OpenAI's headers write it: `0s`, `12ms`, `1.2s`, `6m0s`. Rounded up to a millisecond."""
+    """A duration in the format of OpenAI's headers: `0s`, `12ms`, `1.2s`, `6m0s`. Rounded up to a millisecond."""
     milliseconds = -(-microseconds // 1000)
     if 0 < milliseconds < 1000:
         return f"{milliseconds}ms"
@@ -122,7 +122,7 @@ def duration(microseconds: int) -> str:
 
 
 class Refused(RateLimited):
-    """A limit of the key or of its tenant is used up; `rates` is what the headers of the answer say."""
+    """A limit of the key or of its tenant is exhausted; `rates` is for the headers of the response."""
 
     def __init__(self, message: str, *, retry_after: int, rates: Rates) -> None:
         super().__init__(message, retry_after=retry_after)
@@ -130,12 +130,12 @@ class Refused(RateLimited):
 
 
 class OverBudget(BudgetExceeded, Refused):
-    """The money of a day or a month is spent, or reserved by requests in flight."""
+    """The budget of a day or a month is spent, or reserved by requests in flight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What a key or a tenant has in flight, and its micro-dollars: reserved, and spent in this UTC day and month."""
+    """A key's or tenant's requests in flight, and its micro-dollars: reserved, and spent in this UTC day and month."""
 
     in_flight: int
     reserved: int
@@ -145,8 +145,8 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """What one key used of one model on one UTC day (`YYYY-MM-DD`): requests that were answered, those that failed,
-    tokens by kind, and micro-dollars."""
+    """The usage of one model by one key on one UTC day (`YYYY-MM-DD`): successful requests, failed requests, tokens by
+    kind, and cost in micro-dollars."""
 
     key_id: str
     day: str
