@@ -1,4 +1,4 @@
-"""Who calls: from a request's headers to the key that they hold, and what it permits. All functions share it."""
+"""Authentication: finds the key in a request's headers and checks its permissions."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ def token_of(headers: Mapping[str, str]) -> str:
 
 
 async def authenticate(headers: Mapping[str, str], keys: KeyStore) -> Key:
-    """The key that a request holds. Raises Unauthorized for one that is unknown, expired or revoked, and AwsError."""
+    """The key of a request. Raises Unauthorized if it is unknown, expired or revoked, and AwsError."""
     key = await keys.find(token_of(headers))
     if key is None or not key.usable(datetime.now(UTC)):
         raise Unauthorized("The API key is not valid.")
@@ -33,7 +33,7 @@ async def authenticate(headers: Mapping[str, str], keys: KeyStore) -> Key:
 
 
 def require_permissions(caller: Caller, permissions: Iterable[Permission]) -> None:
-    """Raises PermissionDenied that names the first of `permissions` which the caller lacks."""
+    """Raises PermissionDenied naming the first of `permissions` that the caller lacks."""
     for permission in permissions:
         if permission not in caller.permissions:
             raise PermissionDenied(f"This key lacks the permission {permission}.")

@@ -1,4 +1,4 @@
-"""The Lambda authorizer of type REQUEST: lets known keys through and tells the functions who is calling.
+"""The Lambda authorizer of type REQUEST: admits valid keys and passes the caller on to the functions.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html
 """
@@ -20,10 +20,10 @@ CONTEXT_FIELD = "caller"
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
-    """Answers an Allow for the whole stage. Raises exactly `Exception("Unauthorized")` for a 401.
+    """Returns an Allow for the whole stage. Raises exactly `Exception("Unauthorized")` for a 401.
 
-    What a caller may do is for the functions to say, in their own dialects: API Gateway caches this answer by the
-    token alone, for all routes.
+    The functions check permissions, in their own dialects: API Gateway caches this policy by the token alone, for all
+    routes.
     """
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     try:
@@ -55,7 +55,7 @@ def _allow(key: Key, method_arn: str) -> dict[str, Any]:
 
 @cache
 def _runner() -> asyncio.Runner:
-    """One event loop for the life of the sandbox, so that connections can be used again."""
+    """One event loop for the life of the process, so that connections are reused."""
     return asyncio.Runner()
 
 
@@ -66,5 +66,5 @@ def _settings() -> Settings:
 
 @cache
 def _keys() -> KeyStore:
-    # API Gateway caches for us: a key that comes here is to be looked up.
+    # API Gateway caches the policy, so that a key that arrives here must be looked up.
     return KeyStore(Aws(), _settings().keys_table)

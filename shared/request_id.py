@@ -1,4 +1,4 @@
-"""What a caller may name a request: safe in headers, logs and requests to providers."""
+"""Request ids from callers: only ids that are safe in headers, logs and requests to providers."""
 
 import re
 from collections.abc import Iterable
@@ -7,6 +7,6 @@ _VALID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 def given_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The caller's own id in ASGI headers; None where there is no usable one."""
+    """The caller's request id in ASGI headers; None if there is no valid one."""
     given = next((value.decode("latin-1") for name, value in headers if name == b"x-request-id"), "")
     return given if _VALID.fullmatch(given) else None

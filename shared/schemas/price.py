@@ -16,9 +16,9 @@ _ZERO = Decimal(0)
 class Rates:
     """US dollars per million tokens.
 
-    `input` and `output` apply to all tokens without their own rate: tokens of a kind whose rate is None are charged like
-    the rest of their total. Cached tokens of images or audio cost `cached_image` and `cached_audio`, or `cached_read` if
-    the vendor does not distinguish them.
+    `input` and `output` apply to all tokens without their own rate: tokens of a kind whose rate is None are charged
+    like the rest of their total. Cached tokens of images or audio cost `cached_image` and `cached_audio`, or
+    `cached_read` if the vendor does not distinguish them.
     """
 
     input: Decimal = _ZERO

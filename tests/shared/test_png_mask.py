@@ -292,8 +292,8 @@ async def test_a_vendor_that_reads_transparency_is_sent_the_mask_as_it_is(keys: 
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (written(drawing("RGBA"))[:-20], "mask: is a PNG that breaks off"),
-        (SIGNATURE + b"nothing", "mask: is a PNG that breaks off"),
+        (written(drawing("RGBA"))[:-20], "mask: is a truncated PNG"),
+        (SIGNATURE + b"nothing", "mask: is a truncated PNG"),
         (png((1, 1), bytes(4)), "mask: is a damaged PNG"),
         (png((1, 1), bytes(5), interlaced=1), "mask: is an interlaced PNG: save it without interlacing"),
     ],
