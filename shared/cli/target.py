@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.gateway.services import Services
+from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 
 RUNNING = Path(__file__).parents[2] / ".run"
@@ -48,7 +49,7 @@ def local(environment: Mapping[str, str] = os.environ) -> Target:
     found = {} if given else _running(environment.get("PORT"))
     defaults_of_make_run = {"GATEWAY_SANDBOX": "on", "GATEWAY_LIMITS_TABLE": "gateway-limits"}
     port = environment.get("PORT") or found.pop("PORT", "8080")
-    services = Services.from_environment({**defaults_of_make_run, **environment, **found})
+    services = _services({**defaults_of_make_run, **environment, **found})
     return Target(services, None, f"http://127.0.0.1:{port}", is_local=True)
 
 
@@ -94,7 +95,7 @@ def stack(name: str, region: str | None, environment: Mapping[str, str] = os.env
     of_aws = {name: value for name, value in environment.items() if name.startswith("AWS_")}
     sandbox = {"GATEWAY_SANDBOX": parameters.get("Sandbox", "off")}
     region = cloudformation.meta.region_name
-    services = Services.from_environment({**of_aws, **settings, **sandbox, "AWS_REGION": region})
+    services = _services({**of_aws, **settings, **sandbox, "AWS_REGION": region})
     return Target(services, region, outputs["BaseUrl"].removesuffix("/v1"), usage_plan=outputs.get("UsagePlanId"))
 
 
@@ -104,3 +105,7 @@ def client(service: str, region: str | None) -> Any:
 
     sdk: Any = boto3  # which has no types of its own
     return sdk.client(service, region_name=region or os.environ.get("AWS_REGION"))
+
+
+def _services(environment: Mapping[str, str]) -> Services:
+    return Services.from_environment(environment, Aws(environment))

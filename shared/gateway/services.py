@@ -54,10 +54,13 @@ class Services:
         self._transport = transport
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Services":
-        """The services that an operator's environment configures. Raises ValueError naming the invalid setting."""
+    def from_environment(cls, environment: Mapping[str, str], aws: Aws | None = None) -> "Services":
+        """The services that an operator's environment configures. Raises ValueError naming the invalid setting.
+
+        Without `aws`, the process's own environment leads to AWS, as it is when a call is made.
+        """
         settings = Settings.from_environment(environment)
-        aws = Aws(environment)
+        aws = aws or Aws()
         secret = ProviderSecret(aws, settings.provider_secret) if settings.provider_secret else None
         keys = KeyStore(aws, settings.keys_table, cache_seconds=settings.key_cache)
         return cls(settings, keys, aws=aws, secret=secret)

@@ -199,7 +199,7 @@ def test_a_tenants_limits_are_those_of_all_its_keys_the_later_ones_too(command: 
         (["keys", "create", "a", "--budget-day", "1e999999"], "dollars"),
         (["keys", "create", "a", "--budget-day", "NaN"], "dollars"),
         (["keys", "create", "a", "--budget-day", "-1"], "dollars"),
-        (["keys", "create", "a", "--budget-day", "0.0000001"], "millionth"),
+        (["keys", "create", "a", "--budget-day", "0.0000001"], "six decimals"),
         (["keys", "create", "a", "--concurrency", "0"], "whole number"),
         (["keys", "create", "a", "--concurrency", "9" * 5000], "whole number"),
         (["keys", "create", "a", "--requests-per-minute", "99999999999"], "whole number"),
