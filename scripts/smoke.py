@@ -1,4 +1,4 @@
-"""Proves a gateway that is up, from outside: `make smoke URL=https://… KEY=…`. Exits with 1 when a step fails."""
+"""Smoke-tests a running gateway over HTTP: `make smoke URL=https://… KEY=…`. Exits with 1 if a step fails."""
 
 import json
 import os
