@@ -77,7 +77,7 @@ class BatchService:
         """One batch. Raises BatchNotFound, also for another tenant's batch."""
         batch = await self._services.batches.find(caller.tenant, batch_id)
         if batch is None:
-            raise BatchNotFound(f"There is no batch '{batch_id[:100]}'.")
+            raise BatchNotFound(f"The batch '{batch_id[:100]}' does not exist.")
         return batch
 
     async def list(

@@ -54,7 +54,7 @@ class FileStore:
         if _ID.fullmatch(file_id):
             for listed in await self._objects.list(f"{_folder(tenant)}{file_id}/", after=None, limit=1):
                 return _described(listed.key, listed.size)
-        raise NotFound(f"There is no file '{file_id[:100]}'.")
+        raise NotFound(f"The file '{file_id[:100]}' does not exist.")
 
     async def list(
         self,
@@ -155,4 +155,4 @@ def _described(key: str, size: int) -> StoredFile:
 
 
 def _no_such_file() -> InvalidRequest:
-    return InvalidRequest.field("file_id", "there is no such file")
+    return InvalidRequest.field("file_id", "no such file")

@@ -246,7 +246,7 @@ async def test_no_other_reference_leads_to_a_file(files: FileStore, objects: Obj
     names = {"id": file.id, "key": file.key, "bucket": objects.bucket, "folder": folder("t"), "other": other.key}
     with pytest.raises(InvalidRequest) as caught:
         await files.fetch("t", reference.format(**names), 10_000)
-    assert caught.value.message == "file_id: there is no such file"
+    assert caught.value.message == "file_id: no such file"
     assert caught.value.param == "file_id"
 
 
