@@ -1,10 +1,10 @@
-"""`make bench`: what the gateway adds to a request, in CPU time and in waiting, beside a plain FastAPI+httpx proxy.
+"""`make bench`: the CPU time and latency that the gateway adds to a request, compared with a plain FastAPI+httpx proxy.
 
-The gateway (without limits and with them), the proxy and the vendors' stand-in are processes of their own on loopback.
-They take turns at the same requests, one request at a time, in each of ROUNDS rounds, so that a machine whose speed
-drifts treats all alike. CPU time is that of the measured process only, less what it has when it idles: the local server
-polls the batches' queue. DynamoDB is moto's, in a process that is not measured; its slowness is most of what a request
-with limits waits. TREE=PATH measures another checkout of this project as well. Linux only.
+The gateway (with and without limits), the proxy and the vendor stub are separate processes on loopback. They take turns
+at the same requests, one at a time, in each of ROUNDS rounds, so that a machine whose speed drifts affects all alike.
+CPU time is that of the measured process only, less its idle CPU time, since the local server polls the batch queue.
+DynamoDB is moto's, in a process that is not measured; its slowness is most of the latency of a request with limits.
+TREE=PATH measures another checkout of this project as well. Linux only.
 """
 
 import base64
@@ -112,7 +112,7 @@ Samples = dict[tuple[str, str], list[Sample]]
 
 
 def main() -> None:
-    """Prints the tables. Exits with one line when a server does not come up or answers something else."""
+    """Prints the tables. Exits with a one-line message if a server does not start or responds unexpectedly."""
     trees = {_GATEWAY: ROOT} | ({_OTHER: _other_tree(TREE)} if TREE else {})
     scenarios = _scenarios()
     with ExitStack() as stack:
@@ -132,7 +132,7 @@ def main() -> None:
 def _other_tree(path: str) -> Path:
     tree = Path(path).resolve()
     if not (tree / "functions" / "__main__.py").exists():
-        sys.exit(f"TREE={path} is no checkout of this project")
+        sys.exit(f"TREE={path} is not a checkout of this project")
     return tree
 
 
@@ -340,7 +340,7 @@ def _idle(subjects: list[Subject]) -> dict[str, float]:
 
 
 def _in_turn(subjects: list[Subject], turn: int) -> list[Subject]:
-    """Nobody is always the first, or always behind the same other."""
+    """In random order, so that no subject is always first or always follows the same other."""
     return random.Random(turn).sample(subjects, len(subjects))  # noqa: S311 - the same order each time
 
 

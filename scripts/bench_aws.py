@@ -1,4 +1,4 @@
-"""AWS for `make bench`: hands calls on to moto, which closes each connection, and keeps them open as AWS does."""
+"""AWS for `make bench`: a proxy for moto that keeps connections open, as AWS does and moto does not."""
 
 import os
 

@@ -1,8 +1,8 @@
-"""`make bench-batches`: how fast the worker of `make run` answers a batch of sandbox chats, and in how much memory.
+"""`make bench-batches`: the throughput and memory of the worker of `make run` on batches of sandbox chats.
 
-Each batch goes through a gateway of its own, in a fresh process. AWS in a box runs in this one, so that what is stored
-does not count as the worker's memory. Usage is not kept unless ACCOUNTING=on: its two writes a line take the box's
-DynamoDB so long that they would be all that is measured.
+Each batch runs in a fresh gateway process. The embedded AWS runs in this process, so that stored data does not count as
+the worker's memory. Usage is recorded only with ACCOUNTING=on: its two writes per line are so slow in the embedded
+DynamoDB that they would dominate the measurement.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from functions.embedded_aws import LOCAL_TOKEN, embedded_aws, seed, seed_batches
 from scripts.benchmark import SHORT
 from scripts.emulator import peak_megabytes
 from scripts.serving import gateway
+from shared.gateway.services import process_services
 from shared.stores.limits.store import LimitStore
-from shared.web.process import process_services
 
 SIZES = [int(size) for size in os.environ.get("SIZES", "200" if SHORT else "5000 50000").split()]
 ACCOUNTING = os.environ.get("ACCOUNTING", "off") == "on"
@@ -27,7 +27,7 @@ _ENDED = ("completed", "failed", "expired", "cancelled")
 
 
 def main() -> None:
-    """Prints the table. Exits with one line when a batch does not complete."""
+    """Prints the table. Exits with a one-line message if a batch does not complete."""
     os.environ |= {
         "GATEWAY_SANDBOX": "on",
         "GATEWAY_LIMITS_TABLE": LIMITS_TABLE if ACCOUNTING else "",

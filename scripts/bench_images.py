@@ -1,7 +1,7 @@
-"""`make bench-images`: how much memory the images function takes at its peak for one large answer, as a table.
+"""`make bench-images`: the peak memory of the images function for one large response, as a table.
 
-Each row is a fresh process of the streaming runtime, with Lambda's Runtime API, Gemini and S3 in this one. It first
-answers a small request, which is what it idles at; then its peak is set back, and a large answer follows. Linux only.
+Each row is a fresh process of the streaming runtime, with stubs of Lambda's Runtime API, Gemini and S3 in this one. It
+first serves a small request to find the idle memory; then the peak is reset, and a large response follows. Linux only.
 """
 
 import base64

@@ -1,10 +1,9 @@
-"""`make bench-init`: how long each built function takes to start, and how much memory, as a table.
+"""`make bench-init`: the cold start time and memory of each built function, as a table.
 
-Each starts ROUNDS times, in turn with the others so that a machine whose speed drifts treats all alike. The tables have
-the shortest times, since other work of the machine only adds to them, and the largest memory. A function is invoked
-with the sample event of its first route, or of what else invokes it, on an AWS in a box that is set up anew for each
-start. Beside ours stand a bare handler and a FastAPI hello as it is usually written, on the same wheels. WRITE=on
-renews README's table.
+Each starts ROUNDS times, in turn with the others, so that a machine whose speed drifts affects all alike. The tables
+have the shortest times, since other work of the machine only adds to them, and the largest memory. A function is
+invoked with the sample event of its first route or other trigger, on an embedded AWS that is reset for each start. For
+comparison, a bare handler and a typical FastAPI hello run on the same wheels. WRITE=on updates README's table.
 """
 
 import asyncio

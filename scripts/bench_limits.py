@@ -1,8 +1,8 @@
-"""`make bench-limits`: what limits cost: DynamoDB's writes and reads a request, and the code's own time for a decision.
+"""`make bench-limits`: the cost of limits: DynamoDB writes and reads per request, and the code's own time.
 
-The counts are of real requests of moto's server, made by several processes' worth of stores that know nothing of each
-other. A process that takes a bucket in use to be full, or the reverse, is told so at the price of one more write. The
-time is that of one process whose DynamoDB answers at once from memory.
+The counts are of real requests to moto's server, made by several independent stores, as in several processes. A store
+whose view of a token bucket is out of date needs one more write to learn its state. The time is measured in one process
+with an in-memory DynamoDB stub that responds immediately.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What `make bench` compares the gateway with: a proxy of OpenAI as it is usually written with FastAPI and httpx."""
+"""The baseline of `make bench`: a typical OpenAI proxy with FastAPI and httpx."""
 
 import os
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What benchmarks have in common: SHORT=on runs one quick round, WRITE=on renews a table of README."""
+"""Helpers shared by the benchmarks: SHORT=on runs one quick round, WRITE=on updates a table in README."""
 
 import os
 import sys

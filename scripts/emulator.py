@@ -1,7 +1,7 @@
 """Starts built functions under AWS's Runtime Interface Emulator, without Docker.
 
-Lambda's interpreter and what its image brings (awslambdaric, boto3) are stood in for by this machine's Python 3.13 and
-the packages in `.venv/lambda-runtime`. The emulator comes with aws-sam-cli.
+This machine's Python 3.13 and the packages in `.venv/lambda-runtime` replace Lambda's interpreter and the packages of
+its image (awslambdaric, boto3). The emulator is part of aws-sam-cli.
 """
 
 import ctypes

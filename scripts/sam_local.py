@@ -1,7 +1,7 @@
-"""`make sam-local`: the built template under `sam local`, with AWS in a box. With files of events, it answers these.
+"""`make sam-local`: serves the built template by `sam local`, with an embedded AWS; given event files, invokes them.
 
-SAM passes on only those variables that a template declares, so a copy of the built template declares where the AWS in
-the box is.
+SAM passes on only variables that the template declares, so a copy of the built template declares the embedded AWS's
+address.
 """
 
 import asyncio

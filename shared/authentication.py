@@ -1,4 +1,4 @@
-"""Who calls: from a request's headers to the key that they hold, and what it permits. All functions share it."""
+"""Authentication: finds the key in a request's headers and checks its permissions."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from shared.errors import ModelUnavailable, PermissionDenied, TokenMissing, Unauthorized
 from shared.schemas.caller import Caller, Key, Permission
 from shared.settings import KeyHeader
-from shared.stores.aws import AwsError
+from shared.stores.aws_calls import AwsError
 from shared.stores.keys import KeyStore
 
 
@@ -47,7 +47,7 @@ async def authenticate(headers: Mapping[str, str], keys: KeyStore, accepted: Key
 
 
 def require_permissions(caller: Caller, permissions: Iterable[Permission]) -> None:
-    """Raises PermissionDenied that names the first of `permissions` which the caller lacks."""
+    """Raises PermissionDenied naming the first of `permissions` that the caller lacks."""
     for permission in permissions:
         if permission not in caller.permissions:
             raise PermissionDenied(f"This key lacks the permission {permission}.")

@@ -1,4 +1,4 @@
-"""The Lambda authorizer of type REQUEST: lets known keys through and tells the functions who is calling.
+"""The Lambda authorizer of type REQUEST: admits valid keys and passes the caller on to the functions.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html
 """
@@ -67,7 +67,7 @@ def _allow(key: Key, method_arn: str) -> dict[str, Any]:
 
 @cache
 def _runner() -> asyncio.Runner:
-    """One event loop for the life of the sandbox, so that connections can be used again."""
+    """One event loop for the life of the process, so that connections are reused."""
     return asyncio.Runner()
 
 

@@ -1,7 +1,7 @@
-"""An HTTP/1.1 transport for httpx that costs little per chunk: asyncio's own streams beneath httpcore's pool.
+"""An HTTP/1.1 transport for httpx with little CPU time per chunk: httpcore's pool on asyncio's own streams.
 
-httpx's own transport reads through anyio, which opens a cancel scope and pauses the socket for every chunk: as much CPU
-as parsing it. A stream of tokens is a chunk for each.
+httpx's own transport reads through anyio, which opens a cancel scope and pauses the socket for every chunk: as much
+work as parsing it. In a stream, every token is a chunk.
 
 Followed: https://www.encode.io/httpcore/network-backends/
 """
@@ -16,7 +16,7 @@ import httpx
 
 
 class StreamTransport(httpx.AsyncBaseTransport):
-    """Connections of one event loop. It raises httpcore's errors, not httpx's."""
+    """A connection pool for one event loop. Raises httpcore's errors, not httpx's."""
 
     def __init__(self, *, retries: int, keepalive_expiry: float) -> None:
         self._pool = httpcore.AsyncConnectionPool(
@@ -49,7 +49,7 @@ class StreamTransport(httpx.AsyncBaseTransport):
 
 
 class _Body(httpx.AsyncByteStream):
-    """A response's body, without a layer of its own around the pool's."""
+    """A response's body, passed on from the pool without another generator."""
 
     def __init__(self, stream: AsyncIterable[bytes]) -> None:
         self._stream = stream
@@ -82,6 +82,10 @@ class _AsyncioBackend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectError(error) from error
         return _AsyncioStream(reader, writer)
 
+    async def sleep(self, seconds: float) -> None:
+        """The pause before another attempt to connect."""
+        await asyncio.sleep(seconds)
+
 
 class _AsyncioStream(httpcore.AsyncNetworkStream):
     """One connection."""
@@ -112,7 +116,7 @@ class _AsyncioStream(httpcore.AsyncNetworkStream):
             raise httpcore.WriteError(error) from error
 
     async def aclose(self) -> None:
-        # The response has been read, or is of no use any more: there is nothing to flush and nobody to wait for.
+        # The response has been read or abandoned: there is nothing to flush or to wait for.
         self._writer.transport.abort()
         await asyncio.sleep(0)
 

@@ -1,4 +1,4 @@
-"""Writes PNG files and reads their size, in pure Python, so that no wheel has to be shipped.
+"""Writes PNG files and reads their size, in pure Python, which saves a dependency.
 
 Follows https://www.w3.org/TR/png-3/.
 """
@@ -23,9 +23,9 @@ def encode(
     alphas: bytes = b"",
     level: int = -1,
 ) -> bytes:
-    """An 8-bit image whose `rows`, from the top, hold a byte a pixel: a shade of grey or, with a palette, a colour.
+    """An 8-bit image whose `rows`, from the top, hold one byte per pixel: a shade of grey or an index in the palette.
 
-    `palette` holds three bytes a colour: red, green, blue. `alphas` says how opaque its first colours are; the others
+    `palette` holds three bytes per colour: red, green, blue. `alphas` is the opacity of its first colours; the others
     are opaque. `level` is zlib's.
     """
     header = pack(">IIBBBBB", width, height, 8, _PALETTE if palette else _GREY, 0, 0, 0)

@@ -1,5 +1,5 @@
-"""The transparency of a PNG as the brightness of another, for vendors that read masks so; in pure Python, as no wheel
-has to be shipped.
+"""Converts the transparency of a PNG mask to brightness, for vendors that read masks so; in pure Python, which saves a
+dependency.
 
 Follows https://www.w3.org/TR/png-3/.
 """
@@ -45,9 +45,9 @@ class _Picture:
 
 @dataclass(slots=True)
 class _Lane:
-    """Where the bytes that tell the alpha of a row are: one in `step`, from `offset` on, in a row of `row_size` bytes.
+    """Which bytes of a row hold alpha: every `step`th one from `offset` on, in a row of `row_size` bytes.
 
-    Each of them holds as many pixels as there are `tables`, which translate it to the brightness of the first, the
+    Each of them holds as many pixels as there are `tables`, which map it to the brightness of the first pixel, the
     second and so on.
     """
 
@@ -58,9 +58,9 @@ class _Lane:
 
 
 def has_alpha(data: bytes) -> bool:
-    """Whether a PNG can have transparent pixels. Looks at what stands ahead of its pixels only.
+    """Whether a PNG can have transparent pixels. Reads only what precedes its pixels.
 
-    Raises ValueError where that is damaged or no PNG. Its message may be shown to a caller.
+    Raises ValueError if that is damaged or not a PNG. Its message may be shown to a caller.
     """
     picture = _read(data, header_only=True)
     return picture.colour_type in _CHANNELS or picture.transparency is not None
@@ -116,11 +116,11 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     kind = b""
     while kind != b"IEND":
         if position + 12 > len(data):
-            raise ValueError("is a PNG that breaks off")
+            raise ValueError("is a truncated PNG")
         size, kind = unpack_from(">I4s", data, position)
         end = position + 8 + size
         if end + 4 > len(data):
-            raise ValueError("is a PNG that breaks off")
+            raise ValueError("is a truncated PNG")
         if zlib.crc32(view[position + 4 : end]) != unpack_from(">I", data, end)[0]:
             raise ValueError("is a damaged PNG")
         yield kind, view[position + 8 : end]

@@ -1,4 +1,4 @@
-"""Batches in two dialects: short answers, which AWS's own runtime delivers. The work is batch_worker's."""
+"""Batches in two dialects: short responses, on AWS's standard runtime. batch_worker does the processing."""
 
 from mangum import Mangum
 

@@ -1,4 +1,4 @@
-"""The lists of models, and one model: short answers, which AWS's own runtime delivers."""
+"""The lists of models and single models: short responses, on AWS's standard runtime."""
 
 from mangum import Mangum
 

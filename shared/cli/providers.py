@@ -104,7 +104,7 @@ async def _test(options: Namespace, target: Target, output: Output) -> None:
             raise NoTarget(f"{name} is not configured: gateway providers set {name}")
     # Apart from the keys' limits and usage, which this is none of.
     settings = replace(target.services.settings, limits_table=None)
-    services = Services(settings, target.keys, aws=target.aws)
+    services = Services(settings, target.keys, aws=target.services.aws)
     services.catalog = catalog
     try:
         rows = [await _tested(services, name) for name in names]
@@ -211,4 +211,4 @@ def _secret(target: Target) -> ProviderSecret:
     arn = target.services.settings.provider_secret
     if arn is None:
         raise NoTarget("A local gateway has providers' keys in its environment; name a stack with --stack.")
-    return ProviderSecret(target.aws, arn)
+    return ProviderSecret(target.services.aws, arn)

@@ -62,10 +62,10 @@ async def _rollback(options: Namespace, target: Target, output: Output) -> None:
     output.one({"release": release.name, "published": release.published[:19], "functions_moved": len(moved)})
 
 
-def _stack(options: Namespace, target: Target) -> tuple[str, str]:
+def _stack(options: Namespace, target: Target) -> tuple[str, str | None]:
     if target.is_local:
         raise NoTarget("Only a stack has releases: name one with --stack.")
-    return options.stack, target.aws.region
+    return options.stack, target.region
 
 
 def kept(stack: str, region: str | None) -> list[Release]:

@@ -1,4 +1,4 @@
-"""Images in chat answers as markdown: each is put into the image store, and a link to it into the text."""
+"""Images in chat responses: each is stored, and replaced by a markdown link in the text."""
 
 import asyncio
 import base64
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class ImageLinks:
-    """Fed a call's events, gives them with text in the place of images.
+    """Takes a call's events and returns them with links in place of images.
 
-    Those of a stream leave at once. Those of a whole answer are held back from its first image on, so that its images
-    are stored at the same time.
+    The events of a stream are returned immediately. Without streaming, events are held back from the first image on, so
+    that all images are stored in parallel.
     """
 
     def __init__(self, attempt: "Attempt", *, is_streamed: bool) -> None:
@@ -34,7 +34,7 @@ class ImageLinks:
         return True
 
     async def rest(self) -> list[ChatEvent]:
-        """What was held back. Raises UpstreamError and UpstreamTimeout where an image cannot be stored."""
+        """The events held back. Raises UpstreamError and UpstreamTimeout if an image cannot be stored."""
         urls = iter(
             await gather_or_cancel(self._stored(event) for event in self._held if isinstance(event, ImageDelta))
         )
@@ -43,7 +43,7 @@ class ImageLinks:
         ]
 
     def text(self, event: ChatEvent) -> ChatEvent:
-        """Any event but an image: text that follows one begins a paragraph of its own."""
+        """Any event but an image; text after an image starts a new paragraph."""
         if isinstance(event, TextDelta) and event.text:
             if event.index in self._after_image:
                 self._after_image.discard(event.index)
@@ -53,7 +53,7 @@ class ImageLinks:
         return event
 
     async def image(self, event: ImageDelta) -> TextDelta:
-        """A link to a stream's image. Raises UpstreamError and UpstreamTimeout where it cannot be stored."""
+        """A link to a streamed image. Raises UpstreamError and UpstreamTimeout if it cannot be stored."""
         return self._link(event, await self._stored(event))
 
     def _link(self, event: ImageDelta, url: str) -> TextDelta:
@@ -63,7 +63,7 @@ class ImageLinks:
         return TextDelta(f"{opening}![image]({url})", event.index)
 
     async def _stored(self, event: ImageDelta) -> str:
-        from shared.gateway.storing import stored  # with the object store, which most requests do not need
+        from shared.gateway.storing import stored  # imports the object store, which most requests do not need
 
         attempt = self._attempt
         try:
@@ -72,4 +72,4 @@ class ImageLinks:
                     base64.b64decode(event.data), attempt.services.images, attempt.context.caller.tenant
                 )
         except TimeoutError:
-            raise UpstreamTimeout("The image was made, but could not be stored in time.") from None
+            raise UpstreamTimeout("The image was generated, but could not be stored in time.") from None

@@ -11,11 +11,10 @@ import hmac
 import json
 import math
 import os
-import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
     import httpx
 
     from shared.stores.credentials import ChainedCredentials, ContainerCredentials
+from shared.stores.aws_calls import ATTEMPTS, AwsError, Credentials, pause_before
 
-ATTEMPTS = 3
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 """The payload hash of a request whose body the signature does not cover (S3 alone knows it)."""
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -42,39 +41,6 @@ _NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})  # ht
 _TIMEOUT, _CONNECT = 5.0, 2.0
 _JSON_VERSION = {"dynamodb": "1.0", "sqs": "1.0", "secretsmanager": "1.1"}
 _TARGET = {"dynamodb": "DynamoDB_20120810", "sqs": "AmazonSQS", "secretsmanager": "secretsmanager"}
-
-
-class AwsError(Exception):
-    """AWS refused a call or could not be reached; `code` is AWS's name of the error, `answer` what it said besides.
-
-    `is_transient` where the same call may succeed later, `may_be_done` where it may have been done all the same: its
-    answer was lost, or an internal error came in the place of it.
-    """
-
-    def __init__(
-        self,
-        service: str,
-        action: str,
-        code: str,
-        answer: Mapping[str, Any] | None = None,
-        *,
-        is_transient: bool = False,
-        may_be_done: bool = False,
-    ) -> None:
-        super().__init__(f"{service} {action}: {code}")
-        self.code = code
-        self.answer = answer or {}
-        self.is_transient = is_transient
-        self.may_be_done = may_be_done
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What signs a call."""
-
-    access_key: str
-    secret_key: str = field(repr=False)
-    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +145,6 @@ class ServerClock:
         """Between which moments AWS's clock is now, in Unix seconds; None before the first answer."""
         now = time.time()
         return (now + self._ahead_least, now + self._ahead_most) if math.isfinite(self._ahead_least) else None
-
-
-async def pause_before(attempt: int) -> None:
-    """Waits a little before another attempt, each client another while."""
-    await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter needs no secrecy
 
 
 class Aws:

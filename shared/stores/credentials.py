@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.stores.aws import ATTEMPTS, AwsError, Credentials, pause_before
+from shared.stores.aws_calls import ATTEMPTS, AwsError, Credentials, pause_before
 
 if TYPE_CHECKING:
     import httpx

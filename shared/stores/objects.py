@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, quote, unquote, unquote_plus, urlsplit
 
-from shared.stores.aws import ATTEMPTS, Aws, AwsError, pause_before, query_string
+from shared.stores.aws import Aws, query_string
+from shared.stores.aws_calls import ATTEMPTS, AwsError, pause_before
 
 if TYPE_CHECKING:
     import httpx

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 from shared.stores.objects import ObjectNotFound, ObjectStore
 
 TTL_SECONDS = 300.0

@@ -1,11 +1,12 @@
-"""Providers' keys in a stack: one secret, a JSON object of the names that the environment would have."""
+"""Providers' keys in a stack: one secret, a JSON object keyed by environment variable names."""
 
 import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
 
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 
 TTL_SECONDS = 300.0
 
@@ -21,9 +22,9 @@ class ProviderSecret:
         self._expires = 0.0
 
     async def values(self) -> Mapping[str, str]:
-        """The same object until the secret is read anew. Raises AwsError while it has never been read.
+        """The values; the same object until the secret is read again. Raises AwsError until it has been read once.
 
-        Values that cannot be renewed are kept: a secret store that is down must not take the gateway with it.
+        If a later read fails, the old values are kept, so that an outage of Secrets Manager does not stop the gateway.
         """
         if self._values is None or self._clock() >= self._expires:
             try:
@@ -50,7 +51,7 @@ class ProviderSecret:
 
 
 def _parsed(text: str) -> Mapping[str, str]:
-    """Raises AwsError for a secret that is no JSON object of strings, without telling what it holds."""
+    """The secret's values. Raises AwsError, which quotes nothing of it, if it is not a JSON object of strings."""
     try:
         values = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Batches, whatever their dialect: submit, list, look at, cancel."""
+"""Batches, whatever their dialect: submit, list, get, cancel."""
 
 from fastapi import Response
 

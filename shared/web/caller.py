@@ -1,4 +1,4 @@
-"""Who makes a request, and whether they may: the one place where a route's permissions are checked."""
+"""Authenticates a request and checks the permissions of its route."""
 
 from collections.abc import Iterable
 

@@ -129,8 +129,8 @@ def test_a_price_is_written_as_in_the_docstring() -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({}, "must say what it is for"),
-        ({"as_of": date(2026, 11, 21)}, "must say what it is for"),
+        ({}, "must have at least one amount"),
+        ({"as_of": date(2026, 11, 21)}, "must have at least one amount"),
         ({"input": 0.1}, 'input must be dollars in quotes, such as "0.15"'),
         ({"input": "-1"}, "input must be dollars"),
         ({"input": -1}, "input must be dollars"),

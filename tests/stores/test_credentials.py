@@ -11,7 +11,8 @@ import botocore.session
 import httpx
 import pytest
 
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)

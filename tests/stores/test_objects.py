@@ -14,7 +14,8 @@ from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 from shared.stores.objects import MIN_PART_BYTES, ObjectNotFound, ObjectStore, Part
 
 pytestmark = pytest.mark.anyio

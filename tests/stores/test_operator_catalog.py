@@ -7,7 +7,8 @@ import pytest
 
 from shared.gateway.configuration import Configuration
 from shared.settings import Settings
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 from shared.stores.operator_catalog import TTL_SECONDS, OperatorCatalog
 from shared.stores.secrets import ProviderSecret
 

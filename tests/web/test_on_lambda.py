@@ -12,11 +12,12 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from functions.chat.app import app
+from shared.gateway.services import process_services
 from shared.schemas.caller import Caller, Permission
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.secrets import ProviderSecret
-from shared.web.process import process_services, services_dependency
+from shared.web.process import services_dependency
 from tests.client import TOKEN, make_services
 
 pytestmark = pytest.mark.anyio
