@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/resource-import-n
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 # What CloudFormation knows a resource by.
 _IDENTIFIED_BY = {
@@ -24,7 +25,7 @@ def adopt(
 ) -> None:
     """Imports resources, as `make delete` notes them, into a new stack. Raises what botocore raises."""
     resources = [row for row in left if row["type"] in _IDENTIFIED_BY and row["name"] in template["Resources"]]
-    change = {"StackName": stack, "ChangeSetName": "adopt"}
+    change = {"StackName": stack, "ChangeSetName": f"adopt-{uuid4().hex}"}
     cloudformation.create_change_set(
         **change,
         ChangeSetType="IMPORT",

@@ -25,7 +25,7 @@ from scripts.adopt import adopt
 from scripts.release import TEMPLATE, release_of
 from shared.cli.__main__ import main as gateway
 from shared.cli.catalog import checked
-from shared.cli.releases import kept, make_live
+from shared.cli.releases import kept, make_live, prune
 from shared.cli.target import NoTarget, client
 
 ROOT = Path(__file__).parents[1]
@@ -168,6 +168,8 @@ def deploy(order: Order, deployed: Mapping[str, str], sam: Path = SAM, built: Pa
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode  # noqa: S603 - our own words
     if status == 0:
         _undo_rollback(order, values["Release"])
+        # Every version with a snapshot is paid for.
+        prune(order.stack, order.region, keep=2 if values["SnapStart"] == "on" else 5)
         if order.catalog is not None:
             where = ["--stack", order.stack, *(("--region", order.region) if order.region else ())]
             gateway([*where, "catalog", "set", str(order.catalog)])

@@ -1,6 +1,7 @@
 """`gateway providers`: puts providers' keys into a stack's secret, shows which are set, and tries them."""
 
 import asyncio
+import logging
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -106,9 +107,11 @@ async def _test(options: Namespace, target: Target, output: Output) -> None:
     settings = replace(target.services.settings, limits_table=None)
     services = Services(settings, target.keys, aws=target.services.aws)
     services.catalog = catalog
+    logging.disable()  # what fails is in the rows; a log line would be between them on the standard output
     try:
         rows = [await _tested(services, name) for name in names]
     finally:
+        logging.disable(logging.NOTSET)
         await services.aclose()
     output.rows(rows, empty="No provider is configured: gateway providers set NAME")
     if failed := [row["provider"] for row in rows if not row["ok"]]:

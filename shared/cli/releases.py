@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.cli import values
 from shared.cli.output import Output
 from shared.cli.target import NoTarget, Target, client
 
@@ -17,12 +18,19 @@ _RELEASE = re.compile(r"(?:^| )([0-9a-f]{20})$")
 
 @dataclass
 class Release:
-    """The versions of a release by their functions' names, and of which functions it is live."""
+    """The versions of a release by their functions' names, and of which functions it is live.
+
+    A release that was deployed again after another has several versions of a function, of which the last is its own.
+    """
 
     name: str
     published: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
+    all_versions: dict[str, list[str]] = field(default_factory=dict)
     live: set[str] = field(default_factory=set)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return {name: versions[-1] for name, versions in self.all_versions.items()}
 
 
 def add_commands(commands: Any) -> None:
@@ -32,6 +40,11 @@ def add_commands(commands: Any) -> None:
     rollback = releases.add_parser("rollback", help="let an earlier release serve, at once")
     rollback.add_argument("release", nargs="?", help="default: the one before the live one")
     rollback.set_defaults(run=_rollback)
+    prune = releases.add_parser("prune", help="delete old releases; with SnapStart each of them costs")
+    prune.add_argument(
+        "--keep", type=values.whole(1000), default=5, metavar="N", help="besides what is live (default: 5)"
+    )
+    prune.set_defaults(run=_prune)
 
 
 async def _list(options: Namespace, target: Target, output: Output) -> None:
@@ -62,6 +75,12 @@ async def _rollback(options: Namespace, target: Target, output: Output) -> None:
     output.one({"release": release.name, "published": release.published[:19], "functions_moved": len(moved)})
 
 
+async def _prune(options: Namespace, target: Target, output: Output) -> None:
+    stack, region = _stack(options, target)
+    pruned = prune(stack, region, keep=options.keep)
+    output.one({"deleted": [release.name for release in pruned]})
+
+
 def _stack(options: Namespace, target: Target) -> tuple[str, str | None]:
     if target.is_local:
         raise NoTarget("Only a stack has releases: name one with --stack.")
@@ -76,13 +95,13 @@ def kept(stack: str, region: str | None) -> list[Release]:
         for name in _functions(stack, region):
             alias = functions.get_alias(FunctionName=name, Name=_ALIAS)["FunctionVersion"]
             pages = functions.get_paginator("list_versions_by_function").paginate(FunctionName=name)
-            # The versions come by their numbers: of two of the same release the newer one counts.
+            # The versions come by their numbers.
             for version in (version for page in pages for version in page["Versions"]):
                 named = _RELEASE.search(version.get("Description", ""))
                 if named is None or version["Version"] == "$LATEST":
                     continue
                 release = releases.setdefault(named[1], Release(named[1]))
-                release.versions[name] = version["Version"]
+                release.all_versions.setdefault(name, []).append(version["Version"])
                 release.published = max(release.published, version["LastModified"])
                 if version["Version"] == alias:
                     release.live.add(name)
@@ -110,6 +129,18 @@ def make_live(release: Release, region: str | None) -> list[str]:
                 )
                 moved.append(name)
     return moved
+
+
+def prune(stack: str, region: str | None, *, keep: int) -> list[Release]:
+    """Deletes all releases but the newest `keep` and those that serve. Raises NoTarget."""
+    old = [release for release in kept(stack, region)[keep:] if not release.live]
+    with _told("Old releases could not be deleted"):
+        functions = client("lambda", region)
+        for release in old:
+            for name, versions in release.all_versions.items():
+                for version in versions:
+                    functions.delete_function(FunctionName=name, Qualifier=version)
+    return old
 
 
 def _functions(stack: str, region: str | None) -> list[str]:

@@ -107,5 +107,20 @@ def test_of_a_release_that_was_deployed_twice_the_newer_versions_count(stack: St
     assert make_live(newest, "us-east-1") == []
 
 
+def test_old_releases_are_deleted_but_not_the_newest_nor_what_is_live(command: Command, stack: Stack) -> None:
+    fourth = "d" * 20
+    for name in (FIRST, SECOND, THIRD, fourth, SECOND):
+        stack.release(name)
+    where = ["--stack", stack.name]
+    command(*where, "releases", "rollback", FIRST)
+    assert command(*where, "releases", "prune", "--keep", "1", "--json").json == {"deleted": [fourth, THIRD]}
+    assert [row["release"] for row in command(*where, "releases", "list", "--json").json] == [SECOND, FIRST]
+    assert stack.live() == [FIRST, FIRST]
+    command(*where, "releases", "rollback", SECOND)
+    assert command(*where, "releases", "prune", "--keep", "1", "--json").json == {"deleted": [FIRST]}
+    assert stack.live() == [SECOND, SECOND]
+    assert command(*where, "releases", "prune", "--json").json == {"deleted": []}
+
+
 def test_a_local_gateway_has_no_releases(command: Command, box: dict[str, str]) -> None:
     assert "Only a stack has releases" in command("releases", "list").error

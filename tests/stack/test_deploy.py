@@ -16,6 +16,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from scripts.deploy import Order, Refused, architecture, deploy, deployed_values, values_of
 from scripts.release import digest_of, pin, release_of
+from shared.cli.__main__ import main as gateway
 from shared.cli.releases import kept, make_live
 from tests.cli.test_releases import FIRST, Stack
 from tests.stores.test_operator_catalog import ROWS
@@ -270,3 +271,22 @@ def test_a_release_that_was_rolled_back_is_live_again_once_it_is_deployed_again(
     assert stack.live() == [FIRST, FIRST]
     assert deploy(given, {}, sam(tmp_path, status=0), template) == 0
     assert stack.live() == [release, release]
+
+
+# --- what is written about it
+
+
+def test_the_guide_names_only_variables_parameters_and_commands_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    guide = (ROOT / "docs" / "deploy.md").read_text("utf-8") + (ROOT / "README.md").read_text("utf-8")
+    scripts = "".join((ROOT / "scripts" / name).read_text("utf-8") for name in ("deploy.py", "delete.py"))
+    parameters = built()["Parameters"]
+    for name in re.findall(r"\b([A-Z][a-z]+[A-Z]\w+)=", guide):
+        assert name in parameters
+    (table,) = re.findall(r"\| variable \| meaning \|\n\|---\|---\|\n(.*?)\n\n", guide, re.DOTALL)
+    for name in re.findall(r"`([A-Z]+)[=`]", table):
+        assert f'"{name}"' in scripts
+    for command in re.findall(r"^ +gateway --stack NAME (\w+ \w+)", guide, re.MULTILINE):
+        with pytest.raises(SystemExit) as ended:
+            gateway([*command.split(), "--help"])
+        assert ended.value.code == 0, command
+    capsys.readouterr()
