@@ -194,6 +194,8 @@ def _may_succeed_later(error: GatewayError) -> bool:
     """Whether a line is worth being tried again before its window ends."""
     if isinstance(error, BudgetExceeded):  # unless the money is only reserved, by requests that are under way
         return (error.retry_after or 0) <= _MONEY_BACK_SECONDS
+    if isinstance(error, InternalError):  # the same line would crash again
+        return False
     return error.retryable or error.retry_after is not None
 
 

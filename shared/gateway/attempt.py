@@ -14,7 +14,14 @@ from urllib.parse import urlsplit
 from pydantic_core import from_json
 
 from shared.catalog import AUTO
-from shared.errors import GatewayError, InvalidRequest, ModelAccessDenied, UpstreamIncomplete, UpstreamTimeout
+from shared.errors import (
+    FieldError,
+    GatewayError,
+    InvalidRequest,
+    ModelAccessDenied,
+    UpstreamIncomplete,
+    UpstreamTimeout,
+)
 from shared.gateway.call_meter import CallMeter
 from shared.gateway.call_meter import Estimate as CallEstimate
 from shared.observability import log_failed_call
@@ -238,6 +245,9 @@ class Attempt:
             # A key that is a mere word would spoil messages.
             if secret and len(secret) >= _SHORTEST_SECRET:
                 error.message = error.message.replace(secret, REMOVED)
+                error.details = tuple(
+                    FieldError(detail.field, detail.message.replace(secret, REMOVED)) for detail in error.details
+                )
         return error
 
     # ---- Metering ----------------------------------------------------------------------------------------------------

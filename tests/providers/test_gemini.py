@@ -13,6 +13,7 @@ from shared.errors import (
     InvalidRequest,
     UnsupportedFeature,
     UpstreamError,
+    UpstreamOverloaded,
     UpstreamRateLimited,
     UpstreamRejected,
 )
@@ -496,8 +497,8 @@ def test_missing_call_ids_differ_from_turn_to_turn_even_without_an_answers_id() 
 @pytest.mark.parametrize(
     ("frame", "raises", "message"),
     [
-        (OVERLOADED, UpstreamError, "The provider failed."),
-        ([OVERLOADED], UpstreamError, "The provider failed."),
+        (OVERLOADED, UpstreamOverloaded, "The provider is overloaded."),
+        ([OVERLOADED], UpstreamOverloaded, "The provider is overloaded."),
         (error(400, "INVALID_ARGUMENT", "Too long."), UpstreamRejected, "Too long."),
         ({"error": {"message": "?"}}, UpstreamError, "The provider failed."),
     ],

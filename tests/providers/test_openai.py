@@ -13,6 +13,7 @@ from shared.errors import (
     ModelNotFound,
     UnsupportedFeature,
     UpstreamError,
+    UpstreamOverloaded,
     UpstreamRateLimited,
     UpstreamRejected,
     UpstreamTimeout,
@@ -835,7 +836,7 @@ def test_errors_are_found_in_other_places_of_a_stream() -> None:
         ({"object": "error", "message": "No.", "type": "BadRequestError", "code": 400}, UpstreamRejected),
         (b'event: error\ndata: {"message":"No."}\n\n', UpstreamError),
         (delta("error"), UpstreamError),
-        (delta("insufficient_system_resource"), UpstreamError),
+        (delta("insufficient_system_resource"), UpstreamOverloaded),
     ):
         with pytest.raises(raises):
             events(delta(content="Once"), frame)
@@ -908,7 +909,6 @@ def test_a_moderated_prompt_is_the_callers_affair(status: int, body: Any) -> Non
         (400, {"error": {"message": "No.", "type": "authentication_error"}}),
         (401, {"error": {"message": "Incorrect API key provided: sk-1"}}),
         (403, {"error": {"message": "Your key sk-1 is blocked."}}),
-        (402, {"error": {"message": "Insufficient Balance", "type": "unknown_error"}}),
     ],
 )
 def test_the_operators_trouble_is_a_502_that_tells_nothing(status: int, body: Any) -> None:
@@ -921,9 +921,9 @@ def test_an_unknown_model_is_a_404() -> None:
     assert type(failure(404, {"error": {"message": "model 'x' not found", "type": "not_found_error"}})) is ModelNotFound
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 520, 529, 498])
+@pytest.mark.parametrize("status", [500, 502, 503, 520])
 def test_a_vendor_in_trouble_may_be_asked_again(status: int) -> None:
-    error = failure(status, {"error": {"message": "Overloaded at 10.0.0.1", "type": "overloaded_error"}})
+    error = failure(status, {"error": {"message": "Failed at 10.0.0.1", "type": "server_error"}})
     assert error.status == 502
     assert error.retryable
     assert "10.0.0.1" not in error.message

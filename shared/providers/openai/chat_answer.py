@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from shared.errors import UpstreamError
 from shared.framing import Frame
-from shared.providers.base import drawn_image, truncated
+from shared.providers.base import drawn_image, overloaded, truncated
 from shared.providers.openai.messages import DETAIL_TEXT
 from shared.providers.openai.vendor import NAME, raise_error
 from shared.schemas.chat import JsonObject, TokenLogprob, TopLogprob
@@ -38,8 +38,10 @@ _FINISH_REASONS = {
     "function_call": FinishReason.TOOL_CALLS,
     "content_filter": FinishReason.CONTENT_FILTER,
 }
-# Mistral and OpenRouter; DeepSeek when it runs out of capacity during an answer.
-_FAILED_REASONS = frozenset({"error", "insufficient_system_resource"})
+# Mistral and OpenRouter.
+_FAILED = "error"
+# DeepSeek.
+_OUT_OF_CAPACITY = "insufficient_system_resource"
 
 # The fields of a delta that belong to the answer and not to the reasoning before it.
 _ANSWER_FIELDS = ("content", "refusal", "images", "tool_calls")
@@ -157,8 +159,10 @@ class _Candidate:
         if choice.get("error"):
             raise_error(choice)
         self.reason = choice.get("finish_reason") or self.reason
-        if self.reason in _FAILED_REASONS:
+        if self.reason == _FAILED:
             raise UpstreamError("The provider failed.")
+        if self.reason == _OUT_OF_CAPACITY:
+            raise overloaded()
 
     def finish_reason(self) -> FinishReason:
         reason = _FINISH_REASONS.get(self.reason, FinishReason.STOP)

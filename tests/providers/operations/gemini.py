@@ -10,7 +10,14 @@ from typing import Any
 from google.genai import types
 from PIL import Image as Picture
 
-from shared.errors import ContentFiltered, ModelNotFound, UpstreamError, UpstreamRateLimited, UpstreamRejected
+from shared.errors import (
+    ContentFiltered,
+    ModelNotFound,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamRateLimited,
+    UpstreamRejected,
+)
 from shared.framing import SseDecoder
 from shared.gif import first_frame_png
 from shared.schemas.content import Inline
@@ -753,7 +760,7 @@ SPEECH = OperationWire(
         "silent": Failure(status=200, body=stream(END), raises=UpstreamError),
         "broken_off": Failure(status=200, body=stream(answer(sound(PCM))), raises=UpstreamError, message="complete"),
         "overloaded_midstream": Failure(
-            status=200, body=stream(answer(sound(PCM)), OVERLOADED), raises=UpstreamError, message="failed"
+            status=200, body=stream(answer(sound(PCM)), OVERLOADED), raises=UpstreamOverloaded, message="overloaded"
         ),
     },
     validate_request=validate_request,
