@@ -253,11 +253,16 @@ class Attempt:
     # ---- Metering ----------------------------------------------------------------------------------------------------
 
     def record(self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False) -> None:
-        """Adds what one call has used to what the request has; a ceiling costs what was reserved for it."""
+        """Adds what one call has used to what the request has; a ceiling costs what was reserved for it.
+
+        A cost that the provider has told is not computed from the table of prices.
+        """
         meter = self.context.meter
         meter.usage += usage
         meter.is_estimate |= is_estimate
-        if meter.price is not None:
+        if usage.cost is not None:
+            meter.cost = (meter.cost or 0) + usage.cost
+        elif meter.price is not None:
             from shared.pricing import cost, upper_bound
 
             meter.cost = (meter.cost or 0) + (upper_bound if is_ceiling else cost)(usage, meter.price)

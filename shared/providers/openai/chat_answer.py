@@ -12,6 +12,7 @@ from shared.errors import UpstreamError
 from shared.framing import Frame
 from shared.providers.base import drawn_image, overloaded, truncated
 from shared.providers.openai.messages import DETAIL_TEXT
+from shared.providers.openai.usage import chat_usage
 from shared.providers.openai.vendor import NAME, raise_error
 from shared.schemas.chat import JsonObject, TokenLogprob, TopLogprob
 from shared.schemas.events import (
@@ -89,7 +90,7 @@ class ChatReader:
         for candidate in candidates:
             yield from candidate.close_reasoning()
         for candidate in candidates:
-            usage = _usage(self._usage) if candidate is candidates[-1] else Usage()
+            usage = chat_usage(self._usage) if candidate is candidates[-1] else Usage()
             yield Finished(candidate.finish_reason(), usage, candidate.index)
 
     def _read(self, chunk: JsonObject) -> Iterator[ChatEvent]:
@@ -285,24 +286,3 @@ def _logprobs(logprobs: JsonObject) -> tuple[TokenLogprob, ...]:
 
 def _token(token: JsonObject) -> JsonObject:
     return {"token": token["token"], "logprob": token["logprob"], "bytes": token.get("bytes")}
-
-
-def _usage(usage: JsonObject) -> Usage:
-    prompt = usage.get("prompt_tokens_details") or {}
-    completion = usage.get("completion_tokens_details") or {}
-    input_tokens = usage.get("prompt_tokens") or 0
-    output_tokens = usage.get("completion_tokens") or 0
-    reasoning_tokens = completion.get("reasoning_tokens") or 0
-    if usage.get("total_tokens") == input_tokens + output_tokens + reasoning_tokens:
-        output_tokens += reasoning_tokens  # xAI does not include them in completion_tokens
-    return Usage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cached_read_tokens=prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0,  # DeepSeek
-        cache_write_tokens=prompt.get("cache_write_tokens") or 0,
-        reasoning_tokens=reasoning_tokens,
-        input_image_tokens=prompt.get("image_tokens") or 0,
-        output_image_tokens=completion.get("image_tokens") or 0,
-        input_audio_tokens=prompt.get("audio_tokens") or 0,
-        output_audio_tokens=completion.get("audio_tokens") or 0,
-    )
