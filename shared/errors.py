@@ -81,7 +81,7 @@ class GatewayError(Exception):
 
     @property
     def sdk_may_retry(self) -> bool:
-        """Whether a retry by the caller's SDK can help, which comes after a minute at the latest."""
+        """Whether a retry by the caller's SDK can succeed; SDKs wait for a minute at most."""
         return (self.retryable or self.retry_after is not None) and (self.retry_after or 0) <= _LONGEST_SDK_WAIT
 
 
@@ -193,7 +193,7 @@ class UpstreamRateLimited(RateLimited):
 
 
 class InsufficientQuota(GatewayError):
-    """429 without `retry_after`: only the operator can help, by paying."""
+    """429 without `retry_after`: the operator's account has to be topped up."""
 
     status = 429
     code = "insufficient_quota"

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_che
 from shared.errors import (
     ContextTooLong,
     CredentialsRefused,
+    FieldError,
     GatewayError,
     InsufficientQuota,
     ModelNotFound,
     PayloadTooLarge,
+    UnsupportedFeature,
     UpstreamError,
     UpstreamIncomplete,
     UpstreamOverloaded,
@@ -184,6 +186,11 @@ class InProcess(Protocol):
         ...
 
 
+def unsupported(field: str, message: str) -> UnsupportedFeature:
+    """The error for a request field that the model does not support."""
+    return UnsupportedFeature(f"{field}: {message}", details=[FieldError(field, message)])
+
+
 def drawn_image(encoded: str) -> Inline:
     """An image that a vendor has made: in standard base64, of the type that its bytes show, whatever the vendor says.
 
@@ -254,7 +261,7 @@ def error_for_status(
 
 
 def no_credit() -> InsufficientQuota:
-    """The account with the vendor is used up, so that no request of any caller is answered."""
+    """The operator's account with the vendor has no credit left."""
     return InsufficientQuota("The gateway's account with the provider has no credit or quota left.")
 
 

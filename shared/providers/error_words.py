@@ -1,4 +1,4 @@
-"""What vendors' error messages mean where no status and no code says it; loaded when a call has failed.
+"""What vendors' error messages mean where status and code do not tell; loaded when a call has failed.
 
 The words were taken from the vendors' documentation, SDKs and issue trackers. A vendor that forwards to others, such as
 OpenRouter, answers in theirs.
@@ -6,7 +6,7 @@ OpenRouter, answers in theirs.
 
 import re
 
-# The vendors whose words they are stand behind each alternative.
+# The comment behind each alternative names the vendors that use it.
 _CONTEXT_OVERFLOW = re.compile(
     r"context[_ ]length[_ ]exceeded"
     r"|prompt (is )?too long"  # Anthropic, Fireworks, Ollama

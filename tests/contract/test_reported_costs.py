@@ -1,4 +1,4 @@
-"""What a vendor says that a call has cost is what it costs, and tokens that a vendor leaves out of its parts count."""
+"""A call's cost is what the vendor reports, if it does; tokens that only the vendor's total includes are counted."""
 
 import json
 from typing import Any
@@ -59,7 +59,7 @@ def answering(usage: dict[str, Any]) -> Handler:
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-async def test_a_call_costs_what_the_vendor_says(keys: KeyStore, name: str, stream: bool) -> None:
+async def test_reported_cost_is_charged(keys: KeyStore, name: str, stream: bool) -> None:
     model, costs, dollars = CASES[name]
     vendor = answering({**TOKENS, **costs})
     async with account(keys, environment=ENVIRONMENT, vendor=vendor) as caller:
@@ -71,7 +71,7 @@ async def test_a_call_costs_what_the_vendor_says(keys: KeyStore, name: str, stre
     assert row.usage.input_tokens == 194
 
 
-async def test_a_budget_is_charged_what_the_vendor_says(keys: KeyStore) -> None:
+async def test_reported_cost_is_charged_to_a_budget(keys: KeyStore) -> None:
     environment = {**ENVIRONMENT, "GATEWAY_ALLOW_UNPRICED": "on"}
     vendor = answering({**TOKENS, "cost": 0.0009056})
     async with account(keys, Limits(budget_day=2000), environment=environment, vendor=vendor) as caller:
@@ -94,7 +94,7 @@ async def test_a_budget_is_charged_what_the_vendor_says(keys: KeyStore) -> None:
         {"cost_in_usd_ticks": "1"},
     ],
 )
-async def test_a_cost_that_cannot_be_is_not_believed(keys: KeyStore, usage: dict[str, Any]) -> None:
+async def test_implausible_cost_is_ignored(keys: KeyStore, usage: dict[str, Any]) -> None:
     vendor = answering({**TOKENS, **usage})
     async with account(keys, environment=ENVIRONMENT, vendor=vendor) as caller:
         assert COST not in (await caller.ask(CHAT, UNPRICED)).headers
@@ -102,14 +102,14 @@ async def test_a_cost_that_cannot_be_is_not_believed(keys: KeyStore, usage: dict
     assert float(priced.headers[COST]) > 0
 
 
-async def test_several_calls_cost_the_sum_of_what_each_did(keys: KeyStore) -> None:
+async def test_reported_costs_of_several_calls_are_added(keys: KeyStore) -> None:
     vendor = answering({**TOKENS, "cost": 0.001})
     async with account(keys, environment=ENVIRONMENT, vendor=vendor) as caller:
         response = await caller.ask(CHAT, UNPRICED, n=3)
         assert response.headers[COST] == "0.003000"
 
 
-async def test_an_image_costs_what_the_vendor_says(keys: KeyStore) -> None:
+async def test_reported_cost_of_an_image_is_charged(keys: KeyStore) -> None:
     body = {"created": 1, "data": [{"b64_json": b64(PNG)}], "usage": {"cost_in_usd_ticks": 200_000_000}}
     vendor = lambda request: httpx.Response(200, json=body)  # noqa: E731
     async with account(keys, environment=ENVIRONMENT, vendor=vendor) as caller:
@@ -118,7 +118,7 @@ async def test_an_image_costs_what_the_vendor_says(keys: KeyStore) -> None:
     assert response.headers[COST] == "0.020000"
 
 
-async def test_embeddings_cost_what_the_vendor_says(keys: KeyStore) -> None:
+async def test_reported_cost_of_embeddings_is_charged(keys: KeyStore) -> None:
     data = [{"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}]
     body = {"object": "list", "data": data, "usage": {"prompt_tokens": 3, "total_tokens": 3, "cost": 0.00000006}}
     vendor = lambda request: httpx.Response(200, json=body)  # noqa: E731
@@ -163,7 +163,7 @@ LEFT_OUT: dict[str, tuple[str, dict[str, Any], dict[str, int]]] = {
 
 
 @pytest.mark.parametrize("name", LEFT_OUT)
-async def test_tokens_that_are_in_the_total_alone_count(keys: KeyStore, name: str) -> None:
+async def test_tokens_that_only_the_total_includes_are_counted(keys: KeyStore, name: str) -> None:
     model, told, means = LEFT_OUT[name]
     async with account(keys, environment=ENVIRONMENT, vendor=answering(told)) as caller:
         whole = (await caller.client.post(CHAT, json=asking(CHAT, model))).json()["usage"]

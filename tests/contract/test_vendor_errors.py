@@ -1,4 +1,4 @@
-"""What users of OpenAI's SDK get for the errors of each vendor: the exception, its code and field, and what is retried.
+"""The exceptions of OpenAI's SDK for the errors of each vendor: class, code, param, and whether the SDK retries.
 
 The bodies are the vendors', from their documentation, SDKs and issue trackers.
 """
@@ -32,7 +32,8 @@ OPENAI, CLAUDE, GEMINI, STABILITY = "gpt-4o-mini", "claude-haiku-4-5", "gemini-2
 async def sdk(keys: KeyStore, vendor: Vendor, **options: Any) -> AsyncIterator[openai.AsyncOpenAI]:
     """OpenAI's client, with the gateway and the vendor behind it."""
     async with gateway_client(keys, ENVIRONMENT, vendor) as door:
-        yield openai.AsyncOpenAI(api_key=TOKEN, base_url="http://gateway/v1", http_client=door, **options)
+        client: Any = door  # the SDK takes a client of httpx as well as of httpx2, which its types do not say
+        yield openai.AsyncOpenAI(api_key=TOKEN, base_url="http://gateway/v1", http_client=client, **options)
 
 
 async def ask(client: openai.AsyncOpenAI, model: str) -> object:
@@ -362,7 +363,7 @@ RETRIED = {"rate-limit", "rate-limit-in-the-words-of-a-quota", "credit-that-come
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_a_vendors_error_is_an_exception_of_the_sdk_that_says_what_is_wrong(keys: KeyStore, name: str) -> None:
+async def test_sdk_raises_the_exception_of_the_vendors_error(keys: KeyStore, name: str) -> None:
     case = CASES[name]
     vendor = Vendor(answering(case.status, json.dumps(case.body).encode(), case.headers))
     is_retried = name in RETRIED or name.startswith("overloaded-")
@@ -417,9 +418,7 @@ async def test_a_vendors_error_is_an_exception_of_the_sdk_that_says_what_is_wron
     ],
     ids=["openai-quota", "openai-overloaded", "deepseek-overloaded", "openai-too-long", "anthropic", "gemini"],
 )
-async def test_an_error_in_the_middle_of_a_stream_has_its_code_too(
-    keys: KeyStore, model: str, stream: bytes, code: str
-) -> None:
+async def test_error_inside_a_stream_keeps_its_code(keys: KeyStore, model: str, stream: bytes, code: str) -> None:
     async with sdk(keys, Vendor(answering(200, stream)), max_retries=0) as client:
         answer = await client.chat.completions.create(
             model=model, messages=[{"role": "user", "content": "Hello"}], stream=True
@@ -429,7 +428,7 @@ async def test_an_error_in_the_middle_of_a_stream_has_its_code_too(
     assert raised.value.code == code
 
 
-async def test_the_envelope_names_the_field_that_the_vendor_names(keys: KeyStore) -> None:
+async def test_envelope_has_the_vendors_param_in_its_details(keys: KeyStore) -> None:
     body = json.dumps(of_openai(f"Unsupported: see {HOST} and {KEY}.", code="unsupported_parameter", param="top_k"))
     async with gateway_client(keys, ENVIRONMENT, Vendor(answering(400, body.encode()))) as client:
         path = "/v1/inference/chat"
@@ -441,7 +440,7 @@ async def test_the_envelope_names_the_field_that_the_vendor_names(keys: KeyStore
 
 
 @pytest.mark.parametrize("path", CHATS)
-async def test_what_no_retry_can_help_says_so_on_every_route(keys: KeyStore, path: str) -> None:
+async def test_error_that_a_retry_cannot_solve_forbids_it_on_every_route(keys: KeyStore, path: str) -> None:
     paths: dict[int, str | None] = {400: "false", 402: "false", 401: "false", 500: None, 529: None}
     for status, said in paths.items():
         async with gateway_client(keys, ENVIRONMENT, Vendor(answering(status, b"{}"))) as client:
@@ -449,7 +448,7 @@ async def test_what_no_retry_can_help_says_so_on_every_route(keys: KeyStore, pat
         assert response.headers.get("x-should-retry") == said, status
 
 
-async def test_a_wait_that_no_sdk_waits_is_no_reason_to_retry(keys: KeyStore) -> None:
+async def test_retry_after_longer_than_sdks_wait_forbids_a_retry(keys: KeyStore) -> None:
     for seconds, said in (("60", None), ("61", "false")):
         vendor = Vendor(answering(429, b"{}", {"retry-after": seconds}))
         async with gateway_client(keys, ENVIRONMENT, vendor) as client:
@@ -458,7 +457,7 @@ async def test_a_wait_that_no_sdk_waits_is_no_reason_to_retry(keys: KeyStore) ->
         assert response.headers.get("x-should-retry") == said
 
 
-async def test_a_crash_of_the_gateway_may_be_retried(keys: KeyStore) -> None:
+async def test_internal_error_may_be_retried(keys: KeyStore) -> None:
     def crash(request: httpx.Request) -> httpx.Response:
         raise RuntimeError
 

@@ -20,7 +20,7 @@ _CODES_OF_STATUS = {
     503: "model_unavailable",
     504: "provider_timeout",
 }
-# The errors whose status does not say enough.
+# Codes of errors whose status is ambiguous.
 _CODES = {"model_not_found": "model_not_found", "overloaded": "provider_error"}
 
 

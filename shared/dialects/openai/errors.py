@@ -16,7 +16,7 @@ _TYPES = {
     413: "invalid_request_error",
     429: "rate_limit_error",
 }
-# OpenAI's type for every 429 that waiting seconds does not mend, and its code for a budget of the caller's own.
+# OpenAI's type of a 429 that is not a rate limit, and its code for a budget of the caller's own.
 _NO_QUOTA = "insufficient_quota"
 _SPENT = "project_spend_limit_exceeded"
 _CODES = {

@@ -56,7 +56,7 @@ def _error(status: int, headers: Mapping[str, str], error: JsonObject) -> Gatewa
     for detail in details:
         if delay := detail.get("retryDelay"):
             headers = {**headers, "retry-after": str(delay).removesuffix("s")}
-    if error.get("status") == "UNAVAILABLE":  # "temporarily overloaded or down", in ever new words
+    if error.get("status") == "UNAVAILABLE":  # overloaded or down, in various wordings
         return overloaded(retry_after_seconds(headers))
     return error_for_status(status, headers, error.get("message"))
 

@@ -1,4 +1,4 @@
-"""What OpenAI and compatible vendors say that a call has used, and what some of them say that it has cost."""
+"""Usage as OpenAI and compatible vendors report it, and the cost that some of them report."""
 
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any, TypeAlias
@@ -10,7 +10,7 @@ JsonObject: TypeAlias = dict[str, Any]
 _MICRO = Decimal(1_000_000)
 # 10^10 ticks are a US dollar: https://docs.x.ai/developers/cost-tracking
 _TICKS_PER_MICRO = Decimal(10_000)
-# What no call costs, in micro-dollars: a vendor's number beyond it is not believed.
+# In micro-dollars; a higher cost of one call is taken for an error of the vendor and ignored.
 _MAX_COST = 1_000_000_000
 
 
@@ -54,7 +54,7 @@ def chat_usage(usage: JsonObject) -> Usage:
 
 
 def reported_cost(usage: JsonObject) -> int | None:
-    """What the vendor says that the call has cost, in micro-dollars, rounded up; None where it says nothing credible.
+    """The cost that the vendor reports, in micro-dollars, rounded up; None without one, or for an implausible one.
 
     xAI: `cost_in_usd_ticks`. OpenRouter: `cost` in dollars, which with the operator's own key at the upstream vendor
     (`is_byok`) is the fee alone, beside what that vendor charges:
