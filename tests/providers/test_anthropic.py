@@ -529,6 +529,33 @@ def test_one_of_becomes_any_of() -> None:
     assert schema_sent(schema) == {"anyOf": [{"type": "string"}, closed]}
 
 
+def test_nullable_becomes_json_schemas_null() -> None:
+    null = {"type": "null"}
+    schema = {
+        "type": "object",
+        "nullable": True,
+        "properties": {
+            "nullable": {"type": "string", "nullable": True, "maxLength": 3},
+            "kind": {"type": "string", "enum": ["a", None], "nullable": True, "description": "Which."},
+            "pet": {"$ref": "#/$defs/Pet", "nullable": True},
+            "part": {"allOf": [{"type": "integer", "nullable": True}]},
+            "never": {"type": "string", "nullable": False},
+        },
+        "$defs": {"Pet": {"type": "string"}},
+    }
+    properties = {
+        "nullable": {"type": ["string", "null"], "description": "maxLength: 3"},
+        "kind": {"description": "Which.", "anyOf": [{"type": "string", "enum": ["a"]}, null]},
+        "pet": {"anyOf": [{"$ref": "#/$defs/Pet"}, null]},
+        "part": {"type": ["integer", "null"]},
+        "never": {"type": "string"},
+    }
+    for value in (schema_sent(schema), tool_schema_sent(schema, strict=True)):
+        assert value["properties"] == properties
+        assert value["type"] == "object"
+        assert "nullable" not in value
+
+
 def test_all_of_is_merged_with_its_references_inlined() -> None:
     base = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
     schema = {

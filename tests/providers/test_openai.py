@@ -424,7 +424,7 @@ def test_strict_mode_gets_no_keyword_that_it_refuses() -> None:
     assert sent_schema(schema) == {
         "type": "object",
         "properties": {
-            "default": {"type": "string", "description": "A property called default."},
+            "default": {"type": "string", "default": "x", "description": "A property called default."},
             "list": {"type": "array", "minItems": 1, "items": {"type": "integer"}},
             "either": {
                 "anyOf": [{"type": "null"}, {"type": "object", "properties": {}, "additionalProperties": False}]
@@ -433,6 +433,58 @@ def test_strict_mode_gets_no_keyword_that_it_refuses() -> None:
         "required": ["default", "list", "either"],
         "additionalProperties": False,
     }
+
+
+def test_strict_mode_keeps_defaults_other_than_null() -> None:
+    properties = {"a": {"type": "integer", "default": 0}, "b": {"type": "boolean", "default": False}}
+    nothing = {"c": {"type": ["string", "null"], "default": None}}
+    sent = sent_schema({"type": "object", "properties": properties | nothing})["properties"]
+    assert sent == properties | {"c": {"type": ["string", "null"]}}
+
+
+NULL = {"type": "null"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"type": "string"}, {"type": ["string", "null"]}),
+        ({"type": ["string", "integer"], "default": "x"}, {"type": ["string", "integer", "null"], "default": "x"}),
+        ({"type": ["string", "null"]}, {"type": ["string", "null"]}),
+        (
+            {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+            {"anyOf": [{"type": "string"}, {"type": "integer"}, NULL]},
+        ),
+        ({"oneOf": [{"type": "string"}, NULL]}, {"anyOf": [{"type": "string"}, NULL]}),
+        (
+            {"type": "string", "enum": ["a", "b", None], "description": "A letter."},
+            {"description": "A letter.", "anyOf": [{"type": "string", "enum": ["a", "b"]}, NULL]},
+        ),
+        ({"const": 1}, {"anyOf": [{"const": 1}, NULL]}),
+        (
+            {"$ref": "#/$defs/City", "description": "Where."},
+            {"description": "Where.", "anyOf": [{"$ref": "#/$defs/City"}, NULL]},
+        ),
+        ({"allOf": [{"$ref": "#/$defs/City"}]}, {"anyOf": [{"$ref": "#/$defs/City"}, NULL]}),
+        (
+            {"type": "object", "properties": {}},
+            {"type": ["object", "null"], "properties": {}, "additionalProperties": False},
+        ),
+    ],
+)
+def test_nullable_becomes_json_schemas_null(schema: dict[str, Any], expected: dict[str, Any]) -> None:
+    defs = {"City": {"type": "string"}}
+    properties = {"nullable": {**schema, "nullable": True}, "never": {"type": "string", "nullable": False}}
+    sent = sent_schema({"type": "object", "properties": properties, "$defs": defs, "nullable": True})
+    assert sent["properties"] == {"nullable": expected, "never": {"type": "string"}}
+    assert "nullable" not in sent
+    assert sent["type"] == "object"
+
+
+def test_nullable_survives_inside_all_of() -> None:
+    schema = {"allOf": [{"type": "string", "nullable": True}, {"description": "A word."}]}
+    sent = sent_schema({"type": "object", "properties": {"a": schema}})
+    assert sent["properties"] == {"a": {"type": ["string", "null"], "description": "A word."}}
 
 
 def test_a_schema_without_strict_is_sent_as_it_is() -> None:
