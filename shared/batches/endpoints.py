@@ -51,7 +51,7 @@ async def _images(parse: Any, body: JsonObject, services: Services, context: Req
     from shared.gateway.images import generate
 
     operation: ImageOperation = parse(body)
-    return operation.body(await generate(services, operation.request, context, stored=operation.stored), context)
+    return operation.body(await generate(services, operation.request, context, delivery=operation.delivery), context)
 
 
 async def _speech(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:

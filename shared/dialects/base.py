@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # a function loads the schemas of its own requests only
     from shared.schemas.chat import ChatRequest, ChatResponse
     from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
     from shared.schemas.events import ChatEvent
-    from shared.schemas.image import ImageRequest, ImageResponse
+    from shared.schemas.image import Delivery, ImageRequest, ImageResponse
     from shared.schemas.transcription import Transcript, TranscriptEvent, TranscriptionRequest
     from shared.schemas.upload import Upload
 
@@ -106,13 +106,13 @@ class Form:
 
 
 class ImageOperation(Protocol):
-    """One parsed request for images; `stored` says whether they are to be given by URL."""
+    """One parsed request for images. `delivery` is how the answer gives them, None what is usual for the model."""
 
     @property
     def request(self) -> "ImageRequest": ...
 
     @property
-    def stored(self) -> bool: ...
+    def delivery(self) -> "Delivery | None": ...
 
     def body(self, response: "ImageResponse", context: RequestContext) -> JsonObject:
         """The answer."""

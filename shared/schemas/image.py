@@ -8,6 +8,7 @@ from shared.schemas.upload import Upload
 from shared.schemas.usage import Usage
 
 Quality: TypeAlias = Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"]
+Delivery: TypeAlias = Literal["url", "b64_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,13 @@ class ImageRequest:
 class GeneratedImage:
     """One image. Inline it is standard base64, with the media type that its bytes show; Remote it is at a URL.
 
-    `revised_prompt` is the prompt as the vendor changed it, where it says so.
+    `revised_prompt` is the prompt as the vendor changed it, where it says so. `url` is where an inline image is stored
+    as well.
     """
 
     source: Inline | Remote
     revised_prompt: str | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -784,11 +784,24 @@ async def test_A08_I16_a_url_serves_the_image_and_is_the_default(
     size = SMALL if model == SANDBOX else None
     body = await answered(studio.client, path, model=model, size=size, **fields)
     (image,) = body["data"]
-    assert image.keys() == {"url"}
+    is_asked = fields.get("response_format") is not None
+    assert image.keys() == (
+        {"url", "b64_json"} if model == OPENAI and path == GENERATIONS and not is_asked else {"url"}
+    )
     file = await opened(image["url"])
     assert file.status_code == 200
     assert file.headers["content-type"] == "image/png"
     assert size_of(file.content) == ((64, 64) if model == SANDBOX else (2, 2))
+
+
+async def test_gpt_image_models_answer_both_ways_where_neither_is_asked_for(studio: Studio) -> None:
+    """OpenAI's own example reads `b64_json` there, the seeds' clients read `url`."""
+    studio.answer = openai_images(OTHER_PNG, revised_prompt="a fluffy orange cat")
+    response = await studio.client.post(GENERATIONS, json={"model": OPENAI, "prompt": "a cat"})
+    (image,) = ImagesResponse.model_validate(response.json()).data or ()
+    assert base64.b64decode(image.b64_json or "") == OTHER_PNG
+    assert (await opened(image.url or "")).content == OTHER_PNG
+    assert image.revised_prompt == "a fluffy orange cat"
 
 
 @on_both

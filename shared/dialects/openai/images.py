@@ -16,7 +16,7 @@ from shared.errors import InvalidRequest, PayloadTooLarge
 from shared.media import IMAGE_TYPES, MAX_MEDIA_BYTES
 from shared.schemas.content import Inline
 from shared.schemas.context import RequestContext
-from shared.schemas.image import GeneratedImage, ImageRequest, ImageResponse, Quality, Size
+from shared.schemas.image import Delivery, GeneratedImage, ImageRequest, ImageResponse, Quality, Size
 from shared.schemas.upload import Upload
 from shared.schemas.usage import Usage
 
@@ -35,7 +35,7 @@ class ImageFields(Wire):
     size: str = "1024x1024"
     quality: Quality | None = None
     style: Literal["vivid", "natural"] | None = None
-    response_format: Literal["url", "b64_json"] = "url"
+    response_format: Delivery | None = None
 
     def canonical(self) -> ImageRequest:
         """Raises InvalidRequest for a size that is none."""
@@ -95,7 +95,7 @@ class OpenAIImageEdit(OpenAIImages, FormWire):
 def generation(body: JsonObject) -> "ImagesOperation":
     """/v1/images/generations."""
     fields = read(OpenAIImages, body)
-    return ImagesOperation(fields.canonical(), stored=fields.response_format == "url")
+    return ImagesOperation(fields.canonical(), fields.response_format)
 
 
 def edit(form: Form) -> "ImagesOperation":
@@ -108,7 +108,7 @@ def edit(form: Form) -> "ImagesOperation":
         raise InvalidRequest.field("image", f"at most {MAX_EDITED_IMAGES} images can be edited at once")
     mask = _image("mask", form.only("mask")) if "mask" in form.files or "mask" in form.fields else None
     request = replace(fields.canonical(), images=tuple(images), mask=mask)
-    return ImagesOperation(request, stored=fields.response_format == "url")
+    return ImagesOperation(request, fields.response_format)
 
 
 def _images(form: Form, name: str) -> Iterator[Upload]:
@@ -128,9 +128,9 @@ def _image(name: str, upload: Upload) -> Upload:
 class ImagesOperation:
     """One request for images, answered as OpenAI does."""
 
-    def __init__(self, request: ImageRequest, *, stored: bool) -> None:
+    def __init__(self, request: ImageRequest, delivery: Delivery | None) -> None:
         self.request = request
-        self.stored = stored
+        self.delivery = delivery
 
     def body(self, response: ImageResponse, context: RequestContext) -> JsonObject:
         return {
@@ -143,6 +143,8 @@ class ImagesOperation:
 def _image_body(image: GeneratedImage) -> JsonObject:
     source = image.source
     body = {"b64_json": source.data} if isinstance(source, Inline) else {"url": source.url}
+    if image.url:
+        body["url"] = image.url
     return {**body, "revised_prompt": image.revised_prompt} if image.revised_prompt else body
 
 
