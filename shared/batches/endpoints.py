@@ -34,7 +34,9 @@ def error_answer(url: str, error: GatewayError, request_id: str) -> tuple[int, J
 async def _chat(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     from shared.gateway.chat import chat
 
-    operation: Operation = parse(body, Defaults(max_tokens=services.settings.default_max_tokens))
+    settings = services.settings
+    defaults = Defaults(max_tokens=settings.default_max_tokens, thinking_tokens=settings.thinking_tokens)
+    operation: Operation = parse(body, defaults)
     if operation.requests[0].stream:
         raise InvalidRequest.field("stream", "the answers of a batch cannot be streamed")
     return operation.body(await chat(services, operation.requests, context), context)

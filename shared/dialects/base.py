@@ -33,6 +33,7 @@ class Defaults:
     """What the operator sets for fields that a caller leaves out."""
 
     max_tokens: int
+    thinking_tokens: int
 
 
 class Dialect(Protocol):

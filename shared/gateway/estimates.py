@@ -52,7 +52,9 @@ def of_chat(requests: "Sequence[ChatRequest]", model: Model) -> tuple[Usage, Usa
     )
     ceiling = Usage(
         input_tokens=sum(_most_input(request, model) * times for request, times in calls),
-        output_tokens=sum((longest if draws else request.max_tokens or longest) * request.n for request in requests),
+        output_tokens=sum(
+            (longest if draws else request.max_output_tokens or longest) * request.n for request in requests
+        ),
         images=sum(request.n for request in requests) if draws else 0,
     )
     return expected, ceiling

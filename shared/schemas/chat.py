@@ -51,12 +51,16 @@ ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high",
 
 
 class ChatRequest(Frozen):
-    """One chat completion. An optional field that is None was not asked for: the provider's default holds."""
+    """One chat completion. An optional field that is None was not asked for: the provider's default holds.
+
+    `thinking_tokens` are for thinking alone, on top of `max_tokens`; the gateway leaves them to models that think.
+    """
 
     model: str
     system: str | None = None
     messages: tuple[Message, ...]
     max_tokens: int | None = None
+    thinking_tokens: int = 0
     temperature: float | None = None
     top_p: float | None = None
     n: int = 1
@@ -77,6 +81,11 @@ class ChatRequest(Frozen):
     image_output: bool = False
     user: str | None = None
     metadata: dict[str, str] | None = None
+
+    @property
+    def max_output_tokens(self) -> int | None:
+        """The most tokens that may be generated, thinking included."""
+        return None if self.max_tokens is None else self.max_tokens + self.thinking_tokens
 
 
 class TopLogprob(Frozen):

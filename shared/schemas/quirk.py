@@ -23,6 +23,8 @@ class Quirk(StrEnum):
     """Image masks are read by brightness, white being edited: the transparency of a PNG mask is converted."""
     INLINE_IMAGES = "inline_images"
     """Takes images as bytes only, not by URL."""
+    THINKS_WHEN_ASKED = "thinks_when_asked"
+    """Does not think, or hardly, unless a reasoning effort asks for it."""
     REASONING_OPT_IN = "reasoning_opt_in"
     """The public id once named a model that did not reason: reasoning is off unless the caller asks for it."""
     NO_FORCED_TOOL_CHOICE = "no_forced_tool_choice"

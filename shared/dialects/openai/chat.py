@@ -266,15 +266,16 @@ OpenAIChatT = TypeVar("OpenAIChatT", bound=OpenAIChat)
 
 def chat(body: JsonObject, defaults: Defaults) -> Operation:
     """/v1/chat/completions, where an answer is capped at the operator's default unless the caller says otherwise."""
-    return chat_operation(OpenAIChat, body, defaults.max_tokens)
+    return chat_operation(OpenAIChat, body, defaults)
 
 
-def chat_operation(wire: type[OpenAIChatT], body: JsonObject, max_tokens: int | None) -> Operation:
-    """A chat request of OpenAI's shape; `max_tokens` is the cap where the caller gives none."""
+def chat_operation(wire: type[OpenAIChatT], body: JsonObject, defaults: Defaults | None) -> Operation:
+    """A chat request of OpenAI's shape; without `defaults` an answer that the caller does not cap is not capped."""
     fields = read(wire, body)
     request = fields.canonical()
-    if request.max_tokens is None:
-        request = request.model_copy(update={"max_tokens": max_tokens})
+    if request.max_tokens is None and defaults is not None:
+        capped = {"max_tokens": defaults.max_tokens, "thinking_tokens": defaults.thinking_tokens}
+        request = request.model_copy(update=capped)
     include_usage = fields.stream_options is not None and fields.stream_options.include_usage
     return ChatOperation(request, include_usage=include_usage)
 

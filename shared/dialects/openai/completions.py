@@ -114,6 +114,7 @@ def completion(body: JsonObject, defaults: Defaults) -> Operation:
     knobs = {
         "model": fields.model,
         "max_tokens": fields.max_tokens or defaults.max_tokens,
+        "thinking_tokens": 0 if fields.max_tokens else defaults.thinking_tokens,
         "temperature": fields.temperature,
         "top_p": fields.top_p,
         "n": fields.n,

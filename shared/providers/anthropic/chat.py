@@ -68,8 +68,10 @@ class AnthropicChat:
 def _call(request: ChatRequest, model: Model) -> Call:
     _check_support(request, model)
     system, messages = conversation(request, model)
-    max_tokens = request.max_tokens or model.max_output_tokens or _DEFAULT_MAX_TOKENS
+    max_tokens = request.max_output_tokens or model.max_output_tokens or _DEFAULT_MAX_TOKENS
     thinking, effort = _reasoning(request, model, messages, max_tokens)
+    if thinking is None and "budget_thinking" in model.quirks:
+        max_tokens -= request.thinking_tokens  # the model does not think
     budget = Budget()
     headers = {"anthropic-version": _VERSION}
     if "bound_thinking" in model.quirks and _has_thinking(messages) and not _is_off(thinking):
@@ -141,7 +143,8 @@ def _reasoning(
             return None, "low"
         return {"type": "between_tools" if "thinking_between_tools" in model.quirks else "disabled"}, None
     if "budget_thinking" in model.quirks and asked != "none" and _may_think(request, messages):
-        budget = min(_BUDGETS[asked], max_tokens * 3 // 4)  # leaves room for the answer, which max_tokens includes
+        # Leaves room for the answer, which max_tokens includes.
+        budget = min(_BUDGETS[asked], request.thinking_tokens or max_tokens * 3 // 4)
         if budget >= _SMALLEST_BUDGET:
             return {"type": "enabled", "budget_tokens": budget}, None
     return None, None

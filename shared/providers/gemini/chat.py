@@ -76,7 +76,7 @@ def _generation_config(request: ChatRequest, model: Model, budget: Budget, *, im
     """See https://ai.google.dev/api/generate-content#v1beta.GenerationConfig."""
     config: JsonObject = {
         # An image takes 1,120 tokens or more; a limit meant for text would cut it off.
-        "maxOutputTokens": None if image_output else request.max_tokens,
+        "maxOutputTokens": None if image_output else request.max_output_tokens,
         "temperature": request.temperature,
         "topP": request.top_p,
         "candidateCount": request.n if request.n > 1 else None,

@@ -71,7 +71,7 @@ def _payload(request: ChatRequest, model: Model) -> JsonObject:
     fields: JsonObject = {
         "model": model.upstream,
         "messages": messages(request, quirks),
-        "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens": request.max_tokens,
+        "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens": request.max_output_tokens,
         "temperature": request.temperature if samples else None,
         "top_p": request.top_p if samples else None,
         "n": request.n if request.n > 1 else None,
