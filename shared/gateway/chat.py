@@ -17,7 +17,7 @@ from shared.gateway.stop_sequences import StopSequences
 from shared.gateway.thinking import with_thinking_room
 from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.context import RequestContext
-from shared.schemas.events import ChatEvent, ImageDelta, Started, TextDelta, collect
+from shared.schemas.events import ChatEvent, CitationDelta, ImageDelta, Started, TextDelta, collect
 from shared.schemas.model import Model
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ async def _call(attempt: Attempt, request: ChatRequest, offset: int) -> AsyncGen
                         event = links.text(event)
                     elif isinstance(event, ImageDelta):
                         event = await links.image(event)
+                    elif isinstance(event, CitationDelta):
+                        event = links.citation(event)
                 if stops is None:
                     yield event
                 else:

@@ -5,7 +5,7 @@ import base64
 from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamTimeout
-from shared.schemas.events import ImageDelta, TextDelta
+from shared.schemas.events import CitationDelta, ImageDelta, TextDelta
 
 if TYPE_CHECKING:
     from shared.gateway.attempt import Attempt
@@ -18,6 +18,7 @@ class ImageLinks:
         self._attempt = attempt
         self._ends_line: dict[int, bool] = {}
         self._after_image: set[int] = set()
+        self._linked: set[int] = set()
 
     def text(self, event: TextDelta) -> TextDelta:
         """The text, in a paragraph of its own behind an image."""
@@ -27,6 +28,12 @@ class ImageLinks:
                 if not event.text.startswith("\n"):
                     event.text = "\n\n" + event.text
             self._ends_line[event.index] = event.text.endswith("\n")
+        return event
+
+    def citation(self, event: CitationDelta) -> CitationDelta:
+        """The source; of all of the text, once a link has moved what the vendor points to."""
+        if event.index in self._linked:
+            event.citation = event.citation.model_copy(update={"start": 0, "end": 0})
         return event
 
     async def image(self, event: ImageDelta) -> TextDelta:
@@ -42,4 +49,5 @@ class ImageLinks:
         opening = "" if self._ends_line.get(event.index, True) else "\n\n"
         self._ends_line[event.index] = False
         self._after_image.add(event.index)
+        self._linked.add(event.index)
         return TextDelta(f"{opening}![image]({url})", event.index)

@@ -102,15 +102,39 @@ class TokenLogprob(TopLogprob):
     top_logprobs: tuple[TopLogprob, ...] = ()
 
 
+class Citation(Frozen):
+    """A source of what a candidate says.
+
+    `start` and `end` bound the text that it supports, in characters of all of the candidate's text. Both are 0 where
+    the vendor does not say which text that is.
+    """
+
+    url: str
+    title: str = ""
+    start: int = 0
+    end: int = 0
+
+
 class Candidate(Frozen):
-    """One answer to the request, its parts in the order in which the model gave them."""
+    """One answer to the request, its parts in the order in which the model gave them.
+
+    `native_finish_reason` is the reason in the words of the vendor behind a provider that passes requests on.
+    """
 
     index: int = 0
     parts: tuple[Part, ...]
     finish_reason: FinishReason
+    native_finish_reason: str | None = None
     logprobs: tuple[TokenLogprob, ...] | None = None
+    citations: tuple[Citation, ...] = ()
 
 
 class ChatResponse(Frozen):
+    """`service_tier` is the tier that has served the request, by OpenAI's names. `system_fingerprint` stands for the
+    vendor's configuration: answers with the same one and the same seed can be compared. Both are None where not told.
+    """
+
     candidates: tuple[Candidate, ...]
     usage: Usage
+    service_tier: str | None = None
+    system_fingerprint: str | None = None

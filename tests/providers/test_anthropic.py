@@ -690,7 +690,7 @@ def test_both_forms_of_an_answer_start_once_and_mean_the_same(answer: str) -> No
 
 
 def test_a_stream_starts_with_the_usage_that_is_already_counted() -> None:
-    assert events(TEXT.stream)[0] == Started(Usage(input_tokens=12, output_tokens=1))
+    assert events(TEXT.stream)[0] == Started(Usage(input_tokens=12, output_tokens=1), service_tier="default")
 
 
 def test_nothing_is_read_after_the_end_of_a_message() -> None:

@@ -14,6 +14,7 @@ from shared.dialects.base import Defaults, JsonObject, Operation, StreamEncoder,
 from shared.dialects.openai.errors import OpenAIDialect
 from shared.dialects.openai.messages import (
     WireMessage,
+    annotation_body,
     canonical_messages,
     image_body,
     message_body,
@@ -23,6 +24,7 @@ from shared.dialects.openai.messages import (
 from shared.errors import GatewayError, InvalidRequest
 from shared.framing import DONE
 from shared.schemas.chat import (
+    Candidate,
     ChatRequest,
     ChatResponse,
     JsonObjectFormat,
@@ -38,6 +40,7 @@ from shared.schemas.content import Reasoning
 from shared.schemas.context import RequestContext
 from shared.schemas.events import (
     ChatEvent,
+    CitationDelta,
     Finished,
     ImageDelta,
     LogprobsDelta,
@@ -293,20 +296,28 @@ class ChatOperation:
             "object": "chat.completion",
             "created": int(time.time()),
             "model": context.meter.answered_as,
-            "choices": [
-                {
-                    "index": candidate.index,
-                    "message": message_body(candidate.parts),
-                    "logprobs": None if candidate.logprobs is None else logprobs_body(candidate.logprobs),
-                    "finish_reason": candidate.finish_reason,
-                }
-                for candidate in response.candidates
-            ],
+            "choices": [_choice_body(candidate) for candidate in response.candidates],
             "usage": usage_body(response.usage),
+            **told(service_tier=response.service_tier, system_fingerprint=response.system_fingerprint),
         }
 
     def encoder(self, context: RequestContext) -> StreamEncoder:
         return ChatEncoder(context, include_usage=self._include_usage)
+
+
+def _choice_body(candidate: Candidate) -> JsonObject:
+    return {
+        "index": candidate.index,
+        "message": message_body(candidate.parts, candidate.citations),
+        "logprobs": None if candidate.logprobs is None else logprobs_body(candidate.logprobs),
+        "finish_reason": candidate.finish_reason,
+        **told(native_finish_reason=candidate.native_finish_reason),
+    }
+
+
+def told(**fields: str | None) -> JsonObject:
+    """The fields that a vendor has told."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 class ChatEncoder:
@@ -321,6 +332,7 @@ class ChatEncoder:
         self._usage = Usage()
         self._opened: set[int] = set()
         self._images: dict[int, int] = {}
+        self._citations: dict[int, int] = {}
         self._thoughts = DetailNumbering()
         self._context = context
 
@@ -329,20 +341,23 @@ class ChatEncoder:
             return b'%b%d,"delta":{"content":%b%b' % (self._head, event.index, to_json(event.text), _DELTA_ENDS)
         match event:
             case Started():
-                self._start()
+                self._start(event)
                 return b""
             case Finished():
                 self._usage += event.usage
-                return self._chunk(event.index, {}, finish_reason=event.reason)
+                return self._chunk(event.index, {}, finish_reason=event.reason, native_reason=event.native_reason)
             case LogprobsDelta():
                 return self._chunk(event.index, {}, logprobs=logprobs_body(event.tokens))
             case ImageDelta():
                 at = self._images[event.index] = self._images.get(event.index, -1) + 1
                 return self._chunk(event.index, {"images": [image_body(event.media_type, event.data, at)]})
+            case CitationDelta():
+                at = self._citations[event.index] = self._citations.get(event.index, -1) + 1
+                return self._chunk(event.index, {"annotations": [{"index": at, **annotation_body(event.citation)}]})
             case _:
                 return self._chunk(event.index, delta_body(event, self._thoughts))
 
-    def _start(self) -> None:
+    def _start(self, event: Started) -> None:
         """The model is known only now; there may be a Started for each of several calls."""
         if not self._head:
             fields = {
@@ -350,26 +365,41 @@ class ChatEncoder:
                 "object": "chat.completion.chunk",
                 "created": int(time.time()),
                 "model": self._context.meter.answered_as,
+                **told(service_tier=event.service_tier, system_fingerprint=event.system_fingerprint),
             }
             self._fields = to_json(fields)[:-1]
             self._head = b'data: %b,"choices":[{"index":' % self._fields
 
     def _chunk(
-        self, index: int, delta: JsonObject, *, finish_reason: str | None = None, logprobs: JsonObject | None = None
+        self,
+        index: int,
+        delta: JsonObject,
+        *,
+        finish_reason: str | None = None,
+        native_reason: str | None = None,
+        logprobs: JsonObject | None = None,
     ) -> bytes:
         opening = b""
         if index not in self._opened:
             self._opened.add(index)
-            opening = self._choice(index, {"role": "assistant", "content": "", "refusal": None}, None, None)
-        return opening + self._choice(index, delta, finish_reason, logprobs)
+            opening = self._choice(index, {"role": "assistant", "content": "", "refusal": None})
+        return opening + self._choice(index, delta, finish_reason, native_reason, logprobs)
 
-    def _choice(self, index: int, delta: JsonObject, finish_reason: str | None, logprobs: JsonObject | None) -> bytes:
-        return b'%b%d,"delta":%b,"logprobs":%b,"finish_reason":%b}]}\n\n' % (
+    def _choice(
+        self,
+        index: int,
+        delta: JsonObject,
+        finish_reason: str | None = None,
+        native_reason: str | None = None,
+        logprobs: JsonObject | None = None,
+    ) -> bytes:
+        return b'%b%d,"delta":%b,"logprobs":%b,"finish_reason":%b%b}]}\n\n' % (
             self._head,
             index,
             to_json(delta),
             to_json(logprobs),
             to_json(finish_reason),
+            b',"native_finish_reason":%b' % to_json(native_reason) if native_reason is not None else b"",
         )
 
     def error(self, error: GatewayError) -> bytes:

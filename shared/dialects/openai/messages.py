@@ -14,6 +14,7 @@ from pydantic import Discriminator, Field, Tag
 from shared import media
 from shared.dialects.base import JsonObject, Wire
 from shared.errors import InvalidRequest
+from shared.schemas.chat import Citation
 from shared.schemas.content import (
     Audio,
     File,
@@ -291,8 +292,8 @@ def _sniffed(data: str) -> str | None:
     return media.sniff(media.head_bytes(data, media.SNIFF_BYTES))
 
 
-def message_body(parts: Sequence[Part]) -> JsonObject:
-    """An answer's parts as OpenAI's assistant message."""
+def message_body(parts: Sequence[Part], citations: Sequence[Citation]) -> JsonObject:
+    """An answer's parts and their sources as OpenAI's assistant message."""
     texts = [part.text for part in parts if isinstance(part, Text)]
     refusals = [part.text for part in parts if isinstance(part, Refusal)]
     thoughts = [part for part in parts if isinstance(part, Reasoning)]
@@ -318,7 +319,20 @@ def message_body(parts: Sequence[Part]) -> JsonObject:
             for at, source in enumerate(images)
             if isinstance(source, Inline)
         ]
+    if citations:
+        body["annotations"] = [annotation_body(citation) for citation in citations]
     return body
+
+
+def annotation_body(citation: Citation) -> JsonObject:
+    """A source in the form that goes into `message.annotations`."""
+    cited = {
+        "start_index": citation.start,
+        "end_index": citation.end,
+        "title": citation.title,
+        "url": citation.url,
+    }
+    return {"type": "url_citation", "url_citation": cited}
 
 
 def reasoning_detail(thought: Reasoning, index: int) -> JsonObject:

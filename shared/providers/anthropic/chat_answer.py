@@ -12,8 +12,11 @@ from pydantic_core import from_json
 from shared.framing import Frame
 from shared.providers.anthropic.vendor import NAME, stream_error
 from shared.providers.base import truncated
+from shared.providers.service_tiers import told_tier
+from shared.schemas.chat import Citation
 from shared.schemas.events import (
     ChatEvent,
+    CitationDelta,
     Finished,
     ReasoningDelta,
     RefusalDelta,
@@ -50,11 +53,14 @@ class ChatReader:
         self._last: JsonObject = {}  # the stop reason and its details
         self._calls: dict[int, int] = {}  # the position of a tool call by the index of its block
         self._without_arguments: set[int] = set()  # the blocks of tool calls that have no arguments so far
+        self._length = 0  # of the text so far, in characters
+        self._cited_from = 0  # where the open block's text begins
+        self._sources: list[JsonObject] = []  # of the open block
 
     def body(self, body: bytes) -> Iterator[ChatEvent]:
         message = from_json(body)
         del body
-        yield Started()
+        yield _started(message["usage"])
         for index, block in enumerate(message["content"]):
             yield from self._start(index, block)
             yield from self._stop(index)
@@ -74,7 +80,7 @@ class ChatReader:
                 return self._stop(data["index"])
             case "message_start":
                 self._usage.update(data["message"].get("usage") or {})
-                return (Started(_usage(self._usage)),)
+                return (_started(self._usage),)
             case "message_delta":
                 self._last.update(data["delta"])
                 # Counts are totals so far; those that do not apply are missing or null.
@@ -94,8 +100,9 @@ class ChatReader:
     def _start(self, index: int, block: JsonObject) -> Iterator[ChatEvent]:
         match block["type"]:
             case "text":
+                self._cited_from, self._sources = self._length, list(block.get("citations") or ())
                 if block["text"]:
-                    yield TextDelta(block["text"])
+                    yield self._text(block["text"])
             case "thinking":
                 if block["thinking"]:
                     yield ReasoningDelta(block["thinking"], issuer=NAME)
@@ -114,7 +121,9 @@ class ChatReader:
     def _delta(self, index: int, delta: JsonObject) -> tuple[ChatEvent, ...]:
         match delta["type"]:
             case "text_delta" if delta["text"]:
-                return (TextDelta(delta["text"]),)
+                return (self._text(delta["text"]),)
+            case "citations_delta":
+                self._sources.append(delta["citation"])
             case "thinking_delta" if delta["thinking"]:
                 return (ReasoningDelta(delta["thinking"], issuer=NAME),)
             case "signature_delta":
@@ -124,8 +133,22 @@ class ChatReader:
                 return (ToolCallDelta(self._calls[index], delta["partial_json"]),)
         return ()
 
-    def _stop(self, index: int) -> tuple[ChatEvent, ...]:
-        return (ToolCallDelta(self._calls[index], "{}"),) if index in self._without_arguments else ()
+    def _stop(self, index: int) -> Iterable[ChatEvent]:
+        if index in self._without_arguments:
+            return (ToolCallDelta(self._calls[index], "{}"),)
+        return self._citations() if self._sources else ()
+
+    def _text(self, text: str) -> TextDelta:
+        self._length += len(text)
+        return TextDelta(text)
+
+    def _citations(self) -> Iterator[ChatEvent]:
+        """The sources of a text block, which support all of it. Those within the caller's documents have no URL."""
+        for source in self._sources:
+            if url := source.get("url"):
+                title = source.get("title") or ""
+                yield CitationDelta(Citation(url=url, title=title, start=self._cited_from, end=self._length))
+        self._sources = []
 
     def _finish(self, stop_reason: str | None, details: JsonObject | None, usage: JsonObject) -> Iterator[ChatEvent]:
         """The last events. The vendor's explanation of a refusal is meant to be shown: it is the refusal's text."""
@@ -135,6 +158,10 @@ class ChatReader:
         if details and details.get("explanation"):
             yield RefusalDelta(details["explanation"])
         yield Finished(reason, _usage(usage))
+
+
+def _started(counts: JsonObject) -> Started:
+    return Started(_usage(counts), service_tier=told_tier(counts.get("service_tier")))
 
 
 def _usage(counts: JsonObject) -> Usage:

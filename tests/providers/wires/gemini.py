@@ -72,6 +72,7 @@ def means(*parts: Part, finish: FinishReason, usage: Usage, logprobs: Any = None
     return ChatResponse(
         candidates=(Candidate(parts=parts, finish_reason=finish, logprobs=logprobs),),
         usage=usage,
+        service_tier="default",
     )
 
 
