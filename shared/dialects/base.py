@@ -3,9 +3,9 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic_core import from_json, to_json
 
 from shared.errors import FieldError, GatewayError, InvalidRequest, MalformedRequest, ValidationFailed
@@ -196,6 +196,15 @@ class FormWire(Wire):
 
     model_config = ConfigDict(strict=False)
 
+
+def _refuse(value: Any) -> None:
+    raise ValueError("is not supported")
+
+
+# Known fields of an API that are not passed on: a request with the first is refused, the second have no effect on the
+# answer. Declared, so that a test can tell them from those that nobody has thought of.
+Unsupported: TypeAlias = Annotated[None, BeforeValidator(_refuse)]
+Ignored: TypeAlias = Any
 
 WireT = TypeVar("WireT", bound=Wire)
 FormWireT = TypeVar("FormWireT", bound=FormWire)

@@ -14,6 +14,7 @@ from shared.gateway.image_links import ImageLinks
 from shared.gateway.selection import MAX_FANNED_OUT
 from shared.gateway.single_calls import seeds
 from shared.gateway.stop_sequences import StopSequences
+from shared.gateway.surcharges import check_surcharge
 from shared.gateway.thinking import with_thinking_room
 from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.context import RequestContext
@@ -46,6 +47,7 @@ def chat_events(
         return [_call(attempt, request, offset) for request, offset in _single_calls(prepared, attempt.model)]
 
     model = select(requests[0], services.catalog, context.caller)
+    check_surcharge(services, context, requests[0], model)
     plan = Plan("chat", requests[0].model, [model], lambda model: of_chat(with_room(model), model), sources)
     return run(services, context, plan)
 

@@ -1,11 +1,12 @@
 """The canonical chat request and response."""
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
 from shared.schemas.base import Frozen
-from shared.schemas.content import Message, Part
+from shared.schemas.content import CachePoint, Message, Part, Reasoning, Refusal, ToolResult
 from shared.schemas.usage import FinishReason, Usage
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -18,6 +19,7 @@ class Tool(Frozen):
     description: str | None = None
     parameters: JsonObject | None = None
     strict: bool | None = None
+    cache: CachePoint | None = None
 
 
 class NamedTool(Frozen):
@@ -48,16 +50,50 @@ class JsonSchemaFormat(Frozen):
 ResponseFormat: TypeAlias = Annotated[JsonObjectFormat | JsonSchemaFormat, Field(discriminator="kind")]
 
 ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+# The tokens of thinking that each effort stands for where one has to be taken for the other.
+REASONING_BUDGETS: Mapping[ReasoningEffort, int] = {
+    "minimal": 1024,
+    "low": 2048,
+    "medium": 8192,
+    "high": 16384,
+    "xhigh": 24576,
+    "max": 32768,
+}
+
+ServiceTier: TypeAlias = Literal["auto", "default", "flex", "scale", "priority"]
+
+
+class WebSearch(Frozen):
+    """The vendor may search the web. The user's place is approximate: `country` an ISO code of two letters, `timezone`
+    an IANA name.
+    """
+
+    context_size: Literal["low", "medium", "high"] | None = None
+    city: str | None = None
+    country: str | None = None
+    region: str | None = None
+    timezone: str | None = None
+
+
+class SystemCachePoint(CachePoint):
+    """A cache point after the first `end` characters of the system text."""
+
+    end: int
 
 
 class ChatRequest(Frozen):
     """One chat completion. An optional field that is None was not asked for: the provider's default holds.
 
     `thinking_tokens` are for thinking alone, on top of `max_tokens`; the gateway leaves them to models that think.
+    `reasoning_budget` is how many tokens the model may think, where its vendor counts them; `reasoning_effort` says the
+    same to other vendors. `service_tier` is by OpenAI's names. `cache` is a cache point at the end of the request,
+    `cache_key` stands for requests that begin in the same way; with `explicit_cache` nothing but the cache points of
+    the messages and tools is kept.
     """
 
     model: str
     system: str | None = None
+    system_cache: tuple[SystemCachePoint, ...] = ()
     messages: tuple[Message, ...]
     max_tokens: int | None = None
     thinking_tokens: int = 0
@@ -72,6 +108,12 @@ class ChatRequest(Frozen):
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     reasoning_effort: ReasoningEffort | None = None
+    reasoning_budget: int | None = None
+    web_search: WebSearch | None = None
+    service_tier: ServiceTier | None = None
+    cache: CachePoint | None = None
+    cache_key: str | None = None
+    explicit_cache: bool = False
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     logit_bias: dict[str, float] | None = None
@@ -86,6 +128,19 @@ class ChatRequest(Frozen):
     def max_output_tokens(self) -> int | None:
         """The most tokens that may be generated, thinking included."""
         return None if self.max_tokens is None else self.max_tokens + self.thinking_tokens
+
+    def cache_points(self) -> Iterator[CachePoint]:
+        """All cache points but the one at the end."""
+        yield from self.system_cache
+        yield from (tool.cache for tool in self.tools if tool.cache is not None)
+        for message in self.messages:
+            for part in message.parts:
+                if isinstance(part, Reasoning | Refusal):
+                    continue
+                if part.cache is not None:
+                    yield part.cache
+                if isinstance(part, ToolResult):
+                    yield from (piece.cache for piece in part.content if piece.cache is not None)
 
 
 class TopLogprob(Frozen):

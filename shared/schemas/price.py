@@ -10,6 +10,7 @@ from typing import Any
 # So few digits that every product with a count of tokens is exact in Decimal's 28 digits.
 _AMOUNT = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
 _ZERO = Decimal(0)
+_UNITS = ("image", "characters", "search", "audio_hour")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +18,16 @@ class Rates:
     """US dollars per million tokens.
 
     `input` and `output` are for what has no rate of its own: the tokens of a share whose rate is None are charged as
-    the rest of their total is. Reads of the cache that hit tokens of images or audio cost `cached_image` and
-    `cached_audio`, or `cached_read` where the vendor makes no difference.
+    the rest of their total is. `cache_write_1h` is for writes that are kept for an hour. Reads of the cache that hit
+    tokens of images or audio cost `cached_image` and `cached_audio`, or `cached_read` where the vendor makes no
+    difference.
     """
 
     input: Decimal = _ZERO
     output: Decimal = _ZERO
     cached_read: Decimal | None = None
     cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
     reasoning: Decimal | None = None
     input_image: Decimal | None = None
     output_image: Decimal | None = None
@@ -46,8 +49,9 @@ class Tier:
 class Price:
     """The price of a model: of its tokens in `rates`, or in one of the `tiers`, which are in ascending order.
 
-    Besides tokens, in US dollars: `image` for each image made, `characters` for a million characters spoken, and
-    `audio_hour` for an hour listened to, of which a vendor may charge at least `audio_minimum` seconds a call.
+    Besides tokens, in US dollars: `image` for each image made, `characters` for a million characters spoken, `search`
+    for each search of the web, and `audio_hour` for an hour listened to, of which a vendor may charge at least
+    `audio_minimum` seconds a call.
     `as_of` is the day on which it was looked up.
     """
 
@@ -55,6 +59,7 @@ class Price:
     tiers: tuple[Tier, ...] = ()
     image: Decimal = _ZERO
     characters: Decimal = _ZERO
+    search: Decimal = _ZERO
     audio_hour: Decimal = _ZERO
     audio_minimum: int = 0
     as_of: date | None = None
@@ -78,7 +83,7 @@ class Price:
         if not isinstance(tiers, list) or not all(isinstance(tier, dict) and "above" in tier for tier in tiers):
             raise ValueError('tiers must be a list of tables such as { above = 200000, input = "4", output = "18" }')
         minimum = _count("audio_minimum", rest.pop("audio_minimum", 0))
-        units = {name: _amount(name, rest.pop(name)) for name in ("image", "characters", "audio_hour") if name in rest}
+        units = {name: _amount(name, rest.pop(name)) for name in _UNITS if name in rest}
         read = sorted(map(_tier, tiers), key=lambda tier: tier.above)
         return cls(_rates(rest), tuple(read), **units, audio_minimum=minimum, as_of=as_of)
 

@@ -73,6 +73,22 @@ class Quirk(StrEnum):
     """Refuses `user`, also on embeddings."""
     RANDOM_SEED = "random_seed"
     """Calls `seed` `random_seed`."""
+    REASONING_BUDGET = "reasoning_budget"
+    """Takes a budget for reasoning in `reasoning: {max_tokens}`."""
+    SEARCH_TOOL = "search_tool"
+    """Takes a tool of its own, `openrouter:web_search`, in place of `web_search_options`."""
+    NO_TIERS = "no_tiers"
+    """Has no service tiers: refuses or ignores `service_tier`."""
+    ON_DEMAND_TIER = "on_demand_tier"
+    """Calls the service tiers `default` and `priority` `on_demand` and `performance`, and has no `scale`."""
+    NO_CACHE_KEY = "no_cache_key"
+    """Refuses or ignores `prompt_cache_key`."""
+    CONVERSATION_HEADER = "conversation_header"
+    """Takes a cache key in the header `x-grok-conv-id` only."""
+    CACHE_CONTROL = "cache_control"
+    """Takes Anthropic's `cache_control`."""
+    CACHE_BREAKPOINTS = "cache_breakpoints"
+    """Takes `prompt_cache_breakpoint` in messages that are not the assistant's, and `prompt_cache_options`."""
 
     # --- OpenAI: images ---
 

@@ -20,14 +20,16 @@ class Usage(Frozen):
     `input_tokens` and `output_tokens` are totals; every other field is a share *inside* one of them
     (Anthropic reports cached tokens beside its input and is added up by its adapter).
 
-    What some vendors charge for instead: `images` that were made, `characters` that were spoken, and `audio_seconds`
-    that were listened to.
+    What some vendors charge for instead, or as well: `images` that were made, `characters` that were spoken,
+    `audio_seconds` that were listened to, and `searches` of the web. `cache_write_1h_tokens` are those of
+    `cache_write_tokens` that are kept for an hour.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_read_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
     input_image_tokens: int = 0
     output_image_tokens: int = 0
@@ -36,6 +38,7 @@ class Usage(Frozen):
     images: int = 0
     characters: int = 0
     audio_seconds: float = 0.0
+    searches: int = 0
 
     @property
     def total_tokens(self) -> int:

@@ -586,7 +586,7 @@ def test_a_schema_that_has_no_end_is_the_callers_fault() -> None:
     [
         ("end_turn", FinishReason.STOP),
         ("stop_sequence", FinishReason.STOP),
-        ("pause_turn", FinishReason.STOP),
+        ("pause_turn", FinishReason.LENGTH),
         ("max_tokens", FinishReason.LENGTH),
         ("model_context_window_exceeded", FinishReason.LENGTH),
         ("refusal", FinishReason.CONTENT_FILTER),

@@ -33,7 +33,7 @@ JsonObject: TypeAlias = dict[str, Any]
 _FINISH_REASONS = {
     "end_turn": FinishReason.STOP,
     "stop_sequence": FinishReason.STOP,
-    "pause_turn": FinishReason.STOP,
+    "pause_turn": FinishReason.LENGTH,  # the vendor has stopped in the middle of its own tool calls
     "tool_use": FinishReason.TOOL_CALLS,
     "max_tokens": FinishReason.LENGTH,
     "model_context_window_exceeded": FinishReason.LENGTH,
@@ -174,5 +174,7 @@ def _usage(counts: JsonObject) -> Usage:
         output_tokens=counts.get("output_tokens") or 0,
         cached_read_tokens=read,
         cache_write_tokens=written,
+        cache_write_1h_tokens=(counts.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0,
+        searches=(counts.get("server_tool_use") or {}).get("web_search_requests") or 0,
         reasoning_tokens=details.get("thinking_tokens") or 0,
     )

@@ -115,8 +115,10 @@ class ChatReader:
         for index, candidate in sorted(self._candidates.items()):
             for citation in candidate.sources.citations("".join(candidate.text)):
                 yield CitationDelta(citation, index)
+        searches = sum(candidate.sources.searches for candidate in self._candidates.values())
+        usage = usage_of(self._counts) + Usage(searches=searches)
         for index, reason in reasons.items():
-            yield Finished(reason, usage_of(self._counts) if index == last else Usage(), index)
+            yield Finished(reason, usage if index == last else Usage(), index)
 
 
 def _part_events(part: JsonObject, candidate: _Candidate, index: int, response: JsonObject) -> Sequence[ChatEvent]:

@@ -25,6 +25,11 @@ class Sources:
         quoted = candidate.get("citationMetadata") or {}
         self._quoted = quoted.get("citationSources") or quoted.get("citations") or self._quoted
 
+    @property
+    def searches(self) -> int:
+        """How often the vendor has searched the web."""
+        return len(self._grounding.get("webSearchQueries") or ())
+
     def citations(self, text: str) -> Iterator[Citation]:
         """The sources, each with the stretch of the candidate's text that it supports."""
         chunks = [_source(chunk) for chunk in self._grounding.get("groundingChunks") or ()]
