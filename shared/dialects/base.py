@@ -224,8 +224,12 @@ def read(wire: type[WireT], body: JsonObject) -> WireT:
 
 
 def read_form(wire: type[FormWireT], form: Form) -> FormWireT:
-    """The form's fields as a wire type; of a field that occurs several times the last. Raises ValidationFailed."""
-    return read(wire, {name: values[-1] for name, values in form.fields.items() if values[-1] != ""})
+    """The form's fields as a wire type; of a field that occurs several times the last. Raises ValidationFailed.
+
+    Lists and objects come as `name[]` and `name[key]`; the dialects read those that
+    they have.
+    """
+    return read(wire, {name.partition("[")[0]: values[-1] for name, values in form.fields.items() if values[-1] != ""})
 
 
 def _path(location: Sequence[int | str]) -> str:

@@ -157,7 +157,7 @@ def of_transcription(request: "TranscriptionRequest") -> tuple[Usage, Usage]:
         head = request.file.open().read(_WAV_RATE.stop)
         usual = least = int.from_bytes(head[_WAV_RATE], "little") or least
     seconds, ceiling = request.file.size // usual + 1, request.file.size // least + 1
-    prompt = _bytes(request.prompt or "")
+    prompt = _bytes(request.prompt_with_keywords or "")
     return (
         Usage(
             input_tokens=seconds * _TOKENS_PER_SECOND + prompt // BYTES_PER_TOKEN,

@@ -27,8 +27,8 @@ class ImageRequest:
     """One request for `n` images. With `images` these are edited, by `mask` only where its pixels are transparent.
 
     A `size` of None leaves the choice to the model. Every other field that is None was not asked for. `seed`,
-    `quality`, `style`, `background`, `moderation`, `input_fidelity` and `user` are knobs: a vendor that lacks them
-    ignores them. `output_format` and `size` are promises: an adapter raises for what its vendor cannot give.
+    `quality`, `style`, `background`, `moderation`, `complexity`, `input_fidelity` and `user` are knobs: a vendor that
+    lacks them ignores them. `output_format` and `size` are promises: an adapter raises for what its vendor cannot give.
     """
 
     model: str
@@ -43,6 +43,7 @@ class ImageRequest:
     output_format: Literal["png", "jpeg", "webp"] | None = None
     output_compression: int | None = None
     moderation: Literal["low", "auto"] | None = None
+    complexity: Literal["low", "medium", "high"] | None = None
     input_fidelity: Literal["high", "low"] | None = None
     seed: int | None = None
     user: str | None = None

@@ -119,7 +119,7 @@ class Quirk(StrEnum):
     JSON_TRANSCRIPTS = "json_transcripts"
     """Transcribes with `response_format` "json" only: no timestamps, no subtitles."""
     LANGUAGES_LIST = "languages_list"
-    """Takes the language of a recording in the list `languages`."""
+    """Takes the languages of a recording in the list `languages`, and the list `keywords`."""
     NO_TRANSCRIPT_STREAM = "no_transcript_stream"
     """Does not stream transcripts."""
     NO_SPEECH_INSTRUCTIONS = "no_speech_instructions"

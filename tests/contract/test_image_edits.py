@@ -106,6 +106,15 @@ async def test_openai_gets_one_image_as_image_and_all_fields(studio: Studio) -> 
     }
 
 
+async def test_a_field_on_which_nothing_acts_is_a_400(studio: Studio) -> None:
+    for name in ("frame_count", "partial_images", "svg[model]"):
+        response = await edit(studio, **{name: "2"})
+        assert response.status_code == 400
+        assert response.json()["error"]["param"] == name.partition("[")[0]
+    response = await edit(studio, [*ONE, file("markup", OTHER_PNG)])
+    assert response.json()["error"]["param"] == "markup"
+
+
 @pytest.mark.parametrize("name", ["image", "image[]"])
 async def test_openai_gets_several_images_in_their_order_and_the_mask(studio: Studio, name: str) -> None:
     files = [file(name, PNG), file(name, JPEG, "image/jpeg"), file("mask", OTHER_PNG)]

@@ -970,6 +970,22 @@ async def test_what_a_vendor_cannot_express_is_a_clear_refusal(studio: Studio) -
     assert studio.requests == []
 
 
+async def test_complexity_and_safety_identifier_reach_openai(studio: Studio) -> None:
+    fields = {"complexity": "high", "safety_identifier": "u-1"}
+    await answered(studio.client, GENERATIONS, model=OPENAI, size=None, **fields)
+    sent = json.loads(studio.request.content)
+    assert (sent["complexity"], sent["user"]) == ("high", "u-1")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("frame_count", 4), ("frame_duration_ms", 100), ("partial_images", 2), ("svg", {"model": "gpt-6-sol"})],
+)
+async def test_a_field_on_which_nothing_acts_is_a_400(studio: Studio, field: str, value: Any) -> None:
+    response = await studio.client.post(GENERATIONS, json=asking(GENERATIONS, OPENAI, **{field: value}))
+    assert_error(response, "validation", field=field)
+
+
 async def test_quality_and_format_reach_openai(studio: Studio) -> None:
     fields = {"quality": "high", "background": "transparent", "output_format": "webp", "user": "u-1"}
     await answered(studio.client, model=OPENAI, size=None, **fields)

@@ -278,7 +278,6 @@ class OpenAIChat(ChatFields, ReasoningFields):
             .canonical()
             .model_copy(
                 update={
-                    **self._function_fields(),
                     "max_tokens": self.max_completion_tokens or self.max_tokens,
                     "n": self.n,
                     "stop": stop_sequences(self.stop),
@@ -302,6 +301,7 @@ class OpenAIChat(ChatFields, ReasoningFields):
                     "user": self.user or self.safety_identifier,
                     "metadata": self.metadata
                     and {name: value for name, value in self.metadata.items() if value is not None},
+                    **self._function_fields(),
                 }
             )
         )

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.dialects.base import Form, FormWire, JsonObject, Wire, read, read_form
+from shared.dialects.base import Form, FormWire, JsonObject, Unsupported, Wire, read, read_form
 from shared.errors import InvalidRequest, PayloadTooLarge
 from shared.media import IMAGE_TYPES, MAX_MEDIA_BYTES
 from shared.schemas.content import Inline
@@ -65,8 +65,14 @@ class OpenAIImages(ImageFields):
     output_format: Literal["png", "jpeg", "webp"] | None = None
     output_compression: Annotated[int, Field(ge=0, le=100)] | None = None
     moderation: Literal["low", "auto"] | None = None
+    complexity: Literal["low", "medium", "high"] | None = None
     stream: bool = False
     user: str | None = None
+    safety_identifier: str | None = None  # OpenAI's successor of `user`
+    frame_count: Unsupported = None
+    frame_duration_ms: Unsupported = None
+    partial_images: Unsupported = None
+    svg: Unsupported = None
 
     def canonical(self) -> ImageRequest:
         if self.stream:
@@ -77,7 +83,8 @@ class OpenAIImages(ImageFields):
             output_format=self.output_format,
             output_compression=self.output_compression,
             moderation=self.moderation,
-            user=self.user,
+            complexity=self.complexity,
+            user=self.user or self.safety_identifier,
         )
 
 
@@ -87,6 +94,7 @@ class OpenAIImageEdit(OpenAIImages, FormWire):
     prompt: Annotated[str, Field(min_length=1, max_length=MAX_EDIT_PROMPT)]
     size: str = "auto"
     input_fidelity: Literal["high", "low"] | None = None
+    markup: Unsupported = None
 
     def canonical(self) -> ImageRequest:
         return replace(super().canonical(), input_fidelity=self.input_fidelity)
@@ -106,6 +114,8 @@ def edit(form: Form) -> "ImagesOperation":
         raise InvalidRequest.field("image", "is required")
     if len(images) > MAX_EDITED_IMAGES:
         raise InvalidRequest.field("image", f"at most {MAX_EDITED_IMAGES} images can be edited at once")
+    if "markup" in form.files:
+        raise InvalidRequest.field("markup", "is not supported")
     mask = _image("mask", form.only("mask")) if "mask" in form.files or "mask" in form.fields else None
     request = replace(fields.canonical(), images=tuple(images), mask=mask)
     return ImagesOperation(request, fields.response_format)

@@ -697,7 +697,9 @@ def validate_request(value: Any) -> None:
         types.Tool.model_validate(item)
     types.ToolConfig.model_validate(value.get("toolConfig", {}))
     types.GenerationConfig.model_validate(value.get("generationConfig", {}))
-    assert value.keys() <= {"contents", "systemInstruction", "tools", "toolConfig", "generationConfig"}
+    types.ServiceTier(value.get("serviceTier", "standard"))
+    known = {"contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "serviceTier"}
+    assert value.keys() <= known
 
 
 def validate_answer(value: Any) -> None:
