@@ -1,7 +1,7 @@
 """`make catalog`: compares the default catalog with the vendors' SDKs, genai-prices and the table of prices.
 
-Fails when the upstream model of a row has been switched off, and lists what else a maintainer should look at. It reads
-only what is installed. The date may be given: `make catalog DATE=2027-01-06`.
+Fails if the upstream model of a row has been switched off, and lists what else a maintainer should check. It reads only
+installed packages. The date can be set: `make catalog DATE=2027-01-06`.
 """
 
 import ast

@@ -1,7 +1,7 @@
 """`make prices`: writes shared/prices.toml from the library genai-prices and the prices kept by hand beside this file.
 
-Prints which models of the catalog have no price, and what a maintainer should look at: hand-kept prices that the
-library has, too, and models that it knows by another name.
+Prints the catalog's models without a price, and what a maintainer should check: hand-kept prices that the library also
+has, and models that the library lists under another name.
 """
 
 import sys

@@ -28,16 +28,16 @@ _NOT_OF_MODEL = {"aliases", "price", "same_as"}
 _FACTS = {"provider", "owned_by", "created", "context_length", "max_output_tokens", "capabilities", "quirks"}
 # What holds for one upstream model of one provider.
 _OF_UPSTREAM = {"retires", "price"}
-# What a caller may name of a vendor with an open list: it goes into the vendor's URL and must not leave its place.
+# Model names that a caller may use with a wildcard row: the name becomes part of a URL and must not change its path.
 _UPSTREAM = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,199}")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 class Provider(Frozen):
-    """A vendor: the adapter that speaks its wire format, and where and with which key it is reached.
+    """A provider: the adapter for its wire format, its URL and its key.
 
-    `requires` are the environment variables without which it cannot be called; only they may stand in `base_url`, as
-    `{NAME}`. `aliases` are other names of the provider, which may stand before the id of a model, too.
+    `requires` are the environment variables that it needs; only these may occur in `base_url`, as `{NAME}`. `aliases`
+    are other names of the provider, which may also be used as the prefix of a model id.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Provider(Frozen):
 
     @property
     def required(self) -> tuple[str, ...] | None:
-        """`requires` or its default: the key or, where there is none, the base URL. None where nothing is stated."""
+        """`requires` or its default: the key or, if there is none, the base URL. None if neither is stated."""
         if self.requires is not None:
             return self.requires
         variable = self.api_key_env or self.base_url_env
@@ -61,8 +61,8 @@ class Provider(Frozen):
 class Catalog:
     """Rows of the default catalog and of the operator's file, by public id and alias. For the format see catalog.toml.
 
-    Rows become `Model`s only when they are asked for: a cold start pays for the one model that it calls. The operator's
-    file is checked when it is read, the default catalog by a test.
+    Rows are converted to `Model`s on demand, so that a cold start pays only for the model that it calls. The operator's
+    file is validated when it is read, the default catalog by a test.
     """
 
     def __init__(self, tables: Mapping[str, Any], settings: Settings) -> None:
@@ -75,11 +75,16 @@ class Catalog:
         self._add(tables)
 
     @classmethod
-    def load(cls, settings: Settings) -> "Catalog":
-        """The default catalog with the operator's rows over it. Raises ValueError for a file that is wrong."""
+    def load(cls, settings: Settings, text: str | None = None) -> "Catalog":
+        """The default catalog with the operator's rows over it. Raises ValueError for rows that are wrong.
+
+        `text` is the operator's TOML where it was read from elsewhere than a file.
+        """
         catalog = cls(tomllib.loads(_DEFAULT.read_text("utf-8")), settings)
-        if settings.catalog:
-            catalog._override(Path(settings.catalog))
+        if text is None and settings.catalog and not settings.catalog_in_bucket:
+            text = _read(settings.catalog)
+        if text is not None:
+            catalog._override(text)
         return catalog
 
     def _add(self, tables: Mapping[str, Any]) -> None:
@@ -91,31 +96,31 @@ class Catalog:
             self._aliases.update(dict.fromkeys(row.get("aliases", ()), row["id"]))
 
     def _completed(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row with the values that it does not state: those of the row that it changes, and of its `same_as`."""
-        changed = self._rows.get(row["id"], {})
-        stated = {**changed, **row}
+        """A row, completed with values of the row that it overrides and of its `same_as`."""
+        replaced: set[str] = set()
+        taken: dict[str, Any] = {}
         if row.keys() & {"provider", "upstream"}:
-            stated = {name: value for name, value in stated.items() if name in row or name not in _OF_UPSTREAM}
+            replaced |= _OF_UPSTREAM
         if "same_as" in row:
-            other = self._rows.get(row["same_as"])
-            if other is None:
-                raise ValueError(f"model '{row['id']}', same_as: no row '{row['same_as']}' stands above it")
-            # The date belongs to the public id, which exists already.
-            own = row.keys() | (changed.keys() & {"created"})
-            stated = {name: value for name, value in stated.items() if name in own or name not in _FACTS}
-            taken = {name: value for name, value in other.items() if name in _FACTS}
-        else:
-            taken = {}
+            replaced |= _FACTS - {"created"}  # the date belongs to the public id, which exists already
+            taken = self._facts_of(row["same_as"], row["id"])
+        changed = self._rows.get(row["id"], {})
+        stated = {**{name: value for name, value in changed.items() if name not in replaced}, **row}
         prefix = row["id"].partition("/")[0]
         if "provider" not in stated and prefix in self._providers:
             stated["provider"] = prefix
         return {**taken, **stated}
 
-    def _override(self, path: Path) -> None:
+    def _facts_of(self, public_id: str, asked_by: str) -> dict[str, Any]:
+        if public_id not in self._rows:
+            raise ValueError(f"model '{asked_by}', same_as: no row '{public_id}' stands above it")
+        return {name: value for name, value in self._rows[public_id].items() if name in _FACTS}
+
+    def _override(self, text: str) -> None:
         from shared.schemas.catalog_file import check, naming_problems
 
         try:
-            tables = tomllib.loads(path.read_text("utf-8"))
+            tables = tomllib.loads(text)
             check(tables)
             self._add(tables)
             for name in tables.get("providers", {}):
@@ -124,8 +129,8 @@ class Catalog:
             for row in tables.get("models", ()):
                 with naming_problems(f"model '{row['id']}'"):
                     self.price(self._model(row["id"]))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"GATEWAY_CATALOG {path}: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"GATEWAY_CATALOG {self._settings.catalog or ''}: {error}") from error
 
     def _check_provider(self, provider: Provider) -> None:
         if provider.required is None and provider.name != SANDBOX:
@@ -141,12 +146,17 @@ class Catalog:
         other.__dict__.pop("configured", None)
         return other
 
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The names of all vendors, configured or not, in the catalog's order."""
+        return tuple(self._providers)
+
     def provider(self, name: str) -> Provider:
-        """Raises KeyError for a vendor that the catalog lacks."""
+        """A provider by name. Raises KeyError if it is unknown."""
         return Provider(name=name, **self._providers[name])
 
     def base_url(self, provider: Provider) -> str:
-        """Where the vendor is called: the operator's URL or the catalog's, without a slash at the end."""
+        """The provider's base URL, the operator's or the catalog's, without a slash at the end."""
         override = self._environment(provider.base_url_env)
         stated = _PLACEHOLDER.sub(lambda found: self._environment(found[1]) or found[0], provider.base_url or "")
         return (override or stated or f"{provider.name}://in-process").rstrip("/")
@@ -159,7 +169,7 @@ class Catalog:
 
     @cached_property
     def configured(self) -> frozenset[str]:
-        """The providers that can be called: the variables that they require are set."""
+        """The providers whose required variables are set."""
         return frozenset(name for name in self._providers if self._is_configured(self.provider(name)))
 
     def _is_configured(self, provider: Provider) -> bool:
@@ -169,7 +179,7 @@ class Catalog:
         return required is not None and all(self._environment(variable) is not None for variable in required)
 
     def find(self, model_id: str) -> Model:
-        """The model of a public id or alias. Raises ModelNotFound, also while its provider is not configured."""
+        """The model with a public id or alias. Raises ModelNotFound, also if its provider is not configured."""
         public_id = self._public_id(model_id)
         vendor, slash, upstream = model_id.partition("/")
         wildcard = f"{vendor}/*"
@@ -186,7 +196,7 @@ class Catalog:
         return model
 
     def _public_id(self, name: str) -> str | None:
-        """The id of the row that a name stands for: its id, an alias, or its id behind a name of its provider."""
+        """The id of the row with a name: its id, an alias, or its id prefixed with a name of its provider."""
         public_id = self._aliases.get(name, name)
         if public_id not in self._rows:
             vendor, _, public_id = name.partition("/")
@@ -211,7 +221,7 @@ class Catalog:
         )
 
     def retirements(self, today: date) -> list[str]:
-        """A sentence for each upstream model that its provider has switched off or will within RETIRES_SOON.
+        """A sentence for each upstream model that has been or, within RETIRES_SOON, will be switched off.
 
         Only models of configured providers count.
         """
@@ -227,7 +237,7 @@ class Catalog:
         ]
 
     def price(self, model: Model) -> "Price | None":
-        """The price that an operator's row gives a model, instead of the one in the table of prices."""
+        """The price that an operator's row sets for a model, which overrides the price table."""
         row = self._rows.get(model.id) or self._rows.get(f"{model.id.partition('/')[0]}/*", {})
         if "price" not in row:
             return None
@@ -236,7 +246,7 @@ class Catalog:
         return Price.read(row["price"])
 
     def _model(self, public_id: str) -> Model:
-        """Raises ValueError where the row states no provider of the catalog."""
+        """The model of a row. Raises ValueError if the row names no provider of the catalog."""
         if public_id not in self._models:
             row = self._rows[public_id]
             provider = row.get("provider")
@@ -247,3 +257,10 @@ class Catalog:
             quirks = frozenset((*self._providers[provider].get("quirks", ()), *row.get("quirks", ())))
             self._models[public_id] = Model(**{**defaults, **values, "quirks": quirks})
         return self._models[public_id]
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"GATEWAY_CATALOG {path}: {error}") from error

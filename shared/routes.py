@@ -99,7 +99,7 @@ HTTP_FUNCTIONS = tuple(dict.fromkeys(route.function for route in ROUTES))
 """The functions that answer HTTP requests."""
 
 BUFFERED_FUNCTIONS = frozenset({"batches", "models"})
-"""Those whose responses are short: AWS's own runtime delivers them whole. All others stream."""
+"""Functions with short responses, which run on AWS's standard runtime. All others stream."""
 
 # The dialects of paths without a route; all other paths are OpenAI's.
 _PREFIXES: dict[str, DialectName] = {"/v1/inference": "envelope", "/ai": "compact"}
@@ -107,7 +107,7 @@ _DIALECTS = {route.path: route.dialect for route in ROUTES}
 
 
 def dialect_of(path: str) -> DialectName:
-    """The dialect in which a path answers, whether it has a route or not."""
+    """The dialect of a path, whether it has a route or not."""
     if found := _DIALECTS.get(path):
         return found
     for prefix, dialect in _PREFIXES.items():
@@ -123,5 +123,5 @@ def routes_at(path: str) -> list[Route]:
 
 @cache
 def _pattern(path: str) -> re.Pattern[str]:
-    """What FastAPI matches requests' paths with."""
+    """The pattern with which FastAPI matches request paths."""
     return re.compile(re.sub(r"\{\w+(:path)?\}", lambda match: ".*" if match[1] else "[^/]+", path))

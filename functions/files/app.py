@@ -1,4 +1,4 @@
-"""Callers' own files, for what is too large to be sent with a request."""
+"""Callers' files, for content that is too large for a request."""
 
 from shared.web.app import create_app
 

@@ -1,8 +1,10 @@
-"""The lists of models, and one model: short answers, which AWS's own runtime delivers."""
+"""The lists of models and single models: short responses, on AWS's standard runtime."""
 
 from mangum import Mangum
 
+from shared.snapshot import before_snapshot
 from shared.web.app import create_app
 
 app = create_app("models")
 handler = Mangum(app, lifespan="off")
+before_snapshot()

@@ -1,4 +1,5 @@
-"""What a line's URL stands for: the same parser, the same call of the gateway and the same answer as on the route."""
+"""The URLs that a batch line may have: each runs the same parser and gateway call, and gives the same body, as its
+route."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -13,20 +14,20 @@ from shared.schemas.context import RequestContext
 if TYPE_CHECKING:
     from shared.schemas.speech import SpeechRequest
 
-# S3's own limit. A line may be answered a day before its result is read.
+# S3's limit. A line may be answered a day before its result is read.
 _AUDIO_URL_SECONDS = 7 * 24 * 3600
 
 _Answer = Callable[[Any, JsonObject, Services, RequestContext], Awaitable[JsonObject]]
 
 
 async def answer(url: str, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
-    """The body of the answer to a request, whose `url` is one of URLS. Raises any GatewayError, and AwsError."""
+    """The response body for a request whose `url` is one of URLS. Raises any GatewayError, and AwsError."""
     route = URLS[url]
     return await _ANSWERS[route.operation](parser(route.dialect, route.parser), body, services, context)
 
 
 def error_answer(url: str, error: GatewayError, request_id: str) -> tuple[int, JsonObject]:
-    """The status and body with which the route of a URL would answer an error."""
+    """The status and body that the route of a URL would return for an error."""
     dialect = dialect_named(URLS[url].dialect)
     return dialect.status(error), dialect.error(error, request_id)
 
@@ -38,7 +39,7 @@ async def _chat(parse: Any, body: JsonObject, services: Services, context: Reque
     defaults = Defaults(max_tokens=settings.default_max_tokens, thinking_tokens=settings.thinking_tokens)
     operation: Operation = parse(body, defaults)
     if operation.requests[0].stream:
-        raise InvalidRequest.field("stream", "the answers of a batch cannot be streamed")
+        raise InvalidRequest.field("stream", "must not be true in a batch")
     return operation.body(await chat(services, operation.requests, context), context)
 
 
@@ -57,7 +58,7 @@ async def _images(parse: Any, body: JsonObject, services: Services, context: Req
 
 
 async def _speech(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
-    """Audio cannot stand in a line: it becomes a file of the caller's, and the line says where that is."""
+    """Stores the audio as a file of the caller's; the body holds the file's id and URL."""
     from shared.dialects.openai.speech import MEDIA_TYPES
     from shared.gateway.speech import speak
 
@@ -78,4 +79,4 @@ _ANSWERS: dict[str, _Answer] = {
 URLS = {route.path: route for route in ROUTES if route.batchable}
 """Every URL that a line may have, and its route."""
 ENDPOINTS = tuple(url for url, route in URLS.items() if route.dialect != "envelope")
-"""Those that may be the endpoint of a batch, as OpenAI's batches have one for all of their lines."""
+"""The URLs that may be a batch's `endpoint`, which in OpenAI's dialect is the same for all lines."""

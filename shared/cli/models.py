@@ -1,4 +1,4 @@
-"""`gateway models`: what can be called, and what stands behind it."""
+"""`gateway models`: lists the configured models and their upstream models."""
 
 from argparse import Namespace
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from shared.cli.target import Target
 
 
 def add_commands(commands: Any) -> None:
-    """The command's parser."""
+    """Adds the command's parser."""
     commands.add_parser("models", help="list the configured models").set_defaults(run=_list)
 
 

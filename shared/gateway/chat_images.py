@@ -1,6 +1,8 @@
-"""Makes a request's images such that its model's provider takes them: fetched where it does not fetch, GIFs as PNG.
+"""Converts a request's images to what its model's provider accepts: URLs fetched if it fetches none, GIFs to PNG.
 
-Images that the gateway itself has stored are read from the store, also those in the markdown of earlier answers.
+Documents by URL are left to the provider; their URLs are checked all the same.
+
+Images stored by the gateway are read from the store, including those linked in the markdown of earlier responses.
 """
 
 import asyncio
@@ -14,9 +16,9 @@ from shared.errors import InvalidRequest, UpstreamError
 from shared.media import IMAGE_TYPES
 from shared.pump import gather_or_cancel
 from shared.schemas.chat import ChatRequest
-from shared.schemas.content import Image, Inline, Message, Part, Remote, Text, ToolResult
+from shared.schemas.content import File, Image, Inline, Message, Part, Remote, Text, ToolResult
 from shared.schemas.model import Capability, Model
-from shared.stores.aws import AwsError
+from shared.stores.aws_calls import AwsError
 
 if TYPE_CHECKING:
     from shared.fetch import RemoteFetcher
@@ -30,22 +32,22 @@ _FIELD = "image_url"
 _PartT = TypeVar("_PartT")
 
 
-# An image in markdown, as the gateway writes it. Neither part may hold what begins another, and none gives back what it
-# has matched: a search takes time in proportion to the text, whatever somebody puts into it.
+# An image in markdown, as the gateway writes it. The parts exclude each other's opening characters, and their
+# quantifiers are possessive, so that a search takes linear time on any text.
 _MARKDOWN = re.compile(r"!\[[^\[\]\n]{0,200}+\]\((https?://[^()\s]{1,8000}+)\)")
 
 
 class Inputs:
-    """Prepares requests for their models, with a fetcher and a store that are made when they are first needed."""
+    """Prepares requests for their models, with a fetcher and a store that are created on first use."""
 
     def __init__(self, fetcher: "Callable[[], RemoteFetcher]", images: "Callable[[], ImageStore]") -> None:
         self._fetcher = fetcher
         self._images = images
 
     async def prepared(self, request: ChatRequest, model: Model, tenant: str) -> ChatRequest:
-        """The request as the model's provider takes it; the very same object where there is nothing to do.
+        """The request as the model's provider accepts it; the same object if there is nothing to do.
 
-        Raises InvalidRequest naming the image that cannot be had, UpstreamError while the store cannot be read.
+        Raises InvalidRequest naming the image that cannot be fetched, UpstreamError if the store cannot be read.
         """
         if Capability.VISION in model.capabilities:
             request = self._with_stored_images(request, tenant)
@@ -54,6 +56,8 @@ class Inputs:
         for source in sources:
             if isinstance(source, Remote) and source not in own:
                 self._fetcher().check(source.url, field=_FIELD)
+        for url in _document_urls(request):
+            self._fetcher().check(url, field="file_data")
         wanted = own | {source for source in sources if _must_change(source, model)}
         if not wanted:
             return request
@@ -74,9 +78,9 @@ class Inputs:
         return isinstance(source, Remote) and self._images().owns(tenant, source.url)
 
     def _with_stored_images(self, request: ChatRequest, tenant: str) -> ChatRequest:
-        """The request with images of the store in the place of the markdown that earlier answers had for them.
+        """The request with stored images in place of the markdown links in earlier responses.
 
-        A conversation may have more of them than a request: the newest are shown, the others stay links.
+        If there are more than a request may have, the newest are replaced and the others stay links.
         """
         texts = [part.text for message in request.messages for part in message.parts if _has_markdown(part, message)]
         linked = [url for text in texts for url in _MARKDOWN.findall(text)][: -_MAX_LINKS - 1 : -1]
@@ -90,9 +94,9 @@ class Inputs:
         return request.model_copy(update={"messages": messages})
 
     async def _content(self, source: Remote, tenant: str | None) -> tuple[str, bytes] | None:
-        """The media type and bytes behind a URL: of the tenant's own image in the store, or of anybody's elsewhere.
+        """The media type and bytes at a URL: from the store for a `tenant`'s own image, otherwise fetched.
 
-        None for an image that was in the store once.
+        None for a stored image that has been deleted.
         """
         if tenant is None:
             return await self._fetcher().get(source.url, field=_FIELD, accept=IMAGE_TYPES)
@@ -120,7 +124,7 @@ class Inputs:
 
 
 class _Budget:
-    """What the images of one request may cost together: few at a time, and not too many bytes."""
+    """Bounds for all images of one request: how many are processed at a time, and their total size."""
 
     def __init__(self) -> None:
         self.turn = asyncio.Semaphore(_AT_ONCE)
@@ -129,7 +133,7 @@ class _Budget:
     def spend(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise InvalidRequest.field(_FIELD, f"the images are larger than {MAX_FETCHED_BYTES // 2**20} MB together")
+            raise InvalidRequest.field(_FIELD, f"the images exceed {MAX_FETCHED_BYTES // 2**20} MB in total")
 
 
 def _has_markdown(part: Part, message: Message) -> TypeGuard[Text]:
@@ -137,7 +141,7 @@ def _has_markdown(part: Part, message: Message) -> TypeGuard[Text]:
 
 
 def _unfolded(message: Message, shown: frozenset[str]) -> Iterator[Part]:
-    """The message's parts, with images in the place of the links to those that are `shown`."""
+    """The message's parts, with images in place of the links in `shown`."""
     for part in message.parts:
         if not _has_markdown(part, message):
             yield part
@@ -156,13 +160,21 @@ def _unfolded(message: Message, shown: frozenset[str]) -> Iterator[Part]:
 
 
 def _image_sources(request: ChatRequest) -> list[Inline | Remote]:
-    return [
-        part.source
-        for message in request.messages
-        for whole in message.parts
-        for part in (whole.content if isinstance(whole, ToolResult) else (whole,))
-        if isinstance(part, Image)
-    ]
+    return [part.source for part in _pieces(request) if isinstance(part, Image)]
+
+
+def _document_urls(request: ChatRequest) -> Iterator[str]:
+    return (part.source.url for part in _pieces(request) if isinstance(part, File) and isinstance(part.source, Remote))
+
+
+def _pieces(request: ChatRequest) -> Iterator[Part]:
+    """All parts of all messages, those of tool results in the place of the results."""
+    for message in request.messages:
+        for part in message.parts:
+            if isinstance(part, ToolResult):
+                yield from part.content
+            else:
+                yield part
 
 
 def _must_change(source: Inline | Remote, model: Model) -> bool:
@@ -172,7 +184,7 @@ def _must_change(source: Inline | Remote, model: Model) -> bool:
 
 
 async def first_frame(gif: bytes, field: str) -> bytes:
-    """A GIF's first frame as PNG, made off the event loop since it may take a second. Raises InvalidRequest."""
+    """A GIF's first frame as PNG, converted in a thread since it may take a second. Raises InvalidRequest."""
     from shared.gif import first_frame_png
 
     try:
@@ -191,9 +203,9 @@ def _replaced_part(part: _PartT, changed: Mapping[Inline | Remote, Inline | None
         source = changed[part.source]
         if source is not None:
             return part.model_copy(update={"source": source})
-        if role == "assistant":  # a conversation may be older than what was made in it
+        if role == "assistant":  # stored images may expire before the conversation ends
             return Text(text="[an image that is no longer stored]")
-        raise InvalidRequest.field(_FIELD, "is a stored image that has been deleted since")
+        raise InvalidRequest.field(_FIELD, "is a stored image that has been deleted")
     if isinstance(part, ToolResult):
         content = tuple(_replaced_part(piece, changed, role) for piece in part.content)
         return part.model_copy(update={"content": content})

@@ -1,4 +1,4 @@
-"""Images: as many calls as their provider takes, and the results stored or inline as the caller wants them."""
+"""Images: makes as many calls as the provider needs and returns the results stored or inline, as requested."""
 
 import asyncio
 import base64
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 async def generate(
     services: "Services", request: ImageRequest, context: RequestContext, *, delivery: Delivery | None
 ) -> ImageResponse:
-    """`request.n` images: Remote, behind presigned URLs of stored files, for the delivery "url"; else Inline.
+    """`request.n` images: for the delivery "url" Remote with presigned URLs, for the other Inline.
 
-    Without a delivery they are Remote. Those of GPT Image models are then Inline with a URL: OpenAI's clients read
-    base64 where they asked for nothing, since OpenAI answers nothing else. Raises any GatewayError, UpstreamError where
-    an image could not be stored.
+    Without a delivery they are Remote, except those of GPT Image models: these are Inline with a URL, since OpenAI
+    always returns base64 for them and its clients read that. Raises any GatewayError; UpstreamError if an image could
+    not be stored.
     """
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[ImageResponse, None]]:
@@ -62,7 +62,7 @@ async def _response(
     responses = await gather_or_cancel(called(call) for call in calls)
     images = list(chain.from_iterable(response.images for response in responses))
     if not images:
-        raise UpstreamError("The provider answered without an image.")
+        raise UpstreamError("The provider's response has no image.")
     tenant = attempt.context.caller.tenant
     usual = _in_both_ways if "image_b64_only" in model.quirks else _stored
     delivered = usual if delivery is None else _stored if delivery == "url" else _inline
@@ -70,7 +70,7 @@ async def _response(
         async with asyncio.timeout_at(attempt.deadline):
             images = await gather_or_cancel(delivered(image, services, tenant) for image in images)
     except TimeoutError:
-        raise UpstreamTimeout("The images were made, but could not be stored in time.") from None
+        raise UpstreamTimeout("The images were generated, but could not be stored in time.") from None
     usage = reduce(add, (response.usage for response in responses), Usage())
     yield ImageResponse(images=tuple(images), usage=usage)
 
@@ -98,9 +98,9 @@ async def _in_both_ways(image: GeneratedImage, services: "Services", tenant: str
 
 
 async def _fetched(image: GeneratedImage, services: "Services") -> tuple[str, bytes]:
-    """The media type and bytes of an image that the vendor only gives the URL of."""
+    """The media type and bytes of an image for which the vendor returned only a URL."""
     assert isinstance(image.source, Remote)
     try:
         return await services.fetcher.get(image.source.url, field="url", accept=IMAGE_TYPES)
     except InvalidRequest:  # the fault is not the caller's
-        raise UpstreamError("The image was made, but could not be fetched from the provider.") from None
+        raise UpstreamError("The image was generated, but could not be fetched from the provider.") from None

@@ -1,4 +1,4 @@
-"""The shape of a catalog file, and what is wrong with one in words that name the row and the key."""
+"""Validates a catalog file, with errors that name the row and the key."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from shared.schemas.quirk import Quirk
 
 
 class _Table(Frozen):
-    """The keys by which tables are put together. The others are checked in what comes of it: a model, a provider."""
+    """The keys needed to combine tables. The others are validated as part of the resulting model or provider."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -32,7 +32,7 @@ class _CatalogFile(Frozen):
 
 
 def check(tables: Mapping[str, Any]) -> None:
-    """Raises ValueError for a file whose tables cannot be put together."""
+    """Raises ValueError for a file whose tables cannot be combined."""
     try:
         _CatalogFile.model_validate(tables)
     except ValidationError as error:
@@ -41,7 +41,7 @@ def check(tables: Mapping[str, Any]) -> None:
 
 @contextmanager
 def naming_problems(name: str) -> Iterator[None]:
-    """Puts the name of a row or table before a ValueError, and pydantic's errors into one line."""
+    """Prefixes a ValueError with the name of a row or table, and formats pydantic's errors as one line."""
     try:
         yield
     except ValidationError as error:
@@ -64,7 +64,7 @@ def _problem(location: tuple[int | str, ...], found: Mapping[str, Any], tables: 
 
 
 def _key_problem(location: tuple[int | str, ...], found: Mapping[str, Any]) -> str:
-    """`location` is the way to the value from its row or table."""
+    """One error as text; `location` is the path to the value from its row or table."""
     key = ".".join(part for part in location if isinstance(part, str))
     match found["type"]:
         case "extra_forbidden":

@@ -82,10 +82,10 @@ class SystemCachePoint(CachePoint):
 
 
 class ChatRequest(Frozen):
-    """One chat completion. An optional field that is None was not asked for: the provider's default holds.
+    """One chat completion. An optional field that is None was not set: the provider's default applies.
 
     `thinking_tokens` are for thinking alone, on top of `max_tokens`; the gateway leaves them to models that think.
-    `reasoning_budget` is how many tokens the model may think, where its vendor counts them; `reasoning_effort` says the
+    `reasoning_budget` is how many tokens the model may think, if its vendor counts them; `reasoning_effort` says the
     same to other vendors. `service_tier` is by OpenAI's names. `cache` is a cache point at the end of the request,
     `cache_key` stands for requests that begin in the same way; with `explicit_cache` nothing but the cache points of
     the messages and tools is kept.
@@ -171,7 +171,7 @@ class Citation(Frozen):
 
 
 class Candidate(Frozen):
-    """One answer to the request, its parts in the order in which the model gave them.
+    """One of the completions, its parts in the order in which the model produced them.
 
     `native_finish_reason` is the reason in the words of the vendor behind a provider that passes requests on.
     """

@@ -1,12 +1,12 @@
-"""What an upstream model does differently on the wire than its adapter's API documents or most models of it do."""
+"""How an upstream model's API differs from what its adapter assumes by default."""
 
 from enum import StrEnum
 
 
 class Quirk(StrEnum):
-    """Quirks by the adapter that absorbs them. A model has those of its catalog row and those of its provider.
+    """Quirks, grouped by the adapter that handles them. A model has those of its catalog row and of its provider.
 
-    "Refuses" means that the provider answers an error to a request that has the field.
+    "Refuses" means that the provider returns an error for a request with the field.
     """
 
     # --- Any adapter ---
@@ -48,9 +48,11 @@ class Quirk(StrEnum):
     REASONING_CONTENT = "reasoning_content"
     """An assistant message with tool calls must be sent back with its `reasoning_content`."""
     REASONING_DETAILS = "reasoning_details"
-    """Takes its `reasoning_details` back as they were."""
+    """Takes its `reasoning_details` back unchanged."""
     REASONING_FIELD = "reasoning_field"
     """Takes reasoning back in the field `reasoning`."""
+    FILE_URLS = "file_urls"
+    """Fetches documents from URLs."""
     THINKING_PARTS = "thinking_parts"
     """Takes thinking back as parts of the content."""
     SHORT_CALL_IDS = "short_call_ids"
@@ -72,7 +74,7 @@ class Quirk(StrEnum):
     NO_USER = "no_user"
     """Refuses `user`, also on embeddings."""
     RANDOM_SEED = "random_seed"
-    """Calls `seed` `random_seed`."""
+    """The field `seed` is called `random_seed`."""
     REASONING_BUDGET = "reasoning_budget"
     """Takes a budget for reasoning in `reasoning: {max_tokens}`."""
     SEARCH_TOOL = "search_tool"
@@ -112,7 +114,7 @@ class Quirk(StrEnum):
     NO_DIMENSIONS = "no_dimensions"
     """Vectors have one length only."""
     OUTPUT_DIMENSION = "output_dimension"
-    """Calls `dimensions` `output_dimension`."""
+    """The field `dimensions` is called `output_dimension`."""
 
     # --- OpenAI: transcription and speech ---
 
@@ -143,7 +145,7 @@ class Quirk(StrEnum):
     THINKING_BETWEEN_TOOLS = "thinking_between_tools"
     """Thinking is switched off by `{type: between_tools}`; `{type: disabled}` is refused."""
     BOUND_THINKING = "bound_thinking"
-    """Refuses thinking blocks whose preceding history has changed, unless told to drop them."""
+    """Refuses thinking blocks whose preceding history has changed, unless asked to drop them."""
 
     # --- Gemini ---
 
@@ -154,4 +156,4 @@ class Quirk(StrEnum):
     IMAGES_1K = "images_1k"
     """Makes images of the resolution 1K only, not 2K and 4K."""
     AUDIO_TRANSCRIPTION_CONFIG = "audio_transcription_config"
-    """Transcription has fields for the language, expected words and word times, which others are told in a prompt."""
+    """Transcription has fields for the language, expected words and word times; other models need them in a prompt."""

@@ -1,4 +1,4 @@
-"""Token counts and finish reasons, with one meaning whatever the vendor."""
+"""Token counts and finish reasons, with the same meaning for every vendor."""
 
 from enum import StrEnum
 
@@ -17,12 +17,14 @@ class FinishReason(StrEnum):
 class Usage(Frozen):
     """Tokens of one call.
 
-    `input_tokens` and `output_tokens` are totals; every other field is a share *inside* one of them
-    (Anthropic reports cached tokens beside its input and is added up by its adapter).
+    `input_tokens` and `output_tokens` are totals; every other token count is *included* in one of them (Anthropic
+    reports cached tokens separately; its adapter adds them up).
 
-    What some vendors charge for instead, or as well: `images` that were made, `characters` that were spoken,
-    `audio_seconds` that were listened to, and `searches` of the web. `cache_write_1h_tokens` are those of
-    `cache_write_tokens` that are kept for an hour.
+    Some vendors charge for these instead, or as well: generated `images`, spoken `characters`, `audio_seconds` of
+    input, and `searches` of the web. `cache_write_1h_tokens` are those of `cache_write_tokens` that are kept for an
+    hour.
+
+    `cost` is what the vendor reports that the call has cost, in micro-dollars; None if it reports nothing.
     """
 
     input_tokens: int = 0
@@ -39,10 +41,17 @@ class Usage(Frozen):
     characters: int = 0
     audio_seconds: float = 0.0
     searches: int = 0
+    cost: int | None = None
 
     @property
     def total_tokens(self) -> int:
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
+        sums = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
+        costs = [cost for cost in (self.cost, other.cost) if cost is not None]
+        return Usage(**sums, cost=sum(costs) if costs else None)
+
+
+COUNTS = tuple(name for name in Usage.model_fields if name != "cost")
+"""The fields of `Usage` that count something."""

@@ -1,4 +1,4 @@
-"""Makes the FastAPI application of a function: its routes, and one place where every error becomes an answer."""
+"""Creates the FastAPI application of a function: its routes, and the conversion of every error to a response."""
 
 import asyncio
 import math
@@ -17,23 +17,24 @@ from shared.dialects import dialect_named
 from shared.dialects.base import Dialect
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
 from shared.observability import log_crash, log_request, traced
-from shared.request_id import given_request_id
+from shared.request_id import api_request_id_of, request_id_of
 from shared.routes import dialect_of, routes_at
 from shared.schemas.caller import Caller
 from shared.schemas.context import Meter, RequestInfo
+from shared.web.base_path import without_base_path
 from shared.web.json_response import json_response
 from shared.web.process import warn_of_retirements
 from shared.web.routes import add_routes
 
-# What is left of Lambda's time when a provider is given up, so that the time-out can still be answered in its dialect.
+# Seconds of Lambda's time kept back when a provider times out, so that the error can still be sent in its dialect.
 _TIME_TO_ANSWER = 2.0
-_CLIENT_LEFT = 499  # nginx's status for it, seen in the log alone
+_CLIENT_LEFT = 499  # nginx's status code for this, used only in the log
 
 
 def create_app(function: str | None = None) -> FastAPI:
-    """The application of a function, or one without routes.
+    """The application with a function's routes, or without routes.
 
-    It has the function's routes; every other path and method answers in the dialect of its path.
+    Every other path and method gets an error in the dialect of its path.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     if function is not None:
@@ -50,13 +51,15 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    """FastAPI's own refusals: no such route, or not with this method."""
+    """FastAPI's own errors: unknown path, or method not allowed."""
     if isinstance(error, HTTPException) and error.status_code == 405:
-        # FastAPI names the methods of one of its routes only, and each method of a path is a route of its own.
+        # FastAPI lists the methods of one route only, and each method of a path is a separate route.
         allow = ", ".join(sorted(route.method for route in routes_at(request.scope["path"])))
-        refusal: GatewayError = MethodNotAllowed(f"{request.method} is not allowed here.", allow=allow)
+        refusal: GatewayError = MethodNotAllowed(
+            f"The method {request.method} is not allowed on this path.", allow=allow
+        )
     else:
-        refusal = NotFound(f"There is nothing at {request.method} {request.url.path[:200]}.")
+        refusal = NotFound(f"Unknown endpoint: {request.method} {request.url.path[:200]}.")
     return error_response(request.scope, refusal)
 
 
@@ -68,6 +71,8 @@ def error_response(scope: MutableMapping[str, Any], error: GatewayError) -> Resp
     headers: dict[str, str] = {}
     if error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)
+    if not error.sdk_may_retry:
+        headers["x-should-retry"] = "false"  # OpenAI's and Anthropic's SDKs obey it
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, MethodNotAllowed):
@@ -80,7 +85,7 @@ def _dialect(scope: MutableMapping[str, Any]) -> Dialect:
 
 
 class ContextMiddleware:
-    """Gives every request an id, a meter and a log line, every response its headers, every crash a clean 500."""
+    """Gives every request an id, a meter and a log line, adds the common headers, and turns crashes into a 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -89,6 +94,7 @@ class ContextMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = without_base_path(scope)
         request, meter = _request_info(scope), Meter()
         state = scope.setdefault("state", {})
         state["request"], state["meter"] = request, meter
@@ -101,7 +107,7 @@ class ContextMiddleware:
         except Exception:
             log_crash(request)
             if answer.status:
-                raise  # half an answer is out: the server must break the connection off, not end it well
+                raise  # part of the response has been sent: the server must abort the connection, not end it normally
             await error_response(scope, InternalError("The gateway failed."))(scope, receive, answer.send)
         finally:
             caller: Caller | None = state.get("caller")
@@ -111,7 +117,7 @@ class ContextMiddleware:
 
 
 class _Answer:
-    """Adds the headers that every answer carries, and remembers its status."""
+    """Adds the headers of every response, and remembers its status."""
 
     def __init__(self, scope: Scope, request: RequestInfo, meter: Meter, send: Send) -> None:
         self._scope = scope
@@ -135,7 +141,7 @@ class _Answer:
 def _common_headers(request: RequestInfo, meter: Meter) -> dict[str, str]:
     headers = {"x-request-id": request.id}
     if origin := os.environ.get("GATEWAY_CORS_ORIGIN"):
-        # API Gateway answers the preflight alone; the answers themselves are ours.
+        # API Gateway answers only the preflight request.
         headers["access-control-allow-origin"] = origin
         headers["access-control-expose-headers"] = "*"
     if meter.model is not None:
@@ -144,22 +150,27 @@ def _common_headers(request: RequestInfo, meter: Meter) -> dict[str, str]:
     if meter.rates is not None:
         headers |= meter.rates.headers()
     if meter.cost is not None:
-        # In dollars. A stream's is not known when its headers leave.
+        # In dollars. Unknown for a stream, whose headers are sent first.
         headers["x-gateway-cost"] = f"{meter.cost / 1_000_000:.6f}"
     return headers
 
 
 def _header_value(text: str) -> bytes:
-    """Model ids may come from a wildcard, and so from a caller: nothing but visible ASCII may reach a header."""
+    """A value restricted to visible ASCII: model ids may match a wildcard and so contain what a caller sent."""
     return re.sub(r"[^\x20-\x7e]", "?", text)[:300].encode("ascii")
 
 
 def _request_info(scope: Scope) -> RequestInfo:
     """The request, with Lambda's deadline and request id where it came through Lambda."""
-    request_id = given_request_id(scope["headers"]) or uuid.uuid4().hex
+    request_id = request_id_of(scope, otherwise=uuid.uuid4().hex)
     lambda_context = scope.get("aws.context")
     if lambda_context is None:
         return RequestInfo(request_id, math.inf)
     remaining = lambda_context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER
     deadline = asyncio.get_running_loop().time() + remaining
-    return RequestInfo(request_id, deadline, function_request_id=lambda_context.aws_request_id)
+    return RequestInfo(
+        request_id,
+        deadline,
+        function_request_id=lambda_context.aws_request_id,
+        api_request_id=api_request_id_of(scope),
+    )

@@ -1,4 +1,4 @@
-"""Batches, whatever their dialect: submit, list, look at, cancel."""
+"""Batches, whatever their dialect: submit, list, get, cancel."""
 
 from fastapi import Response
 
@@ -14,7 +14,8 @@ from shared.web.request import ApiRequest
 async def submit_batch(request: ApiRequest) -> Response:
     wire = _wire(request)
     order = wire.order(await request.json(wire.WAY_AROUND))
-    batch = await BatchService(request.services).submit(order, request.caller, token_of(request.http.headers))
+    token = token_of(request.http.headers, request.services.settings.key_header)
+    batch = await BatchService(request.services).submit(order, request.caller, token)
     return await _answer(request, batch)
 
 

@@ -1,4 +1,4 @@
-"""Reads a request's JSON body, bounded."""
+"""Reads a request's JSON body up to a size limit."""
 
 from io import BytesIO
 
@@ -24,7 +24,7 @@ async def json_body(request: Request, limit: int, way_around: str) -> JsonObject
         body.write(chunk)
         if body.tell() > limit:
             raise too_large
-    return read_json(body.getvalue())  # no copy, which that of a bytearray would be
+    return read_json(body.getvalue())  # no copy, unlike bytes(bytearray)
 
 
 def _check_content_type(value: str) -> None:
@@ -34,7 +34,7 @@ def _check_content_type(value: str) -> None:
 
 
 def declared_length(request: Request) -> int:
-    """The Content-Length that the caller gives, 0 where there is none."""
+    """The request's Content-Length, 0 if it has none."""
     declared = request.headers.get("content-length", "")
     return int(declared[:20]) if declared.isascii() and declared.isdigit() else 0
 

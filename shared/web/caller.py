@@ -1,4 +1,4 @@
-"""Who makes a request, and whether they may: the one place where a route's permissions are checked."""
+"""Authenticates a request and checks the permissions of its route."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ async def authorized_caller(request: Request, services: Services, permissions: I
     """The caller of a request that needs `permissions`. Raises Unauthorized or PermissionDenied, and AwsError."""
     caller = caller_of(request.scope.get("aws.event") or {}) if services.settings.trust_authorizer else None
     if caller is None:
-        caller = await authenticate(request.headers, services.keys)
+        caller = await authenticate(request.headers, services.keys, services.settings.key_header)
     request.scope["state"]["caller"] = caller  # for the log, also where it lacks a permission
     require_permissions(caller, permissions)
     await services.refresh()

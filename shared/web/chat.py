@@ -1,4 +1,4 @@
-"""Chat and text completions, whatever their dialect: parse, call the gateway once, answer."""
+"""Chat and text completions, whatever their dialect: parse, call the gateway once, respond."""
 
 from fastapi import Response
 

@@ -1,4 +1,4 @@
-"""Ends work whose client has disconnected."""
+"""Cancels work whose client has disconnected."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 async def cancel_on_disconnect(work: Coroutine[Any, Any, T], receive: Receive) -> T:
-    """The work's result. When the client leaves before, the work is ended and ClientDisconnect raised."""
+    """The work's result. If the client disconnects first, cancels the work and raises ClientDisconnect."""
     working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(disconnected(receive))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -25,6 +25,6 @@ async def cancel_on_disconnect(work: Coroutine[Any, Any, T], receive: Receive) -
 
 
 async def disconnected(receive: Receive) -> None:
-    """Returns when the client has left."""
+    """Returns when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass

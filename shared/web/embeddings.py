@@ -1,4 +1,4 @@
-"""Embeddings, whatever their dialect: parse, call the gateway once, answer."""
+"""Embeddings, whatever their dialect: parse, call the gateway once, respond."""
 
 from fastapi import Response
 

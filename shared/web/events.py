@@ -1,4 +1,4 @@
-"""A streamed answer: server-sent events that leave as they are made."""
+"""Streamed responses: server-sent events that are sent as they are produced."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
@@ -23,14 +23,14 @@ E = TypeVar("E")
 
 
 class LiveResponse(Response):
-    """An answer that leaves as it is made. When the client leaves, its source is closed."""
+    """A response that is sent as it is produced. If the client disconnects, its source is closed."""
 
     def __init__(self) -> None:
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
 
     async def write(self, send: Send) -> None:
-        """Sends the body, its end included."""
+        """Sends the body, including its end."""
         raise NotImplementedError
 
     async def close(self) -> None:
@@ -55,9 +55,9 @@ class LiveResponse(Response):
 
 
 class EventStream(LiveResponse, Generic[E]):
-    """Events as they come from a Pump, with a comment in every long silence.
+    """Events from a Pump, with a comment sent in every long silence.
 
-    An error after the first byte is told in the stream. `resources` are what the source needs while it runs.
+    An error after the first byte is reported in the stream. `resources` stay open until the stream ends.
     """
 
     media_type = "text/event-stream"
@@ -99,10 +99,10 @@ class EventStream(LiveResponse, Generic[E]):
         clock = asyncio.get_running_loop().time
         quiet_until = clock() + self._keep_alive
         try:
-            # A dialect shows nothing of some events, so that a long silence may be full of them.
+            # Some events produce no output in a dialect, so that events may arrive during a long silence.
             while True:
                 events = await self._pump.get_all(max(0.0, quiet_until - clock()))
-                # What has come together leaves together.
+                # Events that arrived together are sent together.
                 if chunk := b"".join(map(self._encoder.event, events)):
                     return chunk, False
         except TimeoutError:
@@ -111,7 +111,7 @@ class EventStream(LiveResponse, Generic[E]):
             return self._encoder.end(), True
         except GatewayError as error:
             return self._failed(error), True
-        except Exception:  # noqa: BLE001 - logged, and told as far as a client may know
+        except Exception:  # noqa: BLE001 - logged; the client gets a generic error
             log_crash(self._context.request)
             return self._failed(InternalError("The gateway failed.")), True
 
@@ -129,7 +129,7 @@ async def event_stream(
 ) -> EventStream[E]:
     """The source's events as a response, which closes `resources` when it ends.
 
-    Raises what the source raises before its first event, so that it can be answered with its own status.
+    Raises what the source raises before its first event, so that the error gets its own status.
     """
     settings = request.services.settings
     pump = Pump(source)
@@ -139,7 +139,7 @@ async def event_stream(
 
 
 async def wait_for_first(request: ApiRequest, pump: Pump[Any], first: Coroutine[Any, Any, T]) -> T:
-    """The first part of a stream, for which its status line waits. Closes the pump when it raises, as `first` does."""
+    """The result of `first`, for which the status line waits. If it raises, closes the pump and raises the same."""
     try:
         return await request.cancel_on_disconnect(first)
     except BaseException as error:
@@ -150,7 +150,7 @@ async def wait_for_first(request: ApiRequest, pump: Pump[Any], first: Coroutine[
 
 
 async def _first_bytes(pump: Pump[E], encoder: Encoder[E], wait: float) -> bytes:
-    """The first bytes of a stream: a comment when none come within `wait` seconds."""
+    """The first bytes of a stream: a comment if none arrive within `wait` seconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait
     while True:

@@ -1,4 +1,4 @@
-"""Callers' own files: upload, list, look at, read, delete."""
+"""Callers' own files: upload, list, get, download, delete."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -13,11 +13,11 @@ from shared.web.form import form_body
 from shared.web.json_response import json_response
 from shared.web.request import ApiRequest
 
-_WAY_AROUND = "Send its filename, purpose and bytes as JSON instead: the answer says where to upload it."
+_WAY_AROUND = "Send its filename, purpose and bytes as JSON instead: the response has an upload URL."
 
 
 async def upload_file(request: ApiRequest) -> Response:
-    """A multipart body with the file, or a JSON one that announces it."""
+    """A multipart body with the file, or a JSON body with its name and size for a presigned upload."""
     services, tenant = request.services, request.caller.tenant
     if request.http.headers.get("content-type", "").lower().startswith("application/json"):
         wanted = wire.announced(await request.json())
@@ -69,7 +69,7 @@ def _file_id(request: ApiRequest) -> str:
 
 
 class _FileStream(LiveResponse):
-    """A stored file, in chunks as they come."""
+    """A stored file, in chunks as they arrive."""
 
     media_type = "application/octet-stream"
 

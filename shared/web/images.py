@@ -1,4 +1,4 @@
-"""Image generation and editing, whatever their dialect: parse, call the gateway once, answer."""
+"""Image generation and editing, whatever their dialect: parse, call the gateway once, respond."""
 
 from fastapi import Response
 
@@ -20,7 +20,7 @@ async def edit(request: ApiRequest) -> Response:
 
 
 async def generate_content(request: ApiRequest) -> Response:
-    """Answers the provider's own response."""
+    """Returns the provider's own response."""
     from shared.gateway import content as gateway
 
     content: ContentRequest = request.parse(await request.json())

@@ -1,4 +1,4 @@
-"""JSON responses: in one piece, and in many where a large one would lie whole beside what it is made of."""
+"""JSON responses: in one piece, or in chunks so that a large one is not held in memory beside its source."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -14,7 +14,7 @@ def json_response(body: Any, status: int = 200, headers: dict[str, str] | None =
 
 
 class LargeJson(StreamingResponse):
-    """Takes dicts with names of type str, lists, and what JSON has besides."""
+    """A JSON response in chunks. Takes dicts with str keys, lists, tuples and scalars."""
 
     def __init__(self, body: Any) -> None:
         super().__init__(_joined(_tokens(body)), media_type="application/json")

@@ -1,25 +1,19 @@
-"""The gateway of this process, made from the environment when the first request needs it."""
+"""The process's services as a FastAPI dependency, and the warning about retired models."""
 
-import os
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated
 
 from fastapi import Depends
 
-from shared.gateway.services import Services
+from shared.gateway.services import Services, process_services
 from shared.observability import logger
 
 
-@cache
-def process_services() -> Services:
-    return Services.from_environment(dict(os.environ))
-
-
 async def services_dependency() -> Services:
-    """The FastAPI dependency for it; tests put their own gateway in its place.
+    """The FastAPI dependency; tests override it with their own services.
 
-    FastAPI would run a function that is not async in its thread pool, at five times the cost of all its other work.
+    It is async because FastAPI runs other functions in its thread pool, at five times the cost of its remaining work.
     """
     return process_services()
 
@@ -28,9 +22,9 @@ ProcessServices = Annotated[Services, Depends(services_dependency)]
 
 
 def warn_of_retirements() -> None:
-    """Logs once a process which upstream models have been or will soon be switched off.
+    """Logs, once per process, the upstream models that have been or will soon be switched off.
 
-    To be called when a response is out: the providers' keys are known by then, and nobody waits for the logger.
+    Call it after a response has been sent: the providers' keys are loaded by then, and no client waits for the logger.
     """
     if process_services.cache_info().currsize:
         _warn_of_retirements(process_services().catalog.configured)
@@ -38,6 +32,6 @@ def warn_of_retirements() -> None:
 
 @cache
 def _warn_of_retirements(configured: frozenset[str]) -> None:
-    """Once for each set of configured providers, which grows when the providers' secret is read."""
+    """Logs once for each set of configured providers, which may grow when the providers' secret is read."""
     if retirements := process_services().catalog.retirements(datetime.now(UTC).date()):
         logger().warning("retirements", extra={"retirements": retirements})

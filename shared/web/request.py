@@ -1,4 +1,4 @@
-"""A request as endpoints get it: authenticated, on its route, with the services that answer it."""
+"""A request as endpoints get it: authenticated, with its route and the process's services."""
 
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _IMAGES_BY_URL = "Send images by URL instead of inline."
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A request whose caller may make it."""
+    """An authorized request."""
 
     http: Request
     route: Route
@@ -37,9 +37,9 @@ class ApiRequest:
         return await json_body(self.http, self.services.settings.max_body, way_around)
 
     def parse(self, *body: Any) -> Any:
-        """What the route's parser makes of a body. Raises InvalidRequest."""
+        """The body as parsed by the route's parser. Raises InvalidRequest."""
         return parser(self.route.dialect, self.route.parser)(*body)
 
     async def cancel_on_disconnect(self, work: Coroutine[Any, Any, T]) -> T:
-        """The work's result. Raises ClientDisconnect when the client leaves before, and ends the work."""
+        """The work's result. If the client disconnects first, cancels the work and raises ClientDisconnect."""
         return await cancel_on_disconnect(work, self.http.receive)

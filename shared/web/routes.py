@@ -24,8 +24,8 @@ def add_routes(app: FastAPI, function: str) -> None:
 def _endpoint(route: Route) -> Callable[..., Awaitable[Response]]:
     """A route's endpoint as FastAPI calls it.
 
-    A parameter for which FastAPI has to build a validator, such as one of the path, costs every cold start dozens of
-    milliseconds: operations take those from the request.
+    A parameter that needs a validator, such as one of the path, costs every cold start dozens of milliseconds:
+    operations read path parameters from the request instead.
     """
     answer = _operation(route.operation)
 

@@ -1,4 +1,4 @@
-"""Speech, whatever its dialect: parse, call the gateway once, and send the audio on as it comes."""
+"""Speech, whatever its dialect: parse, call the gateway once, and send the audio as it arrives."""
 
 from fastapi import Response
 from starlette.types import Send
@@ -20,7 +20,7 @@ async def speak(request: ApiRequest) -> Response:
 
 
 class AudioStream(LiveResponse):
-    """Audio in chunks as they come from a Pump. A failure on the way breaks the answer off."""
+    """Audio in chunks from a Pump. A failure after the first chunk aborts the response."""
 
     def __init__(self, pump: Pump[bytes], first: bytes, media_type: str) -> None:
         self.media_type = media_type

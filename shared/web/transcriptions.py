@@ -1,4 +1,4 @@
-"""Transcription, whatever its dialect: parse, call the gateway once, answer."""
+"""Transcription, whatever its dialect: parse, call the gateway once, respond."""
 
 from contextlib import AsyncExitStack
 
@@ -15,7 +15,7 @@ _WAY_AROUND = "Upload it with POST /v1/files and send its id as file_id."
 
 
 async def transcribe(request: ApiRequest) -> Response:
-    """A multipart body, in which a `file_id` stands for a file that is stored."""
+    """A multipart body, which may have a `file_id` in place of the file."""
     from shared.gateway.transcription import transcribe as transcribe_file
     from shared.gateway.transcription import transcript_events
 
@@ -26,7 +26,7 @@ async def transcribe(request: ApiRequest) -> Response:
         operation: TranscriptionOperation = request.parse(form)
         if operation.request.stream:
             events = transcript_events(services, operation.request, context)
-            # The files stay open until the stream ends, since they may still be on their way to the provider.
+            # The files stay open until the stream ends, since they may still be being sent to the provider.
             return await event_stream(request, events, operation.encoder(context), resources=files)
         transcript = await request.cancel_on_disconnect(transcribe_file(services, operation.request, context))
     body = operation.body(transcript, context)
@@ -37,7 +37,7 @@ async def transcribe(request: ApiRequest) -> Response:
 
 
 async def _fetch_stored(form: Form, request: ApiRequest, files: AsyncExitStack) -> None:
-    """Puts the file that `file_id`, or an `s3://` reference in `file`, stands for into the form."""
+    """Puts the stored file that `file_id`, or an `s3://` URL in `file`, refers to into the form."""
     ids, texts = ([text for text in form.fields.get(name, ()) if text] for name in ("file_id", "file"))
     references = [*ids, *texts]
     if not references:

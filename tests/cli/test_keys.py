@@ -97,7 +97,7 @@ def test_the_token_is_shown_once_and_is_stored_nowhere(command: Command, local: 
 
 
 def test_keys_are_listed_by_tenant_and_name(command: Command, local: Stores) -> None:
-    assert command("keys", "list").stdout == "There are no keys yet: gateway keys create NAME\n"
+    assert command("keys", "list").stdout == "There are no keys yet. Create one with: gateway keys create NAME\n"
     assert command("keys", "list", "--json").json == []
     for name, tenant in (("b", "two"), ("a", "two"), ("c", "one")):
         made(command, name, "--tenant", tenant, "--budget-day", "1234.5")
@@ -199,7 +199,7 @@ def test_a_tenants_limits_are_those_of_all_its_keys_the_later_ones_too(command: 
         (["keys", "create", "a", "--budget-day", "1e999999"], "dollars"),
         (["keys", "create", "a", "--budget-day", "NaN"], "dollars"),
         (["keys", "create", "a", "--budget-day", "-1"], "dollars"),
-        (["keys", "create", "a", "--budget-day", "0.0000001"], "millionth"),
+        (["keys", "create", "a", "--budget-day", "0.0000001"], "six decimals"),
         (["keys", "create", "a", "--concurrency", "0"], "whole number"),
         (["keys", "create", "a", "--concurrency", "9" * 5000], "whole number"),
         (["keys", "create", "a", "--requests-per-minute", "99999999999"], "whole number"),
@@ -222,9 +222,9 @@ def test_a_command_that_is_wrong_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["keys", "show", "key_none"], "There is no key key_none"),
-        (["keys", "revoke", "key_none"], "There is no key key_none"),
-        (["keys", "rotate", "key_none"], "There is no key key_none"),
+        (["keys", "show", "key_none"], "Unknown key key_none"),
+        (["keys", "revoke", "key_none"], "Unknown key key_none"),
+        (["keys", "rotate", "key_none"], "Unknown key key_none"),
         (["keys", "create", "a", "--expires", "2020-01-31"], "past"),
         (["keys", "create", "a", "--api-gateway"], "--stack"),
         (["usage", "--since", "2026-11-21", "--until", "2026-11-20"], "before it begins"),

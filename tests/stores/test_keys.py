@@ -20,9 +20,9 @@ class CountingAws(Aws):
 
     reads = 0
 
-    async def call(self, service: str, action: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def call(self, service: str, action: str, body: Mapping[str, Any], **options: Any) -> dict[str, Any]:
         self.reads += action == "GetItem"
-        return await super().call(service, action, body)
+        return await super().call(service, action, body, **options)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ _CODES = {
     "permission_denied": "AUTHZ_PERMISSION_DENIED",
     "upstream_rate_limited": "BACKEND_RATE_LIMITED",
     "upstream_error": "BACKEND_ERROR",
+    "overloaded": "MODEL_UNAVAILABLE",
     "upstream_timeout": "BACKEND_TIMEOUT",
 }
 
@@ -53,5 +54,5 @@ dialect = EnvelopeDialect()
 
 
 def enveloped(data: JsonObject, context: RequestContext) -> JsonObject:
-    """A success around its data."""
+    """A successful response with its data."""
     return {"status": "ok", "data": data, "meta": {"request_id": context.request.id}}

@@ -88,7 +88,7 @@ class WireFunction(Wire):
 
 
 class WireTool(Cacheable):
-    type: Literal["function"]
+    type: Literal["function"] = "function"
     function: WireFunction
 
     def canonical(self) -> Tool:
@@ -109,7 +109,9 @@ class WireAllowedTools(Wire):
 
 
 class WireNamedChoice(Wire):
-    type: Literal["function", "allowed_tools"]
+    """A forced tool or, of the type `allowed_tools`, those among which the model may choose."""
+
+    type: Literal["function", "allowed_tools"] | None = None
     function: WireNamed | None = None
     allowed_tools: WireAllowedTools | None = None
 
@@ -219,13 +221,13 @@ def _tool_choice(
             if not tools:
                 raise InvalidRequest.field("tool_choice", "a tool is required, but there are no tools")
             return "required", tools
-        case WireNamedChoice(type="allowed_tools", allowed_tools=WireAllowedTools() as allowed):
+        case WireNamedChoice(type="allowed_tools" | None, allowed_tools=WireAllowedTools() as allowed):
             names = {tool.function.name for tool in allowed.tools}
             left = tuple(tool for tool in tools if tool.name in names)
             if not left:
                 raise InvalidRequest.field("tool_choice.allowed_tools.tools", "names none of the tools")
             return allowed.mode, left
-        case WireNamedChoice(type="function", function=WireNamed() as function):
+        case WireNamedChoice(type="function" | None, function=WireNamed() as function):
             if function.name not in {tool.name for tool in tools}:
                 raise InvalidRequest.field("tool_choice.function.name", "is none of the tools")
             return NamedTool(name=function.name), tools
@@ -430,6 +432,7 @@ class ChatEncoder:
 
     def event(self, event: ChatEvent) -> bytes:
         if isinstance(event, TextDelta) and event.index in self._opened:
+            self._thoughts.interrupt(event.index)
             return b'%b%d,"delta":{"content":%b%b' % (self._head, event.index, to_json(event.text), _DELTA_ENDS)
         match event:
             case Started():
@@ -442,6 +445,7 @@ class ChatEncoder:
             case LogprobsDelta():
                 return self._chunk(event.index, {}, logprobs=logprobs_body(event.tokens))
             case ImageDelta():
+                self._thoughts.interrupt(event.index)
                 at = self._images[event.index] = self._images.get(event.index, -1) + 1
                 return self._chunk(event.index, {"images": [image_body(event.media_type, event.data, at)]})
             case CitationDelta():
@@ -450,6 +454,7 @@ class ChatEncoder:
             case ReasoningDelta() if self._options.hides_reasoning:
                 return b""
             case ToolCallStarted() | ToolCallDelta() if self._options.function_calls:
+                self._thoughts.interrupt(event.index)
                 return self._chunk(event.index, _function_call_delta(event)) if event.position == 0 else b""
             case _:
                 return self._chunk(event.index, delta_body(event, self._thoughts))
@@ -515,6 +520,10 @@ class DetailNumbering:
         self._at: dict[int, int] = {}
         self._open: set[int] = set()
 
+    def interrupt(self, index: int) -> None:
+        """Ends the candidate's open block because other content follows; a later signature may belong to that."""
+        self._open.discard(index)
+
     def detail(self, delta: ReasoningDelta) -> JsonObject:
         """A fragment of `reasoning_details`; what SDKs would concatenate is only in a block's first fragment."""
         if first := delta.redacted or delta.index not in self._open:
@@ -540,6 +549,8 @@ def delta_body(
     event: TextDelta | RefusalDelta | ReasoningDelta | ToolCallStarted | ToolCallDelta, thoughts: DetailNumbering
 ) -> JsonObject:
     """OpenAI's `delta` of an event, which other dialects use as well."""
+    if not isinstance(event, ReasoningDelta):
+        thoughts.interrupt(event.index)
     match event:
         case TextDelta():
             return {"content": event.text}

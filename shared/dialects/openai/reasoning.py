@@ -14,6 +14,9 @@ from shared.dialects.base import Ignored, Wire
 from shared.errors import InvalidRequest
 from shared.schemas.chat import REASONING_BUDGETS, ReasoningEffort
 
+# "default" is Groq's name for the model's own effort.
+WireReasoningEffort = Literal[ReasoningEffort, "default"]
+
 # For a model that is to think, but not told how much.
 _USUAL_EFFORT: ReasoningEffort = "medium"
 _Budget = Annotated[int, Field(ge=1, le=10_000_000)]
@@ -38,7 +41,7 @@ class WireThinking(Wire):
 class ReasoningFields(Wire):
     """The fields of a chat request that say how much the model is to think."""
 
-    reasoning_effort: ReasoningEffort | None = None
+    reasoning_effort: WireReasoningEffort | None = None
     reasoning: WireReasoning | None = None
     thinking: WireThinking | None = None
 
@@ -56,7 +59,7 @@ class ReasoningFields(Wire):
         """
         reasoning, thinking = self.reasoning or WireReasoning(), self.thinking
         efforts: dict[str, ReasoningEffort | None] = {
-            "reasoning_effort": self.reasoning_effort,
+            "reasoning_effort": None if self.reasoning_effort == "default" else self.reasoning_effort,
             "reasoning.effort": reasoning.effort,
             "reasoning.enabled": "none" if reasoning.enabled is False else None,
             "thinking.type": "none" if thinking and thinking.type == "disabled" else None,
