@@ -82,6 +82,7 @@ async def test_a_model_that_thinks_of_itself_has_8192_tokens_for_it(vendor: Vend
         ("gpt-6-sol", {"tools": TOOLS}),  # kept from thinking by its tools
         ("gpt-6-sol", {"tools": TOOLS, "reasoning_effort": "high"}),
         ("claude-haiku-4-5", {**FORCED, "reasoning_effort": "high"}),
+        ("deepseek-flash", {**FORCED, "reasoning_effort": "high"}),
         ("groq/some-model", {}),  # nothing is known of it
     ],
 )

@@ -736,7 +736,8 @@ def test_caches_of_an_hour_and_searches_are_counted_since_they_are_charged() -> 
         "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 0},
     }
     expected = Usage(input_tokens=305, output_tokens=1, cache_write_tokens=300, cache_write_1h_tokens=200, searches=2)
-    assert answered([text("Hi")], "end_turn", counts(5, 1, **more)).usage == expected
+    whole = body([text("Hi")], "end_turn", counts(5, 1, **more))
+    assert reading.collected(reading.whole(adapter, ASKED, whole)).usage == expected
     begun = sse(started(counts(5, 1, **more)))
     stream = begun + sse(*text_block(0, "Hi"), *ended("end_turn", {"output_tokens": 1}))
     assert streamed(stream).usage == expected
