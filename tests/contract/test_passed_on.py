@@ -249,6 +249,10 @@ async def test_auto_takes_a_model_that_can_search(vendor: Vendor) -> None:
         ("groq/openai/gpt-oss-120b", "default", "service_tier", "on_demand"),
         ("groq/openai/gpt-oss-120b", "priority", "service_tier", "performance"),
         ("groq/openai/gpt-oss-120b", "scale", "service_tier", None),
+        ("groq/openai/gpt-oss-120b", "on_demand", "service_tier", "on_demand"),
+        ("gpt-6-sol", "performance", "service_tier", "priority"),
+        ("claude-sonnet-5", "standard_only", "service_tier", "standard_only"),
+        ("gemini-3.8-flash", "standard", "serviceTier", "standard"),
         ("claude-sonnet-5", "auto", "service_tier", "auto"),
         ("claude-sonnet-5", "priority", "service_tier", "auto"),
         ("claude-sonnet-5", "default", "service_tier", "standard_only"),
@@ -556,7 +560,11 @@ async def test_what_contradicts_itself_is_a_400(vendor: Vendor, fields: Any, fie
 
 @pytest.mark.parametrize(
     "fields",
-    [{"reasoning": {"exclude": True}}, {"thinking": {"type": "adaptive", "display": "omitted"}}],
+    [
+        {"reasoning": {"exclude": True}},
+        {"thinking": {"type": "adaptive", "display": "omitted"}},
+        {"include_reasoning": False},
+    ],
 )
 async def test_reasoning_is_kept_out_of_the_answer_where_the_caller_does_not_want_it(
     vendor: Vendor, fields: Any
@@ -587,6 +595,74 @@ async def test_a_field_on_which_nothing_acts_is_a_400(vendor: Vendor, field: str
     response = await vendor.client.post(CHAT, json=asking(CHAT, "gpt-6-sol", **{field: value}))
     assert_error(response, "validation", field=field)
     assert (await vendor.client.post(CHAT, json=asking(CHAT, "gpt-6-sol", **{field: None}))).status_code == 200
+
+
+async def test_speech_of_an_earlier_answer_is_a_400(vendor: Vendor) -> None:
+    spoken = {"role": "assistant", "content": "Hi", "audio": {"id": "audio_1"}}
+    response = await vendor.client.post(CHAT, json=asking(CHAT, "gpt-6-sol", messages=[HELLO, spoken, HELLO]))
+    assert_error(response, "validation", field="messages[1].audio")
+
+
+async def test_an_answers_message_may_be_sent_back_as_the_sdk_has_it(vendor: Vendor) -> None:
+    answered = await vendor.client.post(CHAT, json=asking(CHAT, "gpt-6-sol"))
+    message = ChatCompletion.model_validate(answered.json()).choices[0].message.model_dump()
+    assert message["audio"] is None
+    body = await sent(vendor, "gpt-6-sol", messages=[HELLO, message, HELLO])
+    assert body["messages"][1] == {"role": "assistant", "content": "Hello there"}
+
+
+# What agent frameworks and chat interfaces send by default.
+SENT_BY_DEFAULT: dict[str, dict[str, Any]] = {
+    "defaults": {
+        "frequency_penalty": 0,
+        "presence_penalty": 0,
+        "logit_bias": None,
+        "logprobs": False,
+        "max_tokens": None,
+        "metadata": None,
+        "modalities": ["text"],
+        "n": 1,
+        "response_format": {"type": "text"},
+        "seed": None,
+        "stop": None,
+        "store": False,
+        "stream_options": None,
+        "user": None,
+        "verbosity": "low",
+        "web_search_options": None,
+    },
+    "empty tools": {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "function_call": "none"},
+    "cache retention": {
+        "prompt_cache_retention": "in_memory",
+        "prompt_cache_options": {"mode": "implicit", "ttl": "30m"},
+    },
+    "OpenRouter routing": {
+        "models": ["a/b"],
+        "provider": {"order": ["a"]},
+        "route": "fallback",
+        "transforms": ["middle-out"],
+        "usage": {"include": True},
+    },
+    "proxy options": {"api_version": "1", "caching": True, "drop_params": True, "num_retries": 2, "timeout": 60},
+    "chat interface": {
+        "chat_id": "c",
+        "features": {"web_search": False},
+        "files": [],
+        "keep_alive": "5m",
+        "options": {},
+    },
+    "samplers": {"top_k": 20, "min_p": 0, "repetition_penalty": 1.05},
+    "thinking options": {"thinking": {"type": "enabled", "clear_thinking": False, "keep": "all"}},
+}
+
+
+@pytest.mark.parametrize("model", ["gpt-6-sol", "claude-sonnet-5", "gemini-3.8-flash", "mistral-medium-latest"])
+@pytest.mark.parametrize("fields", SENT_BY_DEFAULT.values(), ids=SENT_BY_DEFAULT)
+async def test_harmless_fields_are_not_refused(vendor: Vendor, model: str, fields: dict[str, Any]) -> None:
+    body = await sent(vendor, model, **fields)
+    assert body.keys().isdisjoint(
+        {"tools", "tool_choice", "parallel_tool_calls", "store", "provider", "top_k", "files"}
+    )
 
 
 async def test_fields_without_effect_on_the_answer_stay_here(vendor: Vendor) -> None:

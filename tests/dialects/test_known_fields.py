@@ -6,8 +6,20 @@ import pytest
 from openai.types import completion_create_params, embedding_create_params, image_edit_params, image_generate_params
 from openai.types.audio import speech_create_params, transcription_create_params
 from openai.types.chat import (
+    ChatCompletionAssistantMessageParam,
+    ChatCompletionContentPartImageParam,
+    ChatCompletionContentPartInputAudioParam,
+    ChatCompletionContentPartRefusalParam,
+    ChatCompletionContentPartTextParam,
+    ChatCompletionDeveloperMessageParam,
+    ChatCompletionFunctionMessageParam,
     ChatCompletionFunctionToolParam,
+    ChatCompletionMessageFunctionToolCallParam,
     ChatCompletionStreamOptionsParam,
+    ChatCompletionSystemMessageParam,
+    ChatCompletionToolMessageParam,
+    ChatCompletionUserMessageParam,
+    chat_completion_content_part_param,
 )
 from openai.types.chat import completion_create_params as chat_create_params
 
@@ -16,6 +28,7 @@ from shared.dialects.openai.chat import OpenAIChat, WireFunction, WireStreamOpti
 from shared.dialects.openai.completions import OpenAICompletion
 from shared.dialects.openai.embeddings import OpenAIEmbeddings
 from shared.dialects.openai.images import OpenAIImageEdit, OpenAIImages
+from shared.dialects.openai.messages import WireFile, WireMessage, WirePart, WireToolCall
 from shared.dialects.openai.speech import OpenAISpeech
 from shared.dialects.openai.transcription import OpenAITranscription
 from shared.dialects.openai.web_search import WireUserLocation, WireWebSearch
@@ -41,6 +54,31 @@ def fields_of(*types: Any) -> set[str]:
             ),
             set(),
         ),
+        (
+            WireMessage,
+            fields_of(
+                ChatCompletionAssistantMessageParam,
+                ChatCompletionDeveloperMessageParam,
+                ChatCompletionFunctionMessageParam,
+                ChatCompletionSystemMessageParam,
+                ChatCompletionToolMessageParam,
+                ChatCompletionUserMessageParam,
+            ),
+            set(),
+        ),
+        (
+            WirePart,
+            fields_of(
+                ChatCompletionContentPartImageParam,
+                ChatCompletionContentPartInputAudioParam,
+                ChatCompletionContentPartRefusalParam,
+                ChatCompletionContentPartTextParam,
+                chat_completion_content_part_param.File,
+            ),
+            set(),
+        ),
+        (WireFile, fields_of(chat_completion_content_part_param.FileFile), set()),
+        (WireToolCall, fields_of(ChatCompletionMessageFunctionToolCallParam), set()),
         (WireTool, fields_of(ChatCompletionFunctionToolParam), set()),
         (WireFunction, fields_of(chat_create_params.Function), set()),
         (WireStreamOptions, fields_of(ChatCompletionStreamOptionsParam), set()),

@@ -4,7 +4,7 @@ https://developers.openai.com/api/reference/resources/chat
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, assert_never
 
@@ -46,6 +46,7 @@ from shared.schemas.chat import (
     JsonSchemaFormat,
     NamedTool,
     ResponseFormat,
+    ServiceTier,
     TokenLogprob,
     Tool,
     ToolChoice,
@@ -139,6 +140,15 @@ TopP = Annotated[float, Field(ge=0, le=1)]
 MaxTokens = Annotated[int, Field(ge=1, le=10_000_000)]
 Seed = Annotated[int, Field(ge=-MAX_SEED - 1, le=MAX_SEED)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
+WireServiceTier = Literal[ServiceTier, "fast", "on_demand", "performance", "standard", "standard_only"]
+# OpenAI's own name for priority, and the names that Groq, Gemini and Anthropic have for tiers.
+_TIERS: Mapping[str | None, ServiceTier] = {
+    "fast": "priority",
+    "on_demand": "default",
+    "performance": "priority",
+    "standard": "default",
+    "standard_only": "default",
+}
 
 
 class WireJsonSchema(Wire):
@@ -259,7 +269,7 @@ class OpenAIChat(ChatFields, ReasoningFields):
     functions: Annotated[list[WireFunction], Field(fail_fast=True, min_length=1, max_length=128)] | None = None
     function_call: WireFunctionChoice | None = None
     web_search_options: WireWebSearch | None = None
-    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
+    service_tier: WireServiceTier | None = None
     prompt_cache_key: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     prompt_cache_options: WirePromptCacheOptions | None = None
     cache_control: WireCacheControl | None = None
@@ -289,7 +299,7 @@ class OpenAIChat(ChatFields, ReasoningFields):
                     "reasoning_effort": effort,
                     "reasoning_budget": budget,
                     "web_search": self.web_search_options and self.web_search_options.canonical(),
-                    "service_tier": "priority" if self.service_tier == "fast" else self.service_tier,
+                    "service_tier": _TIERS.get(self.service_tier, self.service_tier),
                     "cache": self.cache_control and self.cache_control.canonical(),
                     "cache_key": self.prompt_cache_key,
                     "explicit_cache": (self.prompt_cache_options or WirePromptCacheOptions()).mode == "explicit",

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from shared import media
-from shared.dialects.base import JsonObject, Wire
+from shared.dialects.base import JsonObject, Unsupported, Wire
 from shared.dialects.openai.caching import Cacheable
 from shared.errors import InvalidRequest
 from shared.schemas.chat import Citation, SystemCachePoint
@@ -123,6 +123,7 @@ class WireMessage(Cacheable):
     tool_call_id: str | None = None
     reasoning_content: str | None = None
     reasoning_details: Annotated[list[WireReasoningDetail], Field(fail_fast=True)] | None = None
+    audio: Unsupported = None  # speech that a vendor has kept of an earlier answer
 
 
 def canonical_messages(

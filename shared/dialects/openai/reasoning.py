@@ -44,12 +44,15 @@ class ReasoningFields(Wire):
     reasoning_effort: WireReasoningEffort | None = None
     reasoning: WireReasoning | None = None
     thinking: WireThinking | None = None
+    include_reasoning: bool | None = None  # Groq's, and OpenRouter's older form of `reasoning.exclude`
 
     @property
     def hides_reasoning(self) -> bool:
         """Whether the caller does not want to see what the model thought."""
-        return (self.reasoning is not None and self.reasoning.exclude) or (
-            self.thinking is not None and self.thinking.display == "omitted"
+        return (
+            self.include_reasoning is False
+            or (self.reasoning is not None and self.reasoning.exclude)
+            or (self.thinking is not None and self.thinking.display == "omitted")
         )
 
     def effort_and_budget(self) -> tuple[ReasoningEffort | None, int | None]:
