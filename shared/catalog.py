@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,11 @@ class Provider(Frozen):
         return (variable,) if variable else None
 
 
+@cache
+def _default_tables() -> Mapping[str, Any]:
+    return tomllib.loads(_DEFAULT.read_text("utf-8"))
+
+
 class Catalog:
     """Rows of the default catalog and of the operator's file, by public id and alias. For the format see catalog.toml.
 
@@ -80,7 +85,7 @@ class Catalog:
 
         `text` is the operator's TOML where it was read from elsewhere than a file.
         """
-        catalog = cls(tomllib.loads(_DEFAULT.read_text("utf-8")), settings)
+        catalog = cls(_default_tables(), settings)
         if text is None and settings.catalog and not settings.catalog_in_bucket:
             text = _read(settings.catalog)
         if text is not None:

@@ -23,6 +23,7 @@ import httpcore
 
 from shared.errors import InvalidRequest
 from shared.media import MAX_MEDIA_BYTES, SNIFF_BYTES, sniff
+from shared.tls import tls_context
 
 USER_AGENT = "inference-gateway"
 ANY_TYPE = "application/octet-stream"
@@ -228,7 +229,7 @@ class RemoteFetcher:
         if self._pool is None:
             network = self._network or httpcore.AnyIOBackend()
             self._pool = httpcore.AsyncConnectionPool(
-                ssl_context=self._ssl_context or ssl.create_default_context(),
+                ssl_context=self._ssl_context or tls_context(),
                 max_connections=None,
                 # A host is rarely asked twice, and a kept connection does not outlive a frozen sandbox.
                 max_keepalive_connections=0,

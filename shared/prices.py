@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime, time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class PriceTable:
         self._rows: Mapping[str, Mapping[str, list[dict[str, Any]]]] = tables["prices"]
 
     @classmethod
+    @cache
     def load(cls) -> "PriceTable":
         """The table that comes with the gateway."""
         return cls(tomllib.loads(_DEFAULT.read_text("utf-8")))

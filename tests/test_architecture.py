@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 
 # Leaves: small tools that know no other part; everything may use them.
-LEAVES = {"errors", "framing", "media", "png", "gif", "png_mask", "pump", "request_id", "snapshot"}
+LEAVES = {"errors", "framing", "media", "png", "gif", "png_mask", "pump", "request_id", "snapshot", "tls"}
 MAY_IMPORT = {
     "functions": {
         "functions",
@@ -94,7 +94,7 @@ ONLY_IN = {
     "werkzeug": {"functions"},
     "boto3": {"stores", "cli"},
     "botocore": {"stores"},
-    "httpx": {"upstream", "http_transport", "gateway", "providers", "stores", "cli"},
+    "httpx": {"upstream", "http_transport", "gateway", "providers", "stores", "cli", "tls"},
     "mangum": {"runtime", "functions"},
     "rich": {"cli"},
     "httpcore": {"fetch", "http_transport", "upstream"},
