@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.schemas.quirk import Quirk
+
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 
@@ -240,3 +242,18 @@ def test_an_entry_point_holds_no_logic(function: str) -> None:
     source = (ROOT / "functions" / function / "app.py").read_text("utf-8")
     assert len(source.splitlines()) <= 40
     assert not any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(ast.parse(source)))
+
+
+def test_code_asks_for_no_quirk_that_does_not_exist() -> None:
+    """Quirks are compared with strings, in which a type checker sees no misspelling."""
+    asked = {
+        (node.left.value, str(path))
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Constant)
+        for right in node.comparators
+        if isinstance(right, ast.Name | ast.Attribute)
+        and "quirks" in (getattr(right, "id", ""), getattr(right, "attr", ""))
+    }
+    assert len(asked) > 20
+    assert {quirk for quirk, _ in asked} <= set(Quirk)

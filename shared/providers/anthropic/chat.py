@@ -1,7 +1,7 @@
 """Chat with the Claude models, through the Messages API.
 
 Wire format: https://platform.claude.com/docs/en/api/messages/create, …/build-with-claude/thinking, …/effort and
-…/structured-outputs. The quirks are described at the top of `shared/catalog.toml`.
+…/structured-outputs. The quirks are described in `shared/schemas/quirk.py`.
 """
 
 from collections.abc import Mapping
