@@ -20,6 +20,7 @@ from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
+from shared.stores.tenants import TenantFolders
 
 LOCAL_TOKEN = "sk-local"  # noqa: S105 - a key that opens nothing but this machine's own server
 
@@ -84,11 +85,12 @@ def announced(listening: socket.socket) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-async def seed(keys: KeyStore, objects: ObjectStore, limits: LimitStore) -> None:
-    """Makes the tables, the bucket and the local key, in an AWS that lacks them."""
+async def seed(keys: KeyStore, objects: ObjectStore, limits: LimitStore, folders: TenantFolders) -> None:
+    """Makes the tables, the bucket, the tenants' secret and the local key, in an AWS that lacks them."""
     await keys.create_table()
     await limits.create_tables()
     await objects.create_bucket()
+    await folders.create_secret()
     key = Key(key_id="local", tenant="local", permissions=frozenset(Permission))
     await keys.put(LOCAL_TOKEN, key)
 

@@ -85,7 +85,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, embedded_aws():
         services = process_services()
         assert services.limits is not None, "SETTINGS names its table"
-        asyncio.run(seed(services.keys, services.objects, services.limits))
+        asyncio.run(seed(services.keys, services.objects, services.limits, services.tenant_folders))
         try:
             candidates = _candidates(Path(folder))
             runs = _measure(candidates)

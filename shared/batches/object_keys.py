@@ -1,7 +1,7 @@
 """Where a batch's objects lie in the bucket. All but the result files, which are files of the caller's."""
 
 from shared.schemas.batch import Batch, Submission
-from shared.stores.objects import tenant_folder
+from shared.stores.batches import tenant_hash
 
 
 def input_key(submission: Submission) -> str:
@@ -24,4 +24,4 @@ def partial_key(batch: Batch, chunk: int) -> str:
 
 
 def _folder(submission: Submission) -> str:
-    return f"batches/{tenant_folder(submission.caller.tenant)}/{submission.id}/"
+    return f"batches/{tenant_hash(submission.caller.tenant)}/{submission.id}/"

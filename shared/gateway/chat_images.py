@@ -6,8 +6,7 @@ Images that the gateway itself has stored are read from the store, also those in
 import asyncio
 import base64
 import re
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from shared.errors import InvalidRequest, UpstreamError
@@ -48,9 +47,9 @@ class Inputs:
         Raises InvalidRequest naming the image that cannot be had, UpstreamError while the store cannot be read.
         """
         if Capability.VISION in model.capabilities:
-            request = self._with_stored_images(request, tenant)
+            request = await self._with_stored_images(request, tenant)
         sources = _image_sources(request)
-        own = {source for source in sources if self._is_own(source, tenant)}
+        own = {source for source in sources if isinstance(source, Remote) and await self._is_own(source.url, tenant)}
         for source in sources:
             if isinstance(source, Remote) and source not in own:
                 self._fetcher().check(source.url, field=_FIELD)
@@ -70,10 +69,13 @@ class Inputs:
         messages = tuple(_replaced(message, changed) for message in request.messages)
         return request.model_copy(update={"messages": messages})
 
-    def _is_own(self, source: Inline | Remote, tenant: str) -> bool:
-        return isinstance(source, Remote) and self._images().owns(tenant, source.url)
+    async def _is_own(self, url: str, tenant: str) -> bool:
+        try:
+            return await self._images().owns(tenant, url)
+        except AwsError:
+            raise UpstreamError("A stored image could not be read.") from None
 
-    def _with_stored_images(self, request: ChatRequest, tenant: str) -> ChatRequest:
+    async def _with_stored_images(self, request: ChatRequest, tenant: str) -> ChatRequest:
         """The request with images of the store in the place of the markdown that earlier answers had for them.
 
         A conversation may have more of them than a request: the newest are shown, the others stay links.
@@ -81,7 +83,12 @@ class Inputs:
         texts = [part.text for message in request.messages for part in message.parts if _has_markdown(part, message)]
         linked = [url for text in texts for url in _MARKDOWN.findall(text)][: -_MAX_LINKS - 1 : -1]
         room = max(0, MAX_CHANGED_IMAGES - len(set(_image_sources(request))))
-        shown = frozenset(islice((url for url in linked if self._images().owns(tenant, url)), room))
+        shown: set[str] = set()
+        for url in linked:
+            if len(shown) == room:
+                break
+            if await self._is_own(url, tenant):
+                shown.add(url)
         if not shown:
             return request
         messages = tuple(
@@ -136,7 +143,7 @@ def _has_markdown(part: Part, message: Message) -> TypeGuard[Text]:
     return message.role == "assistant" and isinstance(part, Text) and "![" in part.text
 
 
-def _unfolded(message: Message, shown: frozenset[str]) -> Iterator[Part]:
+def _unfolded(message: Message, shown: Set[str]) -> Iterator[Part]:
     """The message's parts, with images in the place of the links to those that are `shown`."""
     for part in message.parts:
         if not _has_markdown(part, message):
