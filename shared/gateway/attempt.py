@@ -242,9 +242,12 @@ class Attempt:
 
     # ---- Metering ----------------------------------------------------------------------------------------------------
 
-    def record(self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False) -> None:
+    def record(
+        self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False, is_answered: bool = True
+    ) -> None:
         """Adds what one call has used to what the request has; a ceiling costs what was reserved for it."""
         meter = self.context.meter
+        meter.is_answered |= is_answered
         meter.usage += usage
         meter.is_estimate |= is_estimate
         if meter.price is not None:
@@ -303,7 +306,8 @@ class Attempt:
 
     async def _settle(self, limits: "LimitStore", reservation: "Reservation", *, failed: bool) -> None:
         meter = self.context.meter
+        counted_as = meter.counted_as or self.model.id
         try:
-            await limits.settle(reservation, self.model.id, meter.usage, meter.cost or 0, failed=failed)
+            await limits.settle(reservation, counted_as, meter.usage, meter.cost or 0, failed=failed)
         except AwsError:
             meter.unsettled = True  # for the log; the reservation returns by its lease

@@ -36,7 +36,8 @@ class Meter:
     what the model's provider charges, None where no price is configured, `cost` what the request has cost so far, in
     micro-dollars; `is_estimate` says that the provider has not reported all of `usage` and `cost`. `first_token` is how
     many seconds after the request began a stream's first event came. `rates` say how much is left to the caller,
-    `unsettled` that what was used could not be written down. `error` is the code of the error that was answered.
+    `unsettled` that what was used could not be written down. `is_answered` says that the provider has answered for the
+    model. `error` is the code of the error that was answered.
     """
 
     model: Model | None = None
@@ -48,12 +49,20 @@ class Meter:
     rates: "Rates | None" = None
     first_token: float | None = None
     unsettled: bool = False
+    is_answered: bool = False
     error: str | None = None
 
     @property
     def backend(self) -> str | None:
         """The provider that is called, and its model."""
         return None if self.model is None else f"{self.model.provider}/{self.model.upstream}"
+
+    @property
+    def counted_as(self) -> str | None:
+        """The model's id in usage, logs and traces: for a name that its caller may have made up, its wildcard's id."""
+        if self.model is None:
+            return None
+        return self.model.id if self.is_answered else self.model.wildcard or self.model.id
 
 
 @dataclass(frozen=True, slots=True)

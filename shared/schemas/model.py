@@ -38,7 +38,8 @@ class Model(Frozen):
 
     `upstream` is the vendor's name of the model that serves it, `context_length` and `max_output_tokens` are in
     tokens, `created` is in Unix seconds, `retires` is the date announced for `upstream`. `quirks` are the wire quirks
-    (see `catalog.toml`) that its adapter absorbs: those of the vendor and of the model together.
+    (see `catalog.toml`) that its adapter absorbs: those of the vendor and of the model together. `wildcard` is the id
+    of the row that let a caller name any model of the vendor, None for a model with a row of its own.
     """
 
     id: str
@@ -52,3 +53,4 @@ class Model(Frozen):
     quirks: frozenset[str] = Field(default_factory=frozenset)
     retires: date | None = None
     listed: Listed = Listed()
+    wildcard: str | None = None
