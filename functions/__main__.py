@@ -14,6 +14,7 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from functions.embedded_aws import LOCAL_TOKEN, announced, embedded_aws, seed, seed_batches
+from functions.local_server import LocalServer
 from functions.local_worker import work
 from shared.gateway.services import Services
 from shared.web.app import create_app
@@ -86,7 +87,11 @@ async def _serve(services: Services, listening: socket.socket, aws_url: str) -> 
     )
     # A crash inside our applications is in their log already; what uvicorn would add is noise about leaving clients.
     config = uvicorn.Config(
-        AllFunctions(), log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        LocalServer(AllFunctions()),
+        log_level="critical",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
     )
     worker = asyncio.create_task(work(services))
     await uvicorn.Server(config).serve(sockets=[listening])

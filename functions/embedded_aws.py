@@ -12,6 +12,7 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+from functions.local_server import is_loopback
 from functions.local_worker import HIDDEN_SECONDS
 from shared.cli.target import RUNNING
 from shared.schemas.caller import Key, Permission
@@ -26,13 +27,19 @@ LOCAL_TOKEN = "sk-local"  # noqa: S105 - a key that opens nothing but this machi
 
 
 class AtomicMoto:
-    """moto as a WSGI application, with DynamoDB's updates as atomic as they are in AWS: one after the other."""
+    """moto as a WSGI application, with DynamoDB's updates as atomic as they are in AWS: one after the other.
+
+    It checks no signature, so it refuses requests to hosts that are not loopback.
+    """
 
     def __init__(self) -> None:
         self._app: Callable[..., Iterable[bytes]] = DomainDispatcherApplication(create_backend_app)
         self._turn = Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if not is_loopback(str(environ.get("HTTP_HOST", ""))):
+            start_response("403 Forbidden", [])
+            return []
         if not str(environ.get("HTTP_X_AMZ_TARGET", "")).startswith("DynamoDB"):
             return self._app(environ, start_response)
         with self._turn:

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import os
 import re
 import uuid
 from collections.abc import Callable, MutableMapping
@@ -20,6 +19,7 @@ from shared.observability import log_crash, log_request, traced
 from shared.request_id import given_request_id
 from shared.schemas.caller import Caller
 from shared.schemas.context import Meter, RequestContext, RequestInfo
+from shared.web.cors import cors_headers
 
 # What is left of Lambda's time when a provider is given up, so that the time-out can still be answered in its dialect.
 _TIME_TO_ANSWER = 2.0
@@ -129,6 +129,7 @@ class _Answer:
             dialect = dialect_for(self._scope["path"])
             headers = {
                 **_common_headers(self._request, self._meter),
+                **cors_headers(self._scope["headers"]),
                 **dialect.headers(self._request, self._meter),
             }
             encoded = [(name.encode("latin-1"), _header_value(value)) for name, value in headers.items()]
@@ -138,10 +139,6 @@ class _Answer:
 
 def _common_headers(request: RequestInfo, meter: Meter) -> dict[str, str]:
     headers = {"x-request-id": request.id}
-    if origin := os.environ.get("GATEWAY_CORS_ORIGIN"):
-        # API Gateway answers the preflight alone; the answers themselves are ours.
-        headers["access-control-allow-origin"] = origin
-        headers["access-control-expose-headers"] = "*"
     if meter.model is not None:
         headers["x-gateway-model"] = meter.model.id
         headers["x-gateway-backend"] = meter.backend or ""
