@@ -133,7 +133,7 @@ def assert_refused(result: Any, named: str) -> None:
 # --- answering
 
 
-def test_a_foreign_host_is_refused_by_the_server_and_its_embedded_aws(client: httpx.Client, server: LocalServer) -> None:
+def test_a_foreign_host_is_refused_by_server_and_embedded_aws(client: httpx.Client, server: LocalServer) -> None:
     aws = dict(line.split(None, 1) for line in server.banner.splitlines() if line.startswith("AWS"))["AWS"]
     for url in (f"{server.url}/v1/models", aws):
         answer = client.get(url, headers={"host": "evil.example"})
