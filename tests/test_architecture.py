@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 
 # Leaves: small tools that know no other part; everything may use them.
-LEAVES = {"errors", "framing", "media", "gif", "png_mask", "pump", "request_id"}
+LEAVES = {"errors", "framing", "gif", "json_text", "media", "offload", "png_mask", "pump", "request_id"}
 MAY_IMPORT = {
     "functions": {
         "functions",
@@ -76,7 +76,7 @@ ONLY_IN = {
     "idna": {"fetch"},
     "aws_lambda_powertools": {"observability", "terminal_log", "batches"},
     "pydantic": {"schemas", "dialects", "providers", "catalog", "web"},
-    "pydantic_core": {"batches", "dialects", "providers", "gateway", "web"},
+    "pydantic_core": {"batches", "dialects", "json_text", "providers", "gateway", "web"},
 }
 
 

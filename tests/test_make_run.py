@@ -141,6 +141,7 @@ def test_a_foreign_host_is_refused_by_server_and_embedded_aws(client: httpx.Clie
         assert "access-control-allow-origin" not in answer.headers
     assert client.get("/v1/models", headers={"host": "localhost"}).status_code == 200
 
+
 def test_a_body_that_is_too_large_is_refused_while_it_is_still_being_sent(client: httpx.Client) -> None:
     answer = client.post(CHAT, content=bytes(33 * 2**20), headers={"content-type": "application/json"})
     assert answer.status_code == 413

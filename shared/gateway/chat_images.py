@@ -4,13 +4,13 @@ Images that the gateway itself has stored are read from the store, also those in
 """
 
 import asyncio
-import base64
 import re
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from shared.errors import InvalidRequest, UpstreamError
-from shared.media import IMAGE_TYPES
+from shared.media import IMAGE_TYPES, decoded, encoded
+from shared.offload import off_loop
 from shared.pump import gather_or_cancel
 from shared.schemas.chat import ChatRequest
 from shared.schemas.content import Image, Inline, Message, Part, Remote, Text, ToolResult
@@ -32,6 +32,8 @@ _PartT = TypeVar("_PartT")
 # An image in markdown, as the gateway writes it. Neither part may hold what begins another, and none gives back what it
 # has matched: a search takes time in proportion to the text, whatever somebody puts into it.
 _MARKDOWN = re.compile(r"!\[[^\[\]\n]{0,200}+\]\((https?://[^()\s]{1,8000}+)\)")
+_LONGEST_MARKDOWN = 8300
+_WINDOW = 256 * 1024
 
 
 class Inputs:
@@ -41,18 +43,18 @@ class Inputs:
         self._fetcher = fetcher
         self._images = images
 
-    async def prepared(self, request: ChatRequest, model: Model, tenant: str) -> ChatRequest:
+    async def prepared(self, request: ChatRequest, model: Model, tenant: str, *, is_heavy: bool = False) -> ChatRequest:
         """The request as the model's provider takes it; the very same object where there is nothing to do.
 
-        Raises InvalidRequest naming the image that cannot be had, UpstreamError while the store cannot be read.
+        One that `is_heavy` is gone through off the event loop. Raises InvalidRequest naming the image that cannot be
+        had, UpstreamError while the store cannot be read.
         """
         if Capability.VISION in model.capabilities:
-            request = await self._with_stored_images(request, tenant)
+            request = await self._with_stored_images(request, tenant, is_heavy)
         sources = _image_sources(request)
         own = {source for source in sources if isinstance(source, Remote) and await self._is_own(source.url, tenant)}
-        for source in sources:
-            if isinstance(source, Remote) and source not in own:
-                self._fetcher().check(source.url, field=_FIELD)
+        foreign = [source.url for source in sources if isinstance(source, Remote) and source not in own]
+        await off_loop(is_heavy, self._check, foreign)
         wanted = own | {source for source in sources if _must_change(source, model)}
         if not wanted:
             return request
@@ -69,19 +71,22 @@ class Inputs:
         messages = tuple(_replaced(message, changed) for message in request.messages)
         return request.model_copy(update={"messages": messages})
 
+    def _check(self, urls: Iterable[str]) -> None:
+        for url in urls:
+            self._fetcher().check(url, field=_FIELD)
+
     async def _is_own(self, url: str, tenant: str) -> bool:
         try:
             return await self._images().owns(tenant, url)
         except AwsError:
             raise UpstreamError("A stored image could not be read.") from None
 
-    async def _with_stored_images(self, request: ChatRequest, tenant: str) -> ChatRequest:
+    async def _with_stored_images(self, request: ChatRequest, tenant: str, is_heavy: bool) -> ChatRequest:
         """The request with images of the store in the place of the markdown that earlier answers had for them.
 
         A conversation may have more of them than a request: the newest are shown, the others stay links.
         """
-        texts = [part.text for message in request.messages for part in message.parts if _has_markdown(part, message)]
-        linked = [url for text in texts for url in _MARKDOWN.findall(text)][: -_MAX_LINKS - 1 : -1]
+        linked = await off_loop(is_heavy, _linked, request)
         room = max(0, MAX_CHANGED_IMAGES - len(set(_image_sources(request))))
         shown: set[str] = set()
         for url in linked:
@@ -91,10 +96,7 @@ class Inputs:
                 shown.add(url)
         if not shown:
             return request
-        messages = tuple(
-            message.model_copy(update={"parts": tuple(_unfolded(message, shown))}) for message in request.messages
-        )
-        return request.model_copy(update={"messages": messages})
+        return await off_loop(is_heavy, _with_images, request, shown)
 
     async def _content(self, source: Remote, tenant: str | None) -> tuple[str, bytes] | None:
         """The media type and bytes behind a URL: of the tenant's own image in the store, or of anybody's elsewhere.
@@ -119,11 +121,10 @@ class Inputs:
                 media_type, data = found
                 budget.spend(len(data))
                 if media_type != "image/gif" or "no_gif" not in model.quirks:
-                    return Inline(media_type=media_type, data=base64.b64encode(data).decode("ascii"))
+                    return Inline(media_type=media_type, data=await asyncio.to_thread(encoded, data))
             else:
-                data = base64.b64decode(source.data)
-            png = await first_frame(data, _FIELD)
-            return Inline(media_type="image/png", data=base64.b64encode(png).decode("ascii"))
+                data = await asyncio.to_thread(decoded, source.data)
+            return await still_image(data, _FIELD)
 
 
 class _Budget:
@@ -143,6 +144,36 @@ def _has_markdown(part: Part, message: Message) -> TypeGuard[Text]:
     return message.role == "assistant" and isinstance(part, Text) and "![" in part.text
 
 
+def _linked(request: ChatRequest) -> list[str]:
+    """The URLs of images in the markdown of earlier answers, the newest first."""
+    newest: list[str] = []
+    for message in reversed(request.messages):
+        for part in reversed(message.parts):
+            if _has_markdown(part, message):
+                newest += reversed([found[1] for found in _markdown(part.text)])
+                if len(newest) >= _MAX_LINKS:
+                    return newest[:_MAX_LINKS]
+    return newest
+
+
+def _markdown(text: str) -> Iterator[re.Match[str]]:
+    """The images in a text. A long one is searched in steps: a search is one call of C that nothing interrupts."""
+    at = 0
+    while at < len(text):
+        if found := _MARKDOWN.search(text, at, at + _WINDOW):
+            yield found
+            at = found.end()
+        else:
+            at += _WINDOW - _LONGEST_MARKDOWN
+
+
+def _with_images(request: ChatRequest, shown: Set[str]) -> ChatRequest:
+    messages = tuple(
+        message.model_copy(update={"parts": tuple(_unfolded(message, shown))}) for message in request.messages
+    )
+    return request.model_copy(update={"messages": messages})
+
+
 def _unfolded(message: Message, shown: Set[str]) -> Iterator[Part]:
     """The message's parts, with images in the place of the links to those that are `shown`."""
     for part in message.parts:
@@ -150,7 +181,7 @@ def _unfolded(message: Message, shown: Set[str]) -> Iterator[Part]:
             yield part
             continue
         end = 0
-        for found in _MARKDOWN.finditer(part.text):
+        for found in _markdown(part.text):
             if found[1] in shown:
                 if before := part.text[end : found.start()].strip():
                     yield Text(text=before)
@@ -176,6 +207,12 @@ def _must_change(source: Inline | Remote, model: Model) -> bool:
     if isinstance(source, Remote):
         return "inline_images" in model.quirks
     return source.media_type == "image/gif" and "no_gif" in model.quirks
+
+
+async def still_image(gif: bytes, field: str) -> Inline:
+    """A GIF's first frame as an inline PNG. Raises InvalidRequest."""
+    png = await first_frame(gif, field)
+    return Inline(media_type="image/png", data=await asyncio.to_thread(encoded, png))
 
 
 async def first_frame(gif: bytes, field: str) -> bytes:

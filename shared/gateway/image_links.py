@@ -1,10 +1,11 @@
 """Images in chat answers as markdown: each is put into the image store, and a link to it into the text."""
 
 import asyncio
-import base64
 from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamTimeout
+from shared.media import decoded
+from shared.offload import HEAVY_BYTES, off_loop
 from shared.schemas.events import ImageDelta, TextDelta
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class ImageLinks:
         attempt = self._attempt
         try:
             async with asyncio.timeout_at(attempt.deadline):
-                url = await stored(base64.b64decode(event.data), attempt.services.images, attempt.context.caller.tenant)
+                data = await off_loop(len(event.data) > HEAVY_BYTES, decoded, event.data)
+                url = await stored(data, attempt.services.images, attempt.context.caller.tenant)
         except TimeoutError:
             raise UpstreamTimeout("The image was made, but could not be stored in time.") from None
         opening = "" if self._ends_line.get(event.index, True) else "\n\n"

@@ -32,6 +32,8 @@ class RequestInfo:
 class Meter:
     """What a request has used so far, and of which model; read by response headers and the log line.
 
+    `is_heavy` says that steps which go through the whole request may take long, and belong in a thread.
+
     `answered_as` is the model's name in the response's body: what the caller sent, or the choice for `Auto`. `price` is
     what the model's provider charges, None where no price is configured, `cost` what the request has cost so far, in
     micro-dollars; `is_estimate` says that the provider has not reported all of `usage` and `cost`. `first_token` is how
@@ -40,6 +42,7 @@ class Meter:
     model. `error` is the code of the error that was answered.
     """
 
+    is_heavy: bool = False
     model: Model | None = None
     answered_as: str = ""
     price: "Price | None" = None

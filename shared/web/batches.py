@@ -7,7 +7,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from shared.authentication import token_of
 from shared.batches.batch_service import BatchService
 from shared.dialects.base import JsonObject
-from shared.errors import InvalidRequest, PayloadTooLarge, PermissionDenied
+from shared.errors import InvalidRequest, PermissionDenied
 from shared.schemas.batch import Batch, is_batch_id
 from shared.schemas.caller import Caller, Permission
 from shared.web.app import context_of, json_response
@@ -39,11 +39,8 @@ def envelope_batch_routes(app: FastAPI) -> None:
     async def submit(
         request: Request, caller: BatchCaller, batches: ProcessIntake, services: ProcessServices
     ) -> Response:
-        try:
-            body = await json_body(request, services.settings.max_body)
-        except PayloadTooLarge:
-            raise PayloadTooLarge(f"The batch is too large to be sent in a request. {wire.WAY_AROUND}") from None
-        batch = await batches.submit(wire.order(body), caller, token_of(request.headers))
+        order = await json_body(request, services.settings.max_body, wire.order, way_around=wire.WAY_AROUND)
+        batch = await batches.submit(order, caller, token_of(request.headers))
         return json_response(await shown(request, batch, batches))
 
     async def list_(request: Request, caller: BatchCaller, batches: ProcessIntake) -> Response:
@@ -76,7 +73,7 @@ def openai_batch_routes(app: FastAPI) -> None:
     async def submit(
         request: Request, caller: BatchCaller, batches: ProcessIntake, services: ProcessServices
     ) -> Response:
-        order = wire.order(await json_body(request, services.settings.max_body))
+        order = await json_body(request, services.settings.max_body, wire.order)
         return json_response(wire.batch_body(await batches.submit(order, caller, token_of(request.headers))))
 
     async def list_(request: Request, caller: BatchCaller, batches: ProcessIntake) -> Response:

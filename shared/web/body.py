@@ -1,26 +1,59 @@
 """Reads a request's JSON body, bounded."""
 
+from collections.abc import Callable
 from io import BytesIO
+from typing import TypeVar
 
 from fastapi import Request
 
 from shared.dialects.base import JsonObject, read_json
 from shared.errors import MalformedRequest, PayloadTooLarge
+from shared.json_text import TooComplex, check
+from shared.offload import HEAVY_BYTES, off_loop
+
+T = TypeVar("T")
+_WAY_AROUND = "Send a smaller one, and images by URL instead of inline."
+
+# Both spellings of what references in JSON schemas begin with. A few of them stand for schemas of any size.
+_REFERENCES = (b"$", b"\\u0024")
 
 
-async def json_body(request: Request, limit: int) -> JsonObject:
-    """The body as a JSON object. Raises MalformedRequest, and PayloadTooLarge past `limit` bytes."""
+async def json_body(
+    request: Request, limit: int, parse: Callable[[JsonObject], T], *, way_around: str = _WAY_AROUND
+) -> T:
+    """What `parse` makes of the body, a JSON object; off the event loop where that may take long.
+
+    Raises MalformedRequest, PayloadTooLarge past `limit` bytes and for what would take many times its size, and what
+    `parse` raises. `way_around` ends the messages of PayloadTooLarge.
+    """
+    data = await _body(request, limit, way_around)
+    is_heavy = len(data) > HEAVY_BYTES or any(reference in data for reference in _REFERENCES)
+    request.scope["state"]["meter"].is_heavy = is_heavy
+    return await off_loop(is_heavy, lambda: parse(_checked(data, way_around)))
+
+
+def _checked(data: bytes, way_around: str) -> JsonObject:
+    try:
+        check(data)
+    except TooComplex as error:
+        raise PayloadTooLarge(f"The request body holds {error}. {way_around}") from None
+    except ValueError:
+        raise MalformedRequest("The request body is not valid JSON, or nested too deeply.") from None
+    return read_json(data)
+
+
+async def _body(request: Request, limit: int, way_around: str) -> bytes:
     _check_content_type(request.headers.get("content-type", ""))
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise MalformedRequest("Send the request body without a Content-Encoding.")
     if declared_length(request) > limit:
-        raise _too_large(limit)
+        raise _too_large(limit, way_around)
     body = BytesIO()
     async for chunk in request.stream():
         body.write(chunk)
         if body.tell() > limit:
-            raise _too_large(limit)
-    return read_json(body.getvalue())  # no copy, which that of a bytearray would be
+            raise _too_large(limit, way_around)
+    return body.getvalue()  # no copy, which that of a bytearray would be
 
 
 def _check_content_type(value: str) -> None:
@@ -39,5 +72,5 @@ def size_text(limit: int) -> str:
     return f"{limit // 2**20} MB" if limit >= 2**20 else f"{limit} bytes"
 
 
-def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The request body is larger than {size_text(limit)}. Send images by URL instead of inline.")
+def _too_large(limit: int, way_around: str) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The request body is larger than {size_text(limit)}. {way_around}")

@@ -20,8 +20,9 @@ def chat_route(path: str, name: str) -> Callable[[FastAPI], None]:
     """POST `path`, its body read by a dialect's parser."""
 
     async def endpoint(request: Request, services: ProcessServices) -> Response:
-        body = await json_body(request, services.settings.max_body)
-        operation: Operation = parser(name)(body, Defaults(max_tokens=services.settings.default_max_tokens))
+        settings = services.settings
+        defaults = Defaults(max_tokens=settings.default_max_tokens)
+        operation: Operation = await json_body(request, settings.max_body, lambda body: parser(name)(body, defaults))
         return await _answer(operation, services, context_of(request), request.receive)
 
     return post(path, endpoint)

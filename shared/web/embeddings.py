@@ -18,7 +18,7 @@ def embedding_route(path: str, name: str) -> Callable[[FastAPI], None]:
     async def endpoint(request: Request, services: ProcessServices) -> Response:
         from shared.gateway.embeddings import embed
 
-        operation: EmbeddingOperation = parser(name)(await json_body(request, services.settings.max_body))
+        operation: EmbeddingOperation = await json_body(request, services.settings.max_body, parser(name))
         context = context_of(request)
         response = await cancel_on_disconnect(embed(services, operation.request, context), request.receive)
         return json_response(operation.body(response, context))

@@ -42,7 +42,7 @@ async def _upload(request: Request, services: ProcessServices) -> Response:
 
 
 async def _announced(request: Request, services: Services, tenant: str) -> JsonObject:
-    wanted = wire.announced(await json_body(request, services.settings.max_body))
+    wanted = await json_body(request, services.settings.max_body, wire.announced)
     file, url, expires = await services.files.begin(tenant, wanted.purpose, wanted.filename, wanted.bytes)
     return wire.announced_body(file, url, expires)
 

@@ -21,7 +21,7 @@ def image_route(path: str, name: str) -> Callable[[FastAPI], None]:
     """POST `path`, its JSON body read by a dialect's parser."""
 
     async def endpoint(request: Request, services: ProcessServices) -> Response:
-        operation: ImageOperation = load(name)(await json_body(request, services.settings.max_body))
+        operation: ImageOperation = await json_body(request, services.settings.max_body, load(name))
         return await _answer(operation, services, context_of(request), request)
 
     return post(path, endpoint)
@@ -45,7 +45,7 @@ def content_route(path: str) -> Callable[[FastAPI], None]:
         from shared.dialects.stable.images import content_request
         from shared.gateway.content import generate
 
-        content = content_request(await json_body(request, services.settings.max_body))
+        content = await json_body(request, services.settings.max_body, content_request)
         response = await cancel_on_disconnect(generate(services, content, context_of(request)), request.receive)
         return LargeJson(response.body)
 

@@ -22,7 +22,7 @@ def speech_route(path: str, name: str) -> Callable[[FastAPI], None]:
         from shared.dialects.openai.speech import MEDIA_TYPES
         from shared.gateway.speech import speak
 
-        wanted: SpeechRequest = parser(name)(await json_body(request, services.settings.max_body))
+        wanted: SpeechRequest = await json_body(request, services.settings.max_body, parser(name))
         pump = Pump(speak(services, wanted, context_of(request)))
         try:
             # Until there is audio, a failure keeps its own status.
