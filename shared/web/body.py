@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from fastapi import Request
 
-from shared.dialects.base import JsonObject, read_json
+from shared.dialects.base import JsonObject, read_request
 from shared.errors import MalformedRequest, PayloadTooLarge
-from shared.json_text import TooComplex, check
+from shared.json_text import TooComplex
 from shared.offload import HEAVY_BYTES, off_loop
 
 T = TypeVar("T")
@@ -29,17 +29,14 @@ async def json_body(
     data = await _body(request, limit, way_around)
     is_heavy = len(data) > HEAVY_BYTES or any(reference in data for reference in _REFERENCES)
     request.scope["state"]["meter"].is_heavy = is_heavy
-    return await off_loop(is_heavy, lambda: parse(_checked(data, way_around)))
+    return await off_loop(is_heavy, lambda: parse(_read(data, way_around)))
 
 
-def _checked(data: bytes, way_around: str) -> JsonObject:
+def _read(data: bytes, way_around: str) -> JsonObject:
     try:
-        check(data)
+        return read_request(data)
     except TooComplex as error:
         raise PayloadTooLarge(f"The request body holds {error}. {way_around}") from None
-    except ValueError:
-        raise MalformedRequest("The request body is not valid JSON, or nested too deeply.") from None
-    return read_json(data)
 
 
 async def _body(request: Request, limit: int, way_around: str) -> bytes:
