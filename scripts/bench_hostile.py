@@ -29,7 +29,7 @@ from shared.schemas.limits import Limits
 from shared.settings import Settings
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
-from shared.web.process import process_services
+from shared.web.process import services_dependency
 
 MOST_MILLISECONDS = 50
 MOST_GROWTH = 10
@@ -142,7 +142,7 @@ async def _send(shape: Shape, body: bytes) -> Measured:
         usual = next(plain())
         await _status(app, usual, usual.body(usual.models[0]))
         before = _memory("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5", "ascii")
+        _reset_peak()
         beat = _Heartbeat()
         beating = asyncio.create_task(beat.run())
         await asyncio.sleep(0.05)
@@ -226,12 +226,12 @@ def _gateway(shape: Shape) -> Iterator[AllFunctions]:
     settings = Settings.from_environment({**_ENVIRONMENT, **shape.environment})
     services = Services(settings, KeyStore(cloud, "keys"), aws=cloud, transport=httpx.MockTransport(vendor))
     functions = AllFunctions()
-    for app in functions.apps:
-        app.dependency_overrides[process_services] = lambda: services
+    for app in functions.apps.values():
+        app.dependency_overrides[services_dependency] = lambda: services
     try:
         yield functions
     finally:
-        for app in functions.apps:
+        for app in functions.apps.values():
             app.dependency_overrides.clear()
 
 
@@ -239,6 +239,10 @@ async def _in_chunks(content: bytes) -> AsyncIterator[bytes]:
     for at in range(0, len(content), _CHUNK):
         await asyncio.sleep(0)
         yield content[at : at + _CHUNK]
+
+
+def _reset_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5", "ascii")
 
 
 def _memory(name: str) -> int:

@@ -1,8 +1,8 @@
-"""`make bench-limits`: what limits cost: DynamoDB's writes and reads a request, and the code's own time for a decision.
+"""`make bench-limits`: the cost of limits: DynamoDB writes and reads per request, and the code's own time.
 
-The counts are of real requests of moto's server, made by several processes' worth of stores that know nothing of each
-other. A process that takes a bucket in use to be full, or the reverse, is told so at the price of one more write. The
-time is that of one process whose DynamoDB answers at once from memory.
+The counts are of real requests to moto's server, made by several independent stores, as in several processes. A store
+whose view of a token bucket is out of date needs one more write to learn its state. The time is measured in one process
+with an in-memory DynamoDB stub that responds immediately.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 import httpx
 from moto.server import ThreadedMotoServer
 
+from scripts.benchmark import SHORT
 from shared.schemas.caller import Caller
 from shared.schemas.limits import Estimate, Limits
 from shared.schemas.usage import Usage
@@ -24,14 +25,14 @@ from shared.stores.aws import Aws
 from shared.stores.limits.store import LimitStore, Reservation
 
 SECOND = 1_000_000
-REQUESTS = 120
-PROCESSES = 10
+REQUESTS = 10 if SHORT else 120
+PROCESSES = 2 if SHORT else 10
 LOADS = (0.02, 0.1, 0.5, 0.9)
 RATE = 10
 """Requests a second that the limit lets through."""
 OPEN_SECONDS = 5
 ESTIMATE = Estimate(tokens=1500, cost=2000)
-DECISIONS = 3000
+DECISIONS = 50 if SHORT else 3000
 ALL = Limits(
     requests_per_minute=60 * RATE, tokens_per_minute=10**6, concurrency=100, budget_day=10**9, budget_month=10**10
 )

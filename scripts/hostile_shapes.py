@@ -21,7 +21,7 @@ _FORMS = "/v1/audio/transcriptions"
 
 @dataclass(frozen=True)
 class Shape:
-    """One hostile request. `models` are the ones it is sent to; `vendor` is what the vendor answers, by default plainly."""
+    """One hostile request, for each of `models`; `vendor` is what the vendor answers, by default plainly."""
 
     name: str
     path: str
@@ -44,7 +44,13 @@ def plain() -> Iterator[Shape]:
         "/v1/inference/batch": {"requests": [{}]},
     }.items():
         yield Shape(f"a plain request to {path}", path, lambda model, body=body: json.dumps(body).encode(), MODELS[:1])
-    yield Shape("a plain form", _FORMS, _form(_part("model", b"whisper-1"), _part("file", sounds()["WAV"][1][:99], "a.wav")), MODELS[:1], _FORM)
+    yield Shape(
+        "a plain form",
+        _FORMS,
+        _form(_part("model", b"whisper-1"), _part("file", sounds()["WAV"][1][:99], "a.wav")),
+        MODELS[:1],
+        _FORM,
+    )
     edit = _form(_part("model", b"gpt-image-1"), _part("prompt", b"a"), _part("image", _PNG, "a.png"))
     yield Shape("a plain edit", "/v1/images/edits", edit, MODELS[:1], _FORM)
 
@@ -180,7 +186,11 @@ def _tools() -> Iterator[Shape]:
         "no JSON": "{" * MB,
     }.items():
         call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
-        messages = [_user("a"), {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "b"}]
+        messages = [
+            _user("a"),
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c", "content": "b"},
+        ]
         yield Shape(f"arguments of {name}", CHAT, _chat(messages=messages))
 
 
@@ -196,7 +206,10 @@ def _deep(depth: int) -> Any:
 
 
 def _doubling() -> Any:
-    steps = {f"s{at}": _object({"a": {"$ref": f"#/$defs/s{at + 1}"}, "b": {"$ref": f"#/$defs/s{at + 1}"}}) for at in range(30)}
+    steps = {
+        f"s{at}": _object({"a": {"$ref": f"#/$defs/s{at + 1}"}, "b": {"$ref": f"#/$defs/s{at + 1}"}})
+        for at in range(30)
+    }
     return {**_object({"a": {"$ref": "#/$defs/s0"}}), "$defs": {**steps, "s30": {"type": "string"}}}
 
 
@@ -321,18 +334,33 @@ def _others() -> Iterator[Shape]:
         "2,048 long texts": json.dumps(["word " * 390] * 2048).encode(),
     }.items():
         yield Shape(f"embeddings of {name}", "/v1/embeddings", embedding(value), one)
-    yield Shape("a prompt of 30 MB", "/v1/completions", lambda m: json.dumps({"model": m, "prompt": "a" * 30 * MB}).encode())
-    yield Shape("a million prompts", "/v1/completions", lambda m: json.dumps({"model": m, "prompt": ["a"] * MB}).encode(), one)
+    yield Shape(
+        "a prompt of 30 MB", "/v1/completions", lambda m: json.dumps({"model": m, "prompt": "a" * 30 * MB}).encode()
+    )
+    yield Shape(
+        "a million prompts", "/v1/completions", lambda m: json.dumps({"model": m, "prompt": ["a"] * MB}).encode(), one
+    )
     images = "/v1/images/generations"
-    yield Shape("an image of 30 MB of prompt", images, lambda m: json.dumps({"model": "gpt-image-1", "prompt": "a" * 30 * MB}).encode(), one)
+    yield Shape(
+        "an image of 30 MB of prompt",
+        images,
+        lambda m: json.dumps({"model": "gpt-image-1", "prompt": "a" * 30 * MB}).encode(),
+        one,
+    )
     gif = base64.b64encode(gifs()["of noise"]).decode()
     pictures = [{"mime_type": "image/gif", "data": gif[: 2 * MB]}] * 14
     stable = {"prompt": "a", "images": pictures}
-    yield Shape("14 GIFs on the stable route", "/v1/image/generation/stable", lambda m: json.dumps(stable).encode(), one)
+    yield Shape(
+        "14 GIFs on the stable route", "/v1/image/generation/stable", lambda m: json.dumps(stable).encode(), one
+    )
     speech = {"model": "tts-1", "voice": "alloy", "input": "a" * 30 * MB}
     yield Shape("30 MB to be spoken", "/v1/audio/speech", lambda m: json.dumps(speech).encode(), one)
     batch = "/v1/inference/batch"
-    lines = {"requests": [{"custom_id": str(at), "method": "POST", "url": "/v1/inference/chat", "body": {}} for at in range(50_000)]}
+    lines = {
+        "requests": [
+            {"custom_id": str(at), "method": "POST", "url": "/v1/inference/chat", "body": {}} for at in range(50_000)
+        ]
+    }
     yield Shape("a batch of 50,000 inline", batch, lambda m: json.dumps(lines).encode(), one)
     encoded = {"input_file_base64": base64.b64encode(b"{}\n" * (3 * MB)).decode()}
     yield Shape("a batch of 10 MB in base64", batch, lambda m: json.dumps(encoded).encode(), one)
@@ -354,7 +382,9 @@ def _forms() -> Iterator[Shape]:
         "a name of 20 MB": _form(_part("a" * 20 * MB, b"")),
         "a name of escapes": _form(_part("\\" * 2 * MB, b"")),
         "no end": lambda model: _part("file", bytes(20 * MB), "a.mp3"),
-        "granularities of 250,000 bytes": _form(model, _part("file", sounds()["WAV"][1][:1000], "a.wav"), _part("timestamp_granularities", b"[" * 250_000)),
+        "granularities of 250,000 bytes": _form(
+            model, _part("file", sounds()["WAV"][1][:1000], "a.wav"), _part("timestamp_granularities", b"[" * 250_000)
+        ),
     }.items():
         yield Shape(f"form: {name}", _FORMS, body, one, _FORM)
     for name, (form_of, sound) in sounds().items():
@@ -362,7 +392,12 @@ def _forms() -> Iterator[Shape]:
     bombs = [_part("image[]", gif, "a.gif") for name, gif in gifs().items() if len(gif) < 2 * MB]
     edit = _form(_part("model", b"gpt-image-1"), _part("prompt", b"a"), *bombs * 2)
     yield Shape("form: GIFs to be edited", "/v1/images/edits", edit, one, _FORM)
-    masked = _form(_part("model", b"sd3.5-large"), _part("prompt", b"a"), _part("image", _PNG, "a.png"), _part("mask", _png(5000, 5000), "m.png"))
+    masked = _form(
+        _part("model", b"sd3.5-large"),
+        _part("prompt", b"a"),
+        _part("image", _PNG, "a.png"),
+        _part("mask", _png(5000, 5000), "m.png"),
+    )
     yield Shape("form: a mask of 25 million pixels", "/v1/images/edits", masked, one, _FORM)
 
 

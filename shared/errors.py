@@ -52,7 +52,7 @@ class GatewayError(Exception):
 
     status: ClassVar[int]
     code: ClassVar[str]
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
     def __init__(
         self,
@@ -154,14 +154,14 @@ class PayloadTooLarge(GatewayError):
 
 
 class RateLimited(GatewayError):
-    """429; `retry_after` is always set here."""
+    """429; `retry_after` is None, and `retryable` False, where the same request will never pass."""
 
     status = 429
     code = "rate_limited"
-    retryable = True
 
-    def __init__(self, message: str, *, retry_after: int) -> None:
+    def __init__(self, message: str, *, retry_after: int | None) -> None:
         super().__init__(message, retry_after=retry_after)
+        self.retryable = retry_after is not None
 
 
 class BudgetExceeded(RateLimited):

@@ -1,14 +1,13 @@
-"""Server-sent events: from bytes, split anywhere, to frames, and back.
+"""Decodes server-sent events from a byte stream, however it is split, and encodes them.
 
 Follows https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
 from typing import NamedTuple
 
 from shared.errors import UpstreamError
 
-# A frame may hold a whole generated image (8 MB and more in base64); past this an upstream is taken for broken.
+# A frame may hold a whole generated image (8 MB and more in base64); beyond this the provider is considered broken.
 MAX_FRAME_BYTES = 96 * 1024 * 1024
 
 DONE = b"data: [DONE]\n\n"
@@ -23,7 +22,7 @@ class Frame(NamedTuple):
 
 
 class SseDecoder:
-    """Cuts a byte stream into frames. A frame that the stream's end leaves open is dropped, as the standard says."""
+    """Splits a byte stream into frames. A frame that is incomplete at the end is dropped, as the standard requires."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -50,7 +49,7 @@ class SseDecoder:
         return frames
 
     def _line_end(self, start: int) -> tuple[int, int] | None:
-        """Where the line from `start` ends and the next one starts. Only looks at bytes not looked at before."""
+        """Where the line from `start` ends and the next one starts. Scans no byte twice."""
         search = max(start, self._searched)
         newline = self._buffer.find(b"\n", search)
         if newline < 0:
@@ -73,18 +72,10 @@ class SseDecoder:
             self._event = value.decode("utf-8", "replace")
 
 
-async def sse_frames(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Frame, None]:
-    """The frames of a response body, each as soon as its last byte is there."""
-    decoder = SseDecoder()
-    async for chunk in chunks:
-        for frame in decoder.feed(chunk):
-            yield frame
-
-
 def _whole_frames(chunk: bytes) -> list[Frame] | None:
-    """The frames of a chunk that holds nothing but whole ones of one `data` line each; None for any other chunk.
+    """The frames of a chunk that holds only complete frames of one `data` line each; None for any other chunk.
 
-    That is how nearly every token comes.
+    A fast path: nearly every token arrives like this.
     """
     if not chunk.endswith(b"\n\n") or b"\r" in chunk:
         return None
@@ -97,7 +88,7 @@ def _whole_frames(chunk: bytes) -> list[Frame] | None:
 
 
 class ChunkDecoder:
-    """The frames of a body that has no framing: each chunk as it comes."""
+    """The "frames" of a body without framing: each chunk as it arrives."""
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The chunk itself."""

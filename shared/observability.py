@@ -1,4 +1,4 @@
-"""What is told of a request: a JSON log line, metrics, on demand a trace; never a token, key or prompt."""
+"""Logs, metrics and optional traces of requests; never with a token, key or prompt."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ from shared.schemas.model import Model
 if TYPE_CHECKING:
     from aws_lambda_powertools.logging import Logger
 
-# Powertools is imported once the first answer is out: what is told of it need not delay it.
+# Powertools is imported after the first response has been sent, so that logging does not delay it.
 
 _SERVICE = "gateway"
 
@@ -39,11 +39,12 @@ def logger() -> "Logger":
 def log_request(
     request: RequestInfo, meter: Meter, caller: Caller | None, *, method: str, path: str, status: int
 ) -> None:
-    """The line of an answered request, and its metrics where POWERTOOLS_METRICS_NAMESPACE asks for them."""
+    """Logs a finished request, and emits its metrics if POWERTOOLS_METRICS_NAMESPACE is set."""
     seconds = time.perf_counter() - request.began
     usage = meter.usage
     told = {
         "request_id": request.id,
+        "api_request_id": request.api_request_id,
         "function_request_id": request.function_request_id,
         "method": method,
         "path": path,
@@ -75,9 +76,9 @@ def log_failed_call(
     attempt: int,
     seconds: float,
 ) -> None:
-    """The line of a provider's call that failed. `status` is the provider's, None where it has not answered.
+    """Logs a failed call to a provider. `status` is the provider's, None if it did not respond.
 
-    The error's message is clean: it names no key and no host, and quotes no prompt.
+    The error's message is sanitised: it has no key, host or prompt.
     """
     told = {
         "request_id": request.id,
@@ -94,12 +95,13 @@ def log_failed_call(
 
 
 def log_crash(request: RequestInfo) -> None:
-    """The line of an error of our own, with the traceback of the exception that is being handled."""
-    logger().exception("crash", extra={"request_id": request.id})
+    """Logs the exception being handled, with its traceback, as an internal error."""
+    ids = {"request_id": request.id, "function_request_id": request.function_request_id}
+    logger().exception("crash", extra=ids)
 
 
 def _emit_metrics(meter: Meter, status: int, seconds: float) -> None:
-    """CloudWatch's embedded metric format. Every value of a dimension costs money: the provider is the only one."""
+    """CloudWatch's embedded metric format. Each dimension value costs money, so the provider is the only dimension."""
     from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
     metrics = EphemeralMetrics(service=_SERVICE)
@@ -117,7 +119,7 @@ def _emit_metrics(meter: Meter, status: int, seconds: float) -> None:
 
 @contextmanager
 def traced(request: RequestInfo, meter: Meter, path: str) -> Iterator[None]:
-    """An X-Ray subsegment around a request, with GATEWAY_TRACING=on; without it the X-Ray SDK is not even imported."""
+    """An X-Ray subsegment around a request, with GATEWAY_TRACING=on; otherwise the X-Ray SDK is not imported."""
     if os.environ.get("GATEWAY_TRACING", "").lower() != "on":
         yield
         return

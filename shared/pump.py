@@ -1,4 +1,4 @@
-"""Runs several things at once and leaves none of them behind: calls together, async iterators in tasks of their own."""
+"""Structured concurrency: runs calls together, and async iterators in tasks of their own, without leaking a task."""
 
 import asyncio
 from collections import deque
@@ -11,10 +11,10 @@ _BUFFERED = 64  # enough to decouple, little enough that a slow reader still slo
 
 
 class Pump(Generic[T]):
-    """Reads one or more sources at once, handing out their items as they come.
+    """Reads one or more sources concurrently and yields their items as they arrive.
 
-    An error of any source is raised after the items before it. Each source is driven, and closed, by one task only, as
-    cancel scopes inside async generators require. To be closed by `aclose`, whatever happened.
+    An error of any source is raised after the items before it. Each source is iterated and closed by a single task, as
+    cancel scopes inside async generators require. Must be closed with `aclose`.
     """
 
     def __init__(self, *sources: AsyncGenerator[T, None]) -> None:
@@ -52,7 +52,7 @@ class Pump(Generic[T]):
         return item
 
     async def get_all(self, seconds: float | None = None) -> list[T]:
-        """All items that have come, one at least. Raises what `get` raises."""
+        """All items that have arrived, at least one. Raises what `get` raises."""
         await self._ready(seconds)
         items = list(self._items)
         self._items.clear()
@@ -99,7 +99,7 @@ def _expire(reader: asyncio.Future[None]) -> None:
 
 
 async def gather_or_cancel(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of all calls, in their order. The first error ends the others and is raised."""
+    """The results of all calls, in order. The first error cancels the others and is raised."""
     tasks = [asyncio.create_task(call) for call in calls]
     try:
         return await asyncio.gather(*tasks)

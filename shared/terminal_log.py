@@ -1,4 +1,4 @@
-"""Log lines for people: one a request, as `make run` prints them on a terminal."""
+"""Human-readable log lines, one for each request, as `make run` prints them on a terminal."""
 
 import logging
 from typing import Any
@@ -14,10 +14,10 @@ class TerminalFormatter(BasePowertoolsFormatter):
     """
 
     def append_keys(self, **additional_keys: Any) -> None:
-        """Nothing: lines for people hold what is particular to them alone."""
+        """Does nothing: common fields are left out here."""
 
     def clear_state(self) -> None:
-        """Nothing: there is no state."""
+        """Does nothing: there is no state."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}

@@ -4,11 +4,14 @@ import asyncio
 import logging
 import sys
 from collections.abc import Iterator
+from threading import Thread
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+from werkzeug.serving import make_server
 
+from functions.embedded_aws import AtomicMoto
 from shared.stores.aws import Aws
 from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore
@@ -45,16 +48,16 @@ def anyio_backend() -> str:
 def aws_environment() -> Iterator[dict[str, str]]:
     """The variables that lead to an AWS in a box."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+    server = make_server("127.0.0.1", 0, AtomicMoto(), threaded=True, request_handler=MotoRequestHandler)
+    Thread(target=server.serve_forever, daemon=True).start()
     yield {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_address[1]}",
         "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
     }
-    server.stop()
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture(scope="session")

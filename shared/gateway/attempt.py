@@ -1,6 +1,6 @@
-"""One attempt to answer a request: the candidate, how it is called, what is reserved and settled, and the deadline.
+"""One attempt to answer a request: selects the candidate, reserves, calls the provider, settles, keeps the deadline.
 
-Every kind of request goes through `run`, which is given a plan that says how any candidate would answer.
+Every kind of request goes through `run`, with a plan that works for any candidate.
 """
 
 import asyncio
@@ -27,7 +27,6 @@ from shared.schemas.context import RequestContext
 from shared.schemas.limits import Estimate, Rates, Refused
 from shared.schemas.model import Model
 from shared.schemas.usage import Usage
-from shared.stores.aws import AwsError
 
 if TYPE_CHECKING:
     from shared.gateway.services import Services
@@ -39,7 +38,7 @@ RequestT = TypeVar("RequestT")
 
 
 class Metered(Protocol):
-    """A canonical response that says what its call has used."""
+    """A canonical response with the usage of its call."""
 
     @property
     def usage(self) -> Usage: ...
@@ -55,17 +54,19 @@ HEAVY_ANSWER_BYTES = 256 * 1024
 """An answer that is larger is read off the event loop."""
 # Of a body that is an error only so much is read: what it says is cut to a thousand characters anyway.
 _MAX_ERROR_BYTES = 512 * 1024
+_SETTLING_SECONDS = 0.5
+"""How long a request waits for its settlement."""
 # The headers in which providers name a request for their support.
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan(Generic[EventT]):
-    """How a request is to be answered, whichever candidate answers it.
+    """How to answer a request with any of the candidates.
 
-    `operation` names the adapters, `requested` is the model as the caller named it. `estimate` gives what the request
-    will use of a model as expected, and at most. `sources` prepares the request and gives the events of each call.
-    `is_priced` says whether a price covers what the operation is charged by.
+    `operation` names the adapters, `requested` is the model as the caller named it. `estimate` returns the expected
+    and the maximum usage with a model. `sources` prepares the request and returns the events of each call.
+    `is_priced` is whether a price covers what the operation is charged by.
     """
 
     operation: str
@@ -77,7 +78,7 @@ class Plan(Generic[EventT]):
 
 
 async def run(services: "Services", context: RequestContext, plan: Plan[EventT]) -> AsyncGenerator[EventT, None]:
-    """The events of the answer. Raises any GatewayError."""
+    """The events of the response. Raises any GatewayError."""
     attempt = Attempt(services, context, plan, plan.candidates[0])
     expected, ceiling = await off_loop(context.meter.is_heavy, plan.estimate, attempt.model)
     async with attempt.reserved(expected, ceiling):
@@ -89,7 +90,7 @@ async def run(services: "Services", context: RequestContext, plan: Plan[EventT])
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a call has come, for the log."""
+    """The state of a call, for the log."""
 
     began: float = field(default_factory=time.perf_counter)
     status: int | None = None
@@ -97,14 +98,14 @@ class _Progress:
 
 
 async def only(events: AsyncGenerator[EventT, None]) -> EventT:
-    """The event of an answer that has one. Its source is run to the end."""
+    """The only event of a source, which is run to the end."""
     found = [event async for event in events]
     (event,) = found
     return event
 
 
 class Attempt:
-    """One candidate with what is needed to call it. `deadline` is on the event loop's clock."""
+    """One candidate and everything needed to call it. `deadline` is on the event loop's clock."""
 
     def __init__(self, services: "Services", context: RequestContext, plan: Plan[Any], model: Model) -> None:
         provider = services.catalog.provider(model.provider)
@@ -129,7 +130,7 @@ class Attempt:
     async def response(
         self, adapter: ResponseAdapter[RequestT, ResponseT], request: RequestT, estimate: CallEstimate
     ) -> ResponseT:
-        """The answer to one call in one piece, its usage recorded."""
+        """Makes one call and returns its response; records its usage."""
         call, content = await self._translated(adapter, request)
         meter = CallMeter(self.record, estimate)
         progress = _Progress()
@@ -137,7 +138,7 @@ class Attempt:
             async with self._open(call, content, meter, progress) as answer:
                 bodies = [await answer.read()]
             with self._reading(meter):
-                # A large one must not be held beside what is made of it.
+                # A large one must not stay in memory beside the decoded one.
                 is_heavy = len(bodies[0]) > HEAVY_ANSWER_BYTES
                 response = await off_loop(is_heavy, lambda: adapter.response(from_json(bodies.pop())))
             meter.reported(response.usage)
@@ -152,7 +153,7 @@ class Attempt:
     async def events(
         self, adapter: EventAdapter[RequestT, EventT], request: RequestT, meter: CallMeter
     ) -> AsyncGenerator[EventT, None]:
-        """The events of one call, as they come where it is streamed. The caller tells the meter what they say."""
+        """The events of one call, as they arrive if it is streamed. The caller feeds them to the meter."""
         call, content = await self._translated(adapter, request)
         reader = adapter.reader(request)
         progress = _Progress()
@@ -188,7 +189,7 @@ class Attempt:
             try:
                 return call, None if call.json is None else encoded(call.json, is_heavy=is_heavy)
             except ValueError:  # a number such as 1e999 in a schema
-                raise InvalidRequest("The request holds a number that JSON cannot express.") from None
+                raise InvalidRequest("The request has a number that JSON cannot represent.") from None
 
         return await off_loop(is_heavy, translated)
 
@@ -196,7 +197,7 @@ class Attempt:
     async def _open(
         self, call: Call, content: bytes | None, meter: CallMeter, progress: "_Progress"
     ) -> "AsyncIterator[Answer]":
-        """A successful answer. Raises the error that any other means, UpstreamTimeout and UpstreamError."""
+        """A successful response. Raises the error of any other response, UpstreamTimeout and UpstreamError."""
         opened: AbstractAsyncContextManager[Answer] = self.services.upstream.open(
             call.method,
             self._base_url + call.path,
@@ -211,8 +212,10 @@ class Attempt:
             async with opened as answer:
                 progress.status, progress.headers = answer.status, answer.headers
                 if answer.status >= 400:
-                    meter.refused()
-                    raise self._error(answer.status, answer.headers, await answer.beginning(_MAX_ERROR_BYTES))
+                    error = self._error(answer.status, answer.headers, await answer.beginning(_MAX_ERROR_BYTES))
+                    if not isinstance(error, UpstreamTimeout):  # the model may still be running after a 504
+                        meter.refused()
+                    raise error
                 yield answer
         except GatewayError as error:
             if error.unsent:
@@ -234,12 +237,12 @@ class Attempt:
 
     @contextmanager
     def _reading(self, meter: CallMeter) -> Iterator[None]:
-        """Around all that reads an answer: makes every failure in it one that a caller may see."""
+        """Around all code that reads a response: turns every failure into an error that a caller may see."""
         try:
             yield
         except (UpstreamIncomplete, UpstreamTimeout):
             raise
-        except GatewayError as error:  # in the provider's own words
+        except GatewayError as error:  # with the provider's message
             if isinstance(error, InvalidRequest):
                 meter.declined()
             else:
@@ -251,14 +254,14 @@ class Attempt:
     def _error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         try:
             return self._cleaned(self._vendor.error(status, headers, body))
-        except _UNREADABLE:  # a body that is an error, but not in the vendor's format
+        except _UNREADABLE:  # an error whose body is not in the vendor's format
             return error_for_status(status, headers, None)
 
     def _cleaned(self, error: GatewayError) -> GatewayError:
-        """The error without our own key and the vendor's host, should the vendor have put them into its words."""
+        """The error with our API key and the vendor's host removed from its message."""
         address = urlsplit(self._base_url)
         for secret in (self._api_key, address.netloc, address.hostname):
-            # A key that is a mere word would spoil messages.
+            # Replacing a key as short as a common word would garble messages.
             if secret and len(secret) >= _SHORTEST_SECRET:
                 error.message = error.message.replace(secret, REMOVED)
         return error
@@ -268,7 +271,7 @@ class Attempt:
     def record(
         self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False, is_answered: bool = True
     ) -> None:
-        """Adds what one call has used to what the request has; a ceiling costs what was reserved for it."""
+        """Adds one call's usage to the request's; a ceiling costs what was reserved for it."""
         meter = self.context.meter
         meter.is_answered |= is_answered
         meter.usage += usage
@@ -279,16 +282,16 @@ class Attempt:
             meter.cost = (meter.cost or 0) + (upper_bound if is_ceiling else cost)(usage, meter.price)
 
     def note_first_token(self) -> None:
-        """Keeps when the first token of a stream came."""
+        """Records when the first token of a stream arrived."""
         if self.context.meter.first_token is None:
             self.context.meter.first_token = time.perf_counter() - self.context.request.began
 
     @asynccontextmanager
     async def reserved(self, expected: Usage, ceiling: Usage) -> AsyncIterator[None]:
-        """Around the calls of one request: reserves before them, settles after, however they end.
+        """Around the calls of one request: reserves before them and settles after, however they end.
 
-        `expected` is what is reserved of the tokens a minute, `ceiling` what bounds the cost. Raises Refused and
-        ModelUnavailable as LimitStore.reserve does, and ModelAccessDenied for a model without a price, where the key
+        `expected` is reserved from the tokens per minute, `ceiling` bounds the cost. Raises Refused and
+        ModelUnavailable as LimitStore.reserve does, and ModelAccessDenied for a model without a price if the key
         has a budget.
         """
         context, services = self.context, self.services
@@ -309,8 +312,7 @@ class Attempt:
             yield
             failed = False
         finally:
-            # A client that leaves ends the request, but not this.
-            await asyncio.shield(asyncio.ensure_future(self._settle(limits, reservation, failed=failed)))
+            await self._settle(limits, reservation, failed=failed)
 
     def _estimate(self, expected: Usage, ceiling: Usage) -> Estimate:
         caller, price = self.context.caller, self.context.meter.price
@@ -328,9 +330,12 @@ class Attempt:
         return Estimate(tokens, upper_bound(ceiling, price))
 
     async def _settle(self, limits: "LimitStore", reservation: "Reservation", *, failed: bool) -> None:
+        """Waits a little for the settlement, which goes on after that, also when the client leaves."""
         meter = self.context.meter
         counted_as = meter.counted_as or self.model.id
-        try:
-            await limits.settle(reservation, counted_as, meter.usage, meter.cost or 0, failed=failed)
-        except AwsError:
-            meter.unsettled = True  # for the log; the reservation returns by its lease
+        settling = limits.settle(
+            reservation, counted_as, meter.usage, meter.cost or 0, failed=failed, estimated=meter.is_estimate
+        )
+        meter.unsettled = True  # for the log, unless it is written in time
+        await asyncio.wait([settling], timeout=_SETTLING_SECONDS)
+        meter.unsettled = not (settling.done() and settling.result())

@@ -1,8 +1,8 @@
-"""What one call of a provider uses: as the provider reports it, or an upper estimate where it reports nothing.
+"""The usage of one call to a provider: as reported by the provider, or an upper estimate if it reports none.
 
-A call that was sent and whose outcome is unknown (it timed out, broke off, could not be read, or the caller left before
-the provider had said anything) counts as all that was reserved for it. One that has said something counts as its input
-and an upper estimate of what was generated until then.
+A call that was sent and whose outcome is unknown (it timed out, broke off, could not be read, or the client left before
+any output) counts as everything that was reserved for it. With partial output, it counts as its input and an upper
+estimate of what was generated until then.
 """
 
 import time
@@ -12,18 +12,18 @@ from typing import Protocol
 from shared.schemas.usage import Usage
 
 Estimate = Callable[[], tuple[Usage, Usage]]
-"""What the call is expected to use, and its ceiling. Computed only where it is needed."""
+"""The call's expected usage and its ceiling. Computed only when needed."""
 
-# No tokenizer in use makes more tokens of ordinary text than this, in any script; most make half as many.
+# No tokenizer in use produces more tokens than this from ordinary text in any script; most produce half as many.
 _BYTES_PER_TOKEN = 2.5
 _HIDDEN_TOKENS_PER_SECOND = 100
 _TOKENS_PER_IMAGE = 1500
-# Longer than any model's context: what a provider reports beyond it is not believed.
+# Longer than any model's context: larger reported counts are taken for errors.
 _MAX_TOKENS = 20_000_000
 
 
 class Recorder(Protocol):
-    """Adds usage to a request's. `is_answered` says that the provider has answered with the model."""
+    """Adds a call's usage to the request's. `is_answered` means that the provider has answered with the model."""
 
     def __call__(
         self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False, is_answered: bool = True
@@ -31,9 +31,9 @@ class Recorder(Protocol):
 
 
 class CallMeter:
-    """Told how a call goes. To be closed however it ends.
+    """Notified of a call's progress; must be closed however the call ends.
 
-    `reasons_unseen` says that the model may reason without its reasoning being part of the answer.
+    `reasons_unseen` is whether the model may reason without including the reasoning in its response.
     """
 
     def __init__(self, record: Recorder, estimate: Estimate, *, reasons_unseen: bool = False) -> None:
@@ -48,15 +48,15 @@ class CallMeter:
         self._first_said: float | None = None
 
     def sent(self) -> None:
-        """The request is on its way: from here on the provider may charge for it."""
+        """The request is being sent: from now on the provider may charge for it."""
         self._may_cost = True
 
     def refused(self) -> None:
-        """The provider has not taken the request, has failed or was not reached: it does not charge for it."""
+        """The provider rejected the request, failed or was not reached: it does not charge for it."""
         self._may_cost &= self._has_said_something
 
     def declined(self) -> None:
-        """The provider has answered that it will not: it charges for the input at most."""
+        """The provider declined to answer: it charges for the input at most."""
         self._is_declined = not self._has_said_something
 
     @property
@@ -64,11 +64,11 @@ class CallMeter:
         return bool(self._deltas or self._images)
 
     def begun(self, usage: Usage) -> None:
-        """What the provider counts before it has answered."""
+        """Usage that the provider reports at the start of its response."""
         self._begun = usage
 
     def said(self, text: str) -> None:
-        """A piece of text, reasoning or a tool call, as it came."""
+        """A fragment of text, reasoning or a tool call."""
         if text:
             if self._first_said is None:
                 self._first_said = time.perf_counter()
@@ -79,13 +79,13 @@ class CallMeter:
         self._images += 1
 
     def reported(self, usage: Usage) -> None:
-        """What the provider says that it has charged; zeros and numbers that cannot be are not believed."""
+        """The usage that the provider reports; all zeros and implausible numbers are ignored."""
         if _is_plausible(usage):
             self._is_reported = True
             self._record(usage)
 
     def close(self, *, is_complete: bool = False) -> None:
-        """The call is over. `is_complete` says that all of the answer has come, whatever was reported of it."""
+        """The call has ended. `is_complete` is whether the whole response arrived, even without reported usage."""
         if self._is_reported or not self._may_cost:
             return
         self._may_cost = False

@@ -1,4 +1,4 @@
-"""Chat: splits requests into the calls that their provider takes, and makes one answer of what comes back."""
+"""Chat: splits requests into the calls that their provider accepts, and merges the results into one response."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -16,7 +16,7 @@ from shared.gateway.single_calls import seeds
 from shared.gateway.stop_sequences import StopSequences
 from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.context import RequestContext
-from shared.schemas.events import ChatEvent, ImageDelta, Started, TextDelta, collect
+from shared.schemas.events import ChatEvent, ImageDelta, Started, collect
 from shared.schemas.model import Model
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 async def chat(services: "Services", requests: Sequence[ChatRequest], context: RequestContext) -> ChatResponse:
-    """Answers requests for one model, their candidates numbered through. Raises any GatewayError."""
+    """One response to requests for the same model, with candidates numbered across them. Raises any GatewayError."""
     async with aclosing(chat_events(services, requests, context)) as events:
         return await collect(events)
 
@@ -32,9 +32,9 @@ async def chat(services: "Services", requests: Sequence[ChatRequest], context: R
 def chat_events(
     services: "Services", requests: Sequence[ChatRequest], context: RequestContext
 ) -> AsyncGenerator[ChatEvent, None]:
-    """The events of the same answer as they come: Started, deltas, a Finished for each candidate.
+    """The same as a stream of events: Started, deltas, a Finished for each candidate.
 
-    What is wrong with the request's model is raised at once, all else by the iterator. A Started comes for each call.
+    Errors about the request's model are raised immediately, all others by the iterator. Each call has its Started.
     """
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[ChatEvent, None]]:
@@ -47,7 +47,7 @@ def chat_events(
 
 
 async def _prepared(attempt: Attempt, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
-    """The requests as the model takes them, before they are split into calls. Raises UpstreamTimeout."""
+    """The requests with images as the model accepts them, before they are split into calls. Raises UpstreamTimeout."""
     prepare, tenant = attempt.services.inputs.prepared, attempt.context.caller.tenant
     try:
         async with asyncio.timeout_at(attempt.deadline):
@@ -58,13 +58,13 @@ async def _prepared(attempt: Attempt, requests: Sequence[ChatRequest]) -> list[C
 
 
 def _single_calls(requests: Sequence[ChatRequest], model: Model) -> Iterator[tuple[ChatRequest, int]]:
-    """The calls that the model's provider takes for the requests, each with the index of its first candidate.
+    """The calls that the model's provider needs for the requests, each with the index of its first candidate.
 
-    Raises InvalidRequest when that would be too many.
+    Raises InvalidRequest if there are too many.
     """
     calls = [list(seeds(request.n, request.seed, model)) for request in requests]
     if sum(map(len, calls)) > MAX_FANNED_OUT:
-        raise InvalidRequest.field("n", f"this model can give at most {MAX_FANNED_OUT} candidates for one request")
+        raise InvalidRequest.field("n", f"this model supports at most {MAX_FANNED_OUT} candidates for one request")
     offset = 0
     for request, split in zip(requests, calls, strict=True):
         for n, seed in split:
@@ -75,7 +75,7 @@ def _single_calls(requests: Sequence[ChatRequest], model: Model) -> Iterator[tup
 async def _call(attempt: Attempt, request: ChatRequest, offset: int) -> AsyncGenerator[ChatEvent, None]:
     """The events of one call, its candidates numbered from `offset`."""
     meter = ChatMeter(attempt, request)
-    links = None if request.image_output else ImageLinks(attempt)
+    links = None if request.image_output else ImageLinks(attempt, is_streamed=request.stream)
     stops = StopSequences(request.stop) if request.stop and "no_stop" in attempt.model.quirks else None
     try:
         async with aclosing(attempt.events(attempt.adapter, request, meter.call)) as events:
@@ -84,15 +84,14 @@ async def _call(attempt: Attempt, request: ChatRequest, offset: int) -> AsyncGen
                 if offset and not isinstance(event, Started):
                     event.index += offset
                 if links is not None:
-                    if isinstance(event, TextDelta):
-                        event = links.text(event)
-                    elif isinstance(event, ImageDelta):
-                        event = await links.image(event)
-                if stops is None:
-                    yield event
-                else:
-                    for ready in stops.feed(event):
-                        yield ready
+                    if links.holds(event):
+                        continue
+                    event = await links.image(event) if isinstance(event, ImageDelta) else links.text(event)
+                for ready in (event,) if stops is None else stops.feed(event):
+                    yield ready
         meter.call.close(is_complete=True)
+        for event in await links.rest() if links is not None else ():
+            for ready in (event,) if stops is None else stops.feed(event):
+                yield ready
     finally:
         meter.call.close()

@@ -1,6 +1,6 @@
-"""Makes a request's images such that its model's provider takes them: fetched where it does not fetch, GIFs as PNG.
+"""Converts a request's images to what its model's provider accepts: URLs fetched if it fetches none, GIFs to PNG.
 
-Images that the gateway itself has stored are read from the store, also those in the markdown of earlier answers.
+Images stored by the gateway are read from the store, including those linked in the markdown of earlier responses.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from shared.pump import gather_or_cancel
 from shared.schemas.chat import ChatRequest
 from shared.schemas.content import Image, Inline, Message, Part, Remote, Text, ToolResult
 from shared.schemas.model import Capability, Model
-from shared.stores.aws import AwsError
+from shared.stores.aws_calls import AwsError
 
 if TYPE_CHECKING:
     from shared.fetch import RemoteFetcher
@@ -29,25 +29,25 @@ _FIELD = "image_url"
 _PartT = TypeVar("_PartT")
 
 
-# An image in markdown, as the gateway writes it. Neither part may hold what begins another, and none gives back what it
-# has matched: a search takes time in proportion to the text, whatever somebody puts into it.
+# An image in markdown, as the gateway writes it. The parts exclude each other's opening characters, and their
+# quantifiers are possessive, so that a search takes linear time on any text.
 _MARKDOWN = re.compile(r"!\[[^\[\]\n]{0,200}+\]\((https?://[^()\s]{1,8000}+)\)")
 _LONGEST_MARKDOWN = 8300
 _WINDOW = 256 * 1024
 
 
 class Inputs:
-    """Prepares requests for their models, with a fetcher and a store that are made when they are first needed."""
+    """Prepares requests for their models, with a fetcher and a store that are created on first use."""
 
     def __init__(self, fetcher: "Callable[[], RemoteFetcher]", images: "Callable[[], ImageStore]") -> None:
         self._fetcher = fetcher
         self._images = images
 
     async def prepared(self, request: ChatRequest, model: Model, tenant: str, *, is_heavy: bool = False) -> ChatRequest:
-        """The request as the model's provider takes it; the very same object where there is nothing to do.
+        """The request as the model's provider accepts it; the same object if there is nothing to do.
 
-        One that `is_heavy` is gone through off the event loop. Raises InvalidRequest naming the image that cannot be
-        had, UpstreamError while the store cannot be read.
+        A request that `is_heavy` is processed in a thread. Raises InvalidRequest naming the image that cannot be
+        fetched, UpstreamError if the store cannot be read.
         """
         if Capability.VISION in model.capabilities:
             request = await self._with_stored_images(request, tenant, is_heavy)
@@ -82,9 +82,9 @@ class Inputs:
             raise UpstreamError("A stored image could not be read.") from None
 
     async def _with_stored_images(self, request: ChatRequest, tenant: str, is_heavy: bool) -> ChatRequest:
-        """The request with images of the store in the place of the markdown that earlier answers had for them.
+        """The request with stored images in place of the markdown links in earlier responses.
 
-        A conversation may have more of them than a request: the newest are shown, the others stay links.
+        If there are more than a request may have, the newest are replaced and the others stay links.
         """
         linked = await off_loop(is_heavy, _linked, request)
         room = max(0, MAX_CHANGED_IMAGES - len(set(_image_sources(request))))
@@ -99,9 +99,9 @@ class Inputs:
         return await off_loop(is_heavy, _with_images, request, shown)
 
     async def _content(self, source: Remote, tenant: str | None) -> tuple[str, bytes] | None:
-        """The media type and bytes behind a URL: of the tenant's own image in the store, or of anybody's elsewhere.
+        """The media type and bytes at a URL: from the store for a `tenant`'s own image, otherwise fetched.
 
-        None for an image that was in the store once.
+        None for a stored image that has been deleted.
         """
         if tenant is None:
             return await self._fetcher().get(source.url, field=_FIELD, accept=IMAGE_TYPES)
@@ -128,7 +128,7 @@ class Inputs:
 
 
 class _Budget:
-    """What the images of one request may cost together: few at a time, and not too many bytes."""
+    """Bounds for all images of one request: how many are processed at a time, and their total size."""
 
     def __init__(self) -> None:
         self.turn = asyncio.Semaphore(_AT_ONCE)
@@ -137,7 +137,7 @@ class _Budget:
     def spend(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise InvalidRequest.field(_FIELD, f"the images are larger than {MAX_FETCHED_BYTES // 2**20} MB together")
+            raise InvalidRequest.field(_FIELD, f"the images exceed {MAX_FETCHED_BYTES // 2**20} MB in total")
 
 
 def _has_markdown(part: Part, message: Message) -> TypeGuard[Text]:
@@ -145,7 +145,7 @@ def _has_markdown(part: Part, message: Message) -> TypeGuard[Text]:
 
 
 def _linked(request: ChatRequest) -> list[str]:
-    """The URLs of images in the markdown of earlier answers, the newest first."""
+    """The URLs of images in the markdown of earlier responses, the newest first."""
     newest: list[str] = []
     for message in reversed(request.messages):
         for part in reversed(message.parts):
@@ -175,7 +175,7 @@ def _with_images(request: ChatRequest, shown: Set[str]) -> ChatRequest:
 
 
 def _unfolded(message: Message, shown: Set[str]) -> Iterator[Part]:
-    """The message's parts, with images in the place of the links to those that are `shown`."""
+    """The message's parts, with images in place of the links in `shown`."""
     for part in message.parts:
         if not _has_markdown(part, message):
             yield part
@@ -216,7 +216,7 @@ async def still_image(gif: bytes, field: str) -> Inline:
 
 
 async def first_frame(gif: bytes, field: str) -> bytes:
-    """A GIF's first frame as PNG, made off the event loop since it may take a second. Raises InvalidRequest."""
+    """A GIF's first frame as PNG, converted in a thread since it may take a second. Raises InvalidRequest."""
     from shared.gif import first_frame_png
 
     try:
@@ -235,9 +235,9 @@ def _replaced_part(part: _PartT, changed: Mapping[Inline | Remote, Inline | None
         source = changed[part.source]
         if source is not None:
             return part.model_copy(update={"source": source})
-        if role == "assistant":  # a conversation may be older than what was made in it
+        if role == "assistant":  # stored images may expire before the conversation ends
             return Text(text="[an image that is no longer stored]")
-        raise InvalidRequest.field(_FIELD, "is a stored image that has been deleted since")
+        raise InvalidRequest.field(_FIELD, "is a stored image that has been deleted")
     if isinstance(part, ToolResult):
         content = tuple(_replaced_part(piece, changed, role) for piece in part.content)
         return part.model_copy(update={"content": content})

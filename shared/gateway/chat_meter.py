@@ -1,4 +1,4 @@
-"""What one chat call uses, from its events."""
+"""Measures the usage of one chat call from its events."""
 
 from shared.gateway.attempt import Attempt
 from shared.gateway.call_meter import CallMeter

@@ -1,4 +1,4 @@
-"""Which model answers a chat request: what the request needs, and the choice for `Auto`."""
+"""Selects the model for a chat request by the capabilities that it needs, including the choice for `Auto`."""
 
 from shared.catalog import AUTO, SANDBOX, Catalog
 from shared.errors import ModelUnavailable
@@ -19,8 +19,8 @@ from shared.schemas.model import Capability, Model
 def select(request: ChatRequest, catalog: Catalog, caller: Caller) -> Model:
     """The model that answers a chat request.
 
-    Raises ModelNotFound, ModelAccessDenied, UnsupportedFeature when the model that was named lacks a feature, and
-    ModelUnavailable when `Auto` finds none.
+    Raises ModelNotFound, ModelAccessDenied, UnsupportedFeature if the named model lacks a feature, and
+    ModelUnavailable if `Auto` finds none.
     """
     needs = _needs(request)
     if request.model == AUTO:
@@ -29,23 +29,23 @@ def select(request: ChatRequest, catalog: Catalog, caller: Caller) -> Model:
 
 
 def _automatic(request: ChatRequest, needs: frozenset[Capability], models: list[Model]) -> Model:
-    """The first that can do what is needed. The sandbox answers only while no real provider is configured."""
+    """The first model with the needed capabilities. The sandbox is used only if no real provider is configured."""
     chat_models = [model for model in models if Capability.CHAT in model.capabilities]
     if not chat_models:
         raise ModelUnavailable("No chat model is configured: set a provider's key, for example OPENAI_API_KEY.")
     real = [model for model in chat_models if model.provider != SANDBOX]
     able = [model for model in real or chat_models if needs <= model.capabilities and not _refuses(model, request)]
     if not able:
-        raise ModelUnavailable(f"No configured model supports {names(needs)} in the way that this request asks for it.")
+        raise ModelUnavailable(f"No configured model supports {names(needs)} with the options of this request.")
     tokens = _estimated_tokens(request)
     for model in able:
         if model.context_length is None or tokens <= model.context_length:
             return model
-    raise ModelUnavailable(f"No configured model has a context of about {tokens} tokens, which this request needs.")
+    raise ModelUnavailable(f"This request needs a context of about {tokens} tokens, which no configured model has.")
 
 
 def _needs(request: ChatRequest) -> frozenset[Capability]:
-    """The capabilities without which the request cannot be answered; knobs such as reasoning effort are none."""
+    """The capabilities that the request requires; tuning options such as reasoning effort require none."""
     needs = {Capability.CHAT}
     if request.tools:
         needs.add(Capability.FUNCTION_CALLING)
@@ -60,7 +60,7 @@ def _needs(request: ChatRequest) -> frozenset[Capability]:
 
 
 def _refuses(model: Model, request: ChatRequest) -> bool:
-    """Whether the model, able as it is, would refuse how the request asks."""
+    """Whether a model with the needed capabilities would still refuse an option of the request."""
     forced = request.tool_choice == "required" or isinstance(request.tool_choice, NamedTool)
     return (
         (forced and "no_forced_tool_choice" in model.quirks)
@@ -84,5 +84,5 @@ def _needed_by(part: Part) -> set[Capability]:
 
 
 def _estimated_tokens(request: ChatRequest) -> int:
-    """How much context the request needs, its answer included."""
+    """The context that the request needs, including its response."""
     return input_tokens(request) + (request.max_tokens or 0)

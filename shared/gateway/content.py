@@ -1,4 +1,4 @@
-"""Raw content: the provider's own response, or one made of several where it gives one candidate a call."""
+"""Raw content: the provider's own response, merged from several calls if the model gives one candidate per call."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def generate(services: "Services", request: ContentRequest, context: RequestContext) -> ContentResponse:
-    """The provider's GenerateContentResponse; where it takes several calls, one with the candidates of all.
+    """The provider's GenerateContentResponse; if several calls are needed, one with the candidates of all.
 
     Raises any GatewayError, InvalidRequest for a provider that does not speak Gemini's generateContent.
     """
@@ -48,7 +48,7 @@ async def _response(attempt: Attempt, request: ContentRequest) -> AsyncGenerator
 
 
 def _merged(responses: Sequence[ContentResponse]) -> ContentResponse:
-    """The first response with the candidates of all, numbered through, and the sum of what they count."""
+    """The first response with the candidates of all, renumbered, and the sum of their usage."""
     candidates = [candidate for response in responses for candidate in response.body["candidates"]]
     body = {
         **responses[0].body,
@@ -62,7 +62,7 @@ def _merged(responses: Sequence[ContentResponse]) -> ContentResponse:
 
 
 def _summed(counts: Sequence[JsonObject]) -> JsonObject:
-    """Numbers added up, the details by modality as well; anything else is the first response's."""
+    """Numbers added up, also the details by modality; all other values are the first response's."""
     total = dict(counts[0])
     for count in counts[1:]:
         for name, value in count.items():

@@ -1,4 +1,4 @@
-"""Embeddings: inputs in batches as large as their provider takes, several at once, and the vectors in order."""
+"""Embeddings: sends the inputs in batches as large as the provider accepts, in parallel; keeps the vectors in order."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shared.gateway.services import Services
 
 _AT_ONCE = 8
-# OpenAI takes 300,000 tokens a call; a careful estimate may still be short of some scripts.
+# OpenAI accepts 300,000 tokens per call; our estimate may be too low for some scripts.
 _MOST_TOKENS = 200_000
 
 
@@ -42,19 +42,19 @@ async def _response(attempt: Attempt, request: EmbeddingRequest) -> AsyncGenerat
             call = replace(request, inputs=tuple(inputs))
             response: EmbeddingResponse = await attempt.response(attempt.adapter, call, lambda: of_embeddings(call))
         if len(response.vectors) != len(inputs):
-            raise UpstreamError("The provider answered with another number of vectors than it was asked for.")
+            raise UpstreamError("The provider returned a different number of vectors than inputs.")
         return response
 
     batches = _batches(request.inputs, attempt.adapter.batch_size(attempt.model))
     responses = await gather_or_cancel(called(batch) for batch in batches)
     vectors = tuple(chain.from_iterable(response.vectors for response in responses))
     if len({len(vector) for vector in vectors}) != 1:
-        raise UpstreamError("The provider answered with vectors of different lengths.")
+        raise UpstreamError("The provider returned vectors of different lengths.")
     yield EmbeddingResponse(vectors, attempt.context.meter.usage)
 
 
 def _batches(inputs: Sequence[EmbeddingInput], most: int) -> Iterator[list[EmbeddingInput]]:
-    """The inputs in their order, `most` at a time, and fewer where they are long."""
+    """The inputs in order, at most `most` in a batch, and fewer if they are long."""
     batch: list[EmbeddingInput] = []
     size = 0
     for item in inputs:

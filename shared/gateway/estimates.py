@@ -1,7 +1,7 @@
-"""What a request is expected to use and what it uses at most, before it is made.
+"""Estimates the expected and the maximum usage of a request before it is made.
 
-Each function gives both as `Usage`. What is expected counts against the tokens a minute; the ceiling bounds the cost,
-since a budget holds exactly as long as no request costs more than was reserved for it.
+Each function returns both as `Usage`. The expected usage counts against the tokens per minute; the ceiling bounds the
+cost: a budget is never exceeded as long as no request costs more than was reserved for it.
 """
 
 from collections.abc import Sequence
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from shared.schemas.speech import SpeechRequest
     from shared.schemas.transcription import TranscriptionRequest
 
-# A careful estimate: English has about 4 bytes of UTF-8 a token, code and other scripts fewer.
+# A conservative estimate: English has about 4 bytes of UTF-8 per token, code and other scripts fewer.
 BYTES_PER_TOKEN = 3
 _TOKENS_PER_MEDIUM = 1500
-# Of an answer that the caller does not cap.
+# Output tokens if the caller sets no maximum.
 _PROBABLE_ANSWER = 1024
 _LONGEST_ANSWER = 32_768
-# More than any vendor's largest image takes, one that is made and one that is shown.
+# More than any vendor's largest image takes, as output and as input.
 _TOKENS_PER_IMAGE = 8192
 _TOKENS_PER_LOOK = 10_000
-# What stands around a message, a tool and a text, and what some vendors tell a model about tools in general.
+# Overhead of each message, tool and text, and the instructions about tools that some vendors add.
 _TOKENS_AROUND = 16
 _TOKENS_ABOUT_TOOLS = 1000
-# Speech as it is usually compressed, and at the lowest rate of MP3; what vendors count for a second, and its words.
+# Speech as usually compressed, and at MP3's lowest bit rate; vendors' input tokens and spoken tokens per second.
 _BYTES_PER_SECOND = 16_000
 _LEAST_BYTES_PER_SECOND = 1000
 _TOKENS_PER_SECOND = 32
@@ -42,7 +42,7 @@ _WAV_RATE = slice(28, 32)
 
 
 def of_chat(requests: "Sequence[ChatRequest]", model: Model) -> tuple[Usage, Usage]:
-    """Of chat requests that are made together."""
+    """The usage of chat requests that are answered together."""
     calls = [(request, request.n if "single_candidate" in model.quirks else 1) for request in requests]
     draws = Capability.IMAGE_OUTPUT in model.capabilities and Capability.FUNCTION_CALLING not in model.capabilities
     longest = _TOKENS_PER_IMAGE if draws else model.max_output_tokens or _LONGEST_ANSWER
@@ -59,7 +59,7 @@ def of_chat(requests: "Sequence[ChatRequest]", model: Model) -> tuple[Usage, Usa
 
 
 def input_tokens(request: "ChatRequest") -> int:
-    """About how many tokens a request has."""
+    """The approximate number of a request's input tokens."""
     size = _bytes(request.system or "") + sum(_bytes(str(tool.parameters)) for tool in request.tools)
     if request.response_format is not None:
         size += _bytes(request.response_format.model_dump_json())
@@ -79,7 +79,7 @@ def input_tokens(request: "ChatRequest") -> int:
 
 
 def _most_input(request: "ChatRequest", model: Model) -> int:
-    """No tokenizer makes more tokens of a text than it has bytes."""
+    """An upper bound of the input tokens: no tokenizer produces more tokens than a text has bytes."""
     size = _TOKENS_AROUND + _bytes(request.system or "")
     if request.tools:
         size += _TOKENS_ABOUT_TOOLS + sum(_bytes(tool.model_dump_json()) + _TOKENS_AROUND for tool in request.tools)
@@ -112,13 +112,13 @@ def _most_of_part(part: "Part", model: Model) -> int:
 
 
 def of_images(request: "ImageRequest") -> tuple[Usage, Usage]:
-    """Of images that are made or edited."""
+    """The usage of image generation or editing."""
     media = len(request.images) + (request.mask is not None)
     return _of_pictures(request.prompt, media, request.n)
 
 
 def of_content(request: "ContentRequest") -> tuple[Usage, Usage]:
-    """Of raw content."""
+    """The usage of raw content generation."""
     text = request.prompt + (request.system_instruction or "")
     return _of_pictures(text, len(request.images), request.candidate_count)
 
@@ -133,7 +133,7 @@ def _of_pictures(text: str, media: int, count: int) -> tuple[Usage, Usage]:
 
 
 def of_embeddings(request: "EmbeddingRequest") -> tuple[Usage, Usage]:
-    """Of texts and tokens that are embedded."""
+    """The usage of embedding texts or tokens."""
     expected = ceiling = 0
     for item in request.inputs:
         expected += (_bytes(item) // BYTES_PER_TOKEN if isinstance(item, str) else len(item)) + 1
@@ -142,7 +142,7 @@ def of_embeddings(request: "EmbeddingRequest") -> tuple[Usage, Usage]:
 
 
 def of_transcription(request: "TranscriptionRequest") -> tuple[Usage, Usage]:
-    """Of a recording. How long it is nobody knows before it is read, but for WAV, whose head tells."""
+    """The usage of transcribing a recording. Its length is estimated from its size; for WAV the header has the rate."""
     usual, least = _BYTES_PER_SECOND, _LEAST_BYTES_PER_SECOND
     if request.file.media_type == "audio/wav":
         head = request.file.open().read(_WAV_RATE.stop)
@@ -164,7 +164,7 @@ def of_transcription(request: "TranscriptionRequest") -> tuple[Usage, Usage]:
 
 
 def of_speech(request: "SpeechRequest") -> tuple[Usage, Usage]:
-    """Of a text that is spoken."""
+    """The usage of speaking a text."""
     characters = len(request.input)
     tokens = (characters + len(request.instructions or "")) // BYTES_PER_TOKEN + 1
     ceiling = _bytes(request.input) + _bytes(request.instructions or "") + _TOKENS_AROUND

@@ -1,4 +1,4 @@
-"""Images: as many calls as their provider takes, and the results stored or inline as the caller wants them."""
+"""Images: makes as many calls as the provider needs and returns the results stored or inline, as requested."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 async def generate(
     services: "Services", request: ImageRequest, context: RequestContext, *, stored: bool
 ) -> ImageResponse:
-    """`request.n` images: stored ones are Remote, behind presigned URLs, the others Inline.
+    """`request.n` images: with `stored`, Remote with presigned URLs, otherwise Inline.
 
-    Raises any GatewayError, UpstreamError where an image could not be stored.
+    Raises any GatewayError; UpstreamError if an image could not be stored.
     """
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[ImageResponse, None]]:
@@ -58,14 +58,14 @@ async def _response(attempt: Attempt, request: ImageRequest, *, stored: bool) ->
     responses = await gather_or_cancel(called(call) for call in calls)
     images = list(chain.from_iterable(response.images for response in responses))
     if not images:
-        raise UpstreamError("The provider answered without an image.")
+        raise UpstreamError("The provider's response has no image.")
     tenant = attempt.context.caller.tenant
     delivered = _stored if stored else _inline
     try:
         async with asyncio.timeout_at(attempt.deadline):
             images = await gather_or_cancel(delivered(image, services, tenant) for image in images)
     except TimeoutError:
-        raise UpstreamTimeout("The images were made, but could not be stored in time.") from None
+        raise UpstreamTimeout("The images were generated, but could not be stored in time.") from None
     usage = reduce(add, (response.usage for response in responses), Usage())
     yield ImageResponse(images=tuple(images), usage=usage)
 
@@ -87,9 +87,9 @@ async def _inline(image: GeneratedImage, services: "Services", tenant: str) -> G
 
 
 async def _fetched(image: GeneratedImage, services: "Services") -> tuple[str, bytes]:
-    """The media type and bytes of an image that the vendor only gives the URL of."""
+    """The media type and bytes of an image for which the vendor returned only a URL."""
     assert isinstance(image.source, Remote)
     try:
         return await services.fetcher.get(image.source.url, field="url", accept=IMAGE_TYPES)
     except InvalidRequest:  # the fault is not the caller's
-        raise UpstreamError("The image was made, but could not be fetched from the provider.") from None
+        raise UpstreamError("The image was generated, but could not be fetched from the provider.") from None

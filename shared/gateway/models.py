@@ -1,4 +1,4 @@
-"""Which models a caller is shown."""
+"""The models that a caller can see."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ def models(services: "Services", caller: Caller) -> list[Model]:
 
 
 def model(services: "Services", model_id: str, caller: Caller) -> Model:
-    """The model of a public id. Raises ModelNotFound, also for a model that the caller may not use."""
+    """The model with a public id. Raises ModelNotFound, also for a model that the caller may not use."""
     found = services.catalog.find(model_id)
     if not may_use(caller, found):
         raise ModelNotFound(f"The model '{model_id[:200]}' does not exist.")

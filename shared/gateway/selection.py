@@ -1,4 +1,4 @@
-"""Which model answers a request: what the caller may use, and what the model can do."""
+"""Selects the model for a request by what the caller may use and what the model can do."""
 
 from collections.abc import Iterable
 
@@ -7,14 +7,14 @@ from shared.errors import ModelAccessDenied, ModelUnavailable, UnsupportedFeatur
 from shared.schemas.caller import Caller
 from shared.schemas.model import Capability, Model
 
-# How many calls may be made for a request whose model gives one candidate a call.
+# The most calls for a request whose model gives one candidate per call.
 MAX_FANNED_OUT = 16
 
 
 def select_for(capability: Capability, name: str, catalog: Catalog, caller: Caller) -> Model:
-    """The model that answers a request which needs one capability.
+    """The model for a request that needs one capability.
 
-    Raises what `named` raises, and ModelUnavailable when `Auto` finds none.
+    Raises what `named` raises, and ModelUnavailable if `Auto` finds none.
     """
     if name != AUTO:
         return named(name, frozenset({capability}), catalog, caller)
@@ -25,9 +25,9 @@ def select_for(capability: Capability, name: str, catalog: Catalog, caller: Call
 
 
 def named(name: str, needs: frozenset[Capability], catalog: Catalog, caller: Caller) -> Model:
-    """The model of a public id.
+    """The model with a public id.
 
-    Raises ModelNotFound, ModelAccessDenied, and UnsupportedFeature when it lacks what is needed.
+    Raises ModelNotFound, ModelAccessDenied, and UnsupportedFeature if it lacks a needed capability.
     """
     model = catalog.find(name)
     if not may_use(caller, model):
@@ -47,7 +47,7 @@ def allowed(models: Iterable[Model], caller: Caller) -> list[Model]:
 
 
 def names(capabilities: Iterable[Capability]) -> str:
-    """The capabilities in words for a caller."""
+    """The capabilities as text for a caller."""
     return ", ".join(sorted(_WORDS.get(name, name.value) for name in capabilities if name != Capability.CHAT)) or "chat"
 
 

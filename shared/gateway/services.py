@@ -1,11 +1,13 @@
-"""The composition root: everything that a function needs behind its routes, made when it is first needed."""
+"""The composition root: everything that a function needs behind its routes, each part made on first use."""
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from shared.catalog import SANDBOX, Catalog
+from shared.catalog import SANDBOX
+from shared.gateway.configuration import Configuration
 from shared.providers import load_vendor
 from shared.providers.base import InProcess, LocalAnswer
 from shared.schemas.model import Model
@@ -30,9 +32,12 @@ if TYPE_CHECKING:
     from shared.stores.tenants import TenantFolders
     from shared.upstream import Upstream
 
+_SETTLING_SECONDS = 5.0
+"""How long what is still to be settled is waited for at the end, before it is left in the queue."""
+
 
 class Services:
-    """Everything a function needs behind its routes; one for the life of the process."""
+    """Everything a function needs behind its routes; one instance per process."""
 
     def __init__(
         self,
@@ -46,25 +51,27 @@ class Services:
     ) -> None:
         self.settings = settings
         self.keys = keys
-        self.catalog = Catalog.load(settings)
-        self._aws = aws or Aws()
-        self._secret = secret
-        self._secret_values: Mapping[str, str] = {}
+        self.aws = aws or Aws()
+        self._configuration = Configuration(settings, self.aws, secret)
+        self.catalog = self._configuration.catalog
         self._given_fetcher = fetcher
         self._transport = transport
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Services":
-        """The gateway that an operator's environment describes. Raises ValueError naming a setting that is wrong."""
+    def from_environment(cls, environment: Mapping[str, str], aws: Aws | None = None) -> "Services":
+        """The services that an operator's environment configures. Raises ValueError naming the invalid setting.
+
+        Without `aws`, the process's own environment leads to AWS, as it is when a call is made.
+        """
         settings = Settings.from_environment(environment)
-        aws = Aws()
+        aws = aws or Aws()
         secret = ProviderSecret(aws, settings.provider_secret) if settings.provider_secret else None
-        keys = KeyStore(aws, settings.keys_table, cache_seconds=settings.key_cache)
+        keys = KeyStore(aws, settings.keys_table, cache_seconds=settings.key_cache, grace_seconds=settings.key_grace)
         return cls(settings, keys, aws=aws, secret=secret)
 
     @cached_property
     def upstream(self) -> "Upstream":
-        from shared.upstream import Upstream  # with httpx, which is half as large as all the rest
+        from shared.upstream import Upstream  # imports httpx, which is half as large as everything else
 
         return Upstream(
             connect_timeout=self.settings.connect_timeout,
@@ -74,66 +81,68 @@ class Services:
 
     @cached_property
     def fetcher(self) -> "RemoteFetcher":
-        """Fetches media behind callers' URLs."""
-        from shared.fetch import RemoteFetcher  # few requests have media by URL: the others need not pay for it
+        """Fetches media from callers' URLs."""
+        from shared.fetch import RemoteFetcher  # only requests with media by URL pay for this import
 
         return self._given_fetcher or RemoteFetcher(allow_http=self.settings.fetch_http)
 
     @cached_property
     def objects(self) -> "ObjectStore":
-        """The bucket of generated images and uploaded files."""
+        """The bucket for generated images and uploaded files."""
         from shared.stores.objects import ObjectStore
 
-        return ObjectStore(self._aws, self.settings.media_bucket)
+        return ObjectStore(self.aws, self.settings.media_bucket)
 
     @cached_property
     def tenant_folders(self) -> "TenantFolders":
         """Names the places of tenants' objects."""
         from shared.stores.tenants import TenantFolders
 
-        return TenantFolders(self._aws, self.settings.tenant_secret)
+        return TenantFolders(self.aws, self.settings.tenant_secret)
 
     @cached_property
     def images(self) -> "ImageStore":
-        """Keeps generated images."""
+        """Stores generated images."""
         from shared.stores.images import ImageStore
 
         return ImageStore(self.objects, self.tenant_folders, lifetime=self.settings.image_url_lifetime)
 
     @cached_property
     def limits(self) -> "LimitStore | None":
-        """The limits of keys and what they have used; None where nothing is limited."""
+        """The limits of keys and their usage; None if no limits table is configured."""
         if self.settings.limits_table is None:
             return None
+        from shared.stores.limits.deferred import DeferredToQueue
         from shared.stores.limits.store import LimitStore
 
         return LimitStore(
-            self._aws,
+            self.aws,
             self.settings.limits_table,
             self.settings.usage_table,
             open_on_failure=self.settings.limits_fail_open,
+            deferred=DeferredToQueue(lambda: self.batch_queue),
         )
 
     @cached_property
     def files(self) -> "FileStore":
-        """Keeps callers' files."""
+        """Stores callers' files."""
         from shared.stores.files import FileStore
 
         return FileStore(self.objects, self.tenant_folders)
 
     @cached_property
     def batches(self) -> "BatchStore":
-        """Keeps what is known of batches."""
+        """Stores the state of batches."""
         from shared.stores.batches import BatchStore
 
-        return BatchStore(self._aws, self.settings.batches_table)
+        return BatchStore(self.aws, self.settings.batches_table)
 
     @cached_property
     def batch_queue(self) -> "Queue":
-        """Brings the batches' work to the workers."""
+        """The queue of batch work."""
         from shared.stores.queue import Queue
 
-        return Queue(self._aws, self.settings.batch_queue)
+        return Queue(self.aws, self.settings.batch_queue)
 
     @cached_property
     def _prices(self) -> "PriceTable":
@@ -143,27 +152,33 @@ class Services:
 
     @cached_property
     def inputs(self) -> "Inputs":
-        """Prepares the media in requests for the models that get them."""
+        """Converts the images in chat requests to what the model's provider accepts."""
         from shared.gateway.chat_images import Inputs
 
         return Inputs(lambda: self.fetcher, lambda: self.images)
 
     async def aclose(self) -> None:
+        if "limits" in self.__dict__ and self.limits is not None:
+            await self.limits.flush(_SETTLING_SECONDS)
         if "upstream" in self.__dict__:
             await self.upstream.aclose()
         if "fetcher" in self.__dict__:
             await self.fetcher.aclose()
-        await self._aws.aclose()
+        await self.aws.aclose()
 
     async def refresh(self) -> None:
-        """Takes in providers' keys that have changed in the secret. Raises AwsError while it could never be read."""
-        if self._secret is not None and (values := await self._secret.values()) is not self._secret_values:
-            self._secret_values = values
-            self.catalog = self.catalog.configured_by({**self.settings.environment, **values})
+        """Takes in what the operator has changed: providers' keys and rows of the catalog. Raises AwsError."""
+        self.catalog = await self._configuration.refresh()
 
     def price(self, model: Model) -> "Price | None":
-        """What the provider charges now, None where no price is configured. An operator's row overrides the table."""
+        """The provider's current price, None if none is configured. An operator's row overrides the price table."""
         return self.catalog.price(model) or self._prices.find(model.provider, model.upstream, datetime.now(UTC))
+
+
+@cache
+def process_services() -> Services:
+    """The services of this process, made from its environment on first use."""
+    return Services.from_environment(dict(os.environ))
 
 
 def _answer_in_process(path: str, body: bytes) -> LocalAnswer:

@@ -1,4 +1,4 @@
-"""How many calls a request for several candidates takes of a model that gives one candidate a call."""
+"""Splits a request for several candidates into calls for models that give one candidate per call."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from shared.schemas.model import Model
 def seeds(n: int, seed: int | None, model: Model) -> Iterator[tuple[int, int | None]]:
     """The number of candidates and the seed of each call.
 
-    The same seed in each call would give the same candidate again and again.
+    Each call gets a different seed: with the same one, all candidates would be equal.
     """
     if n == 1 or "single_candidate" not in model.quirks:
         yield n, seed

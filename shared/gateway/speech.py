@@ -1,4 +1,4 @@
-"""Text spoken, in chunks of audio as they come."""
+"""Speech: text in, chunks of audio out as they arrive."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def speak(services: "Services", request: SpeechRequest, context: RequestContext) -> AsyncGenerator[bytes, None]:
-    """The request's text spoken: one chunk at least.
+    """The audio of the request's text: at least one chunk.
 
-    What is wrong with the request's model is raised at once, all else by the iterator.
+    Errors about the request's model are raised immediately, all others by the iterator.
     """
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[bytes, None]]:
@@ -34,8 +34,7 @@ def speak(services: "Services", request: SpeechRequest, context: RequestContext)
         [model],
         lambda model: of_speech(request),
         sources,
-        # Some models are charged by the tokens of their audio, which no answer counts: better no price than a cost of
-        # nothing.
+        # Some models are charged by audio tokens, which no response reports: no price is better than a cost of zero.
         is_priced=lambda price: bool(price.characters),
     )
     return run(services, context, plan)
@@ -53,6 +52,6 @@ async def _audio(attempt: Attempt, request: SpeechRequest) -> AsyncGenerator[byt
                     meter.reported(Usage(characters=len(request.input)))
                 yield chunk
         if silent:
-            raise UpstreamError("The provider answered without audio.")
+            raise UpstreamError("The provider's response has no audio.")
     finally:
         meter.close()

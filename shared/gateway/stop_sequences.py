@@ -1,4 +1,4 @@
-"""Stop sequences for models that refuse the field: their text is cut where the vendor would have stopped."""
+"""Stop sequences for models that refuse the field: cuts the text where the model should have stopped."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from shared.schemas.usage import FinishReason
 
 @dataclass(slots=True)
 class _Held:
-    """One candidate's text that may still turn out to be the beginning of a stop sequence."""
+    """One candidate's text that may be the beginning of a stop sequence."""
 
     text: str = ""
     stopped: bool = False
 
 
 class StopSequences:
-    """Fed a call's events, gives those that go out: what follows a stop sequence is only read for its usage."""
+    """Takes a call's events and returns those to send; what follows a stop sequence is only read for its usage."""
 
     def __init__(self, stops: tuple[str, ...]) -> None:
         self._stops = stops
@@ -34,7 +34,7 @@ class StopSequences:
         if held.stopped and not isinstance(event, Finished):
             return
         if held.text:
-            # Something other than text follows: what was held back is no stop sequence.
+            # Something other than text follows: the text held back is not a stop sequence.
             yield TextDelta(held.text, event.index)
             held.text = ""
         if held.stopped and isinstance(event, Finished):
@@ -42,7 +42,7 @@ class StopSequences:
         yield event
 
     def _ready(self, held: _Held, text: str) -> str:
-        """The text that can go out now that more has come."""
+        """The text that can be sent now that more has arrived."""
         text = held.text + text
         if (at := _first_stop(text, self._stops)) is not None:
             held.text, held.stopped = "", True
@@ -53,7 +53,7 @@ class StopSequences:
 
 
 def _first_stop(text: str, stops: tuple[str, ...]) -> int | None:
-    """Where the stop sequence begins that is complete first, which is when a vendor would have stopped."""
+    """Where the stop sequence that is complete first begins: the vendor would have stopped there."""
     found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
     return min(found)[1] if found else None
 

@@ -1,15 +1,15 @@
-"""Puts what a provider has made into the image store, all of an answer or none of it."""
+"""Stores generated images."""
 
 from shared.errors import UpstreamError
-from shared.stores.aws import AwsError
+from shared.stores.aws_calls import AwsError
 from shared.stores.images import ImageStore
 
 
 async def stored(data: bytes, images: ImageStore, tenant: str) -> str:
-    """The URL of an image that is now in the store. Raises UpstreamError."""
+    """Stores an image and returns its URL. Raises UpstreamError."""
     try:
         return await images.put(tenant, data)
     except ValueError:
-        raise UpstreamError("The provider's image is in a format that the gateway does not know.") from None
+        raise UpstreamError("The provider returned an image in an unsupported format.") from None
     except AwsError:
-        raise UpstreamError("The image was made, but could not be stored.") from None
+        raise UpstreamError("The image was generated, but could not be stored.") from None

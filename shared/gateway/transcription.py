@@ -1,4 +1,4 @@
-"""Speech written down, whole or as it is understood."""
+"""Transcription of speech, in one piece or streamed."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 async def transcribe(services: "Services", request: TranscriptionRequest, context: RequestContext) -> Transcript:
-    """What is said in the request's file. Raises any GatewayError."""
+    """The transcript of the request's file. Raises any GatewayError."""
     transcript = None
     async with aclosing(transcript_events(services, request, context)) as events:
         async for event in events:
             if not isinstance(event, TranscriptDelta):
                 transcript = event.transcript
     if transcript is None:
-        raise UpstreamError("The provider answered without a transcript.")
+        raise UpstreamError("The provider's response has no transcript.")
     return transcript
 
 
 def transcript_events(
     services: "Services", request: TranscriptionRequest, context: RequestContext
 ) -> AsyncGenerator[TranscriptEvent, None]:
-    """The same as it is understood. What is wrong with the model is raised at once, all else by the iterator."""
+    """The same as a stream. Errors about the request's model are raised immediately, all others by the iterator."""
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[TranscriptEvent, None]]:
         return [_call(attempt, request)]

@@ -1,4 +1,4 @@
-"""What is known of one request on its way through the gateway: what it is, who makes it, and what it has used."""
+"""The context of a request in the gateway: its identity, its caller, and its usage."""
 
 import time
 from dataclasses import dataclass, field
@@ -15,31 +15,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """What a request is from its first byte to its last.
+    """The immutable facts of a request.
 
     `deadline` is on the event loop's clock, `began` on `time.perf_counter`, both in seconds. `function_request_id` is
-    Lambda's, where it runs there. `is_batch` marks a line of a batch, which interactive requests go before.
+    Lambda's id of the request and `api_request_id` API Gateway's, where it came through them. `is_batch` marks a
+    line of a batch, which interactive requests go before.
     """
 
     id: str
     deadline: float
     began: float = field(default_factory=time.perf_counter)
     function_request_id: str | None = None
+    api_request_id: str | None = None
     is_batch: bool = False
 
 
 @dataclass(slots=True)
 class Meter:
-    """What a request has used so far, and of which model; read by response headers and the log line.
+    """A request's model and its usage so far; read by response headers and the log line.
 
-    `is_heavy` says that steps which go through the whole request may take long, and belong in a thread.
+    `is_heavy` means that steps which process the whole request may take long, and belong in a thread.
 
-    `answered_as` is the model's name in the response's body: what the caller sent, or the choice for `Auto`. `price` is
-    what the model's provider charges, None where no price is configured, `cost` what the request has cost so far, in
-    micro-dollars; `is_estimate` says that the provider has not reported all of `usage` and `cost`. `first_token` is how
-    many seconds after the request began a stream's first event came. `rates` say how much is left to the caller,
-    `unsettled` that what was used could not be written down. `is_answered` says that the provider has answered for the
-    model. `error` is the code of the error that was answered.
+    `answered_as` is the model's name in the response body: what the caller sent, or the choice for `Auto`. `price` is
+    the model's price, None if none is configured; `cost` is the request's cost so far in micro-dollars. `is_estimate`
+    means that the provider has not reported all of the usage. `first_token` is the time from the start of the request
+    to a stream's first event, in seconds. `rates` is what remains of the caller's limits; `unsettled` means that the
+    usage could not be stored. `is_answered` means that the provider has answered for the model. `error` is the code of
+    the error response.
     """
 
     is_heavy: bool = False
@@ -57,7 +59,7 @@ class Meter:
 
     @property
     def backend(self) -> str | None:
-        """The provider that is called, and its model."""
+        """The provider and the upstream model, as `provider/upstream`."""
         return None if self.model is None else f"{self.model.provider}/{self.model.upstream}"
 
     @property

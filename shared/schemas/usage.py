@@ -1,4 +1,4 @@
-"""Token counts and finish reasons, with one meaning whatever the vendor."""
+"""Token counts and finish reasons, with the same meaning for every vendor."""
 
 from enum import StrEnum
 
@@ -17,11 +17,10 @@ class FinishReason(StrEnum):
 class Usage(Frozen):
     """Tokens of one call.
 
-    `input_tokens` and `output_tokens` are totals; every other field is a share *inside* one of them
-    (Anthropic reports cached tokens beside its input and is added up by its adapter).
+    `input_tokens` and `output_tokens` are totals; every other token count is *included* in one of them (Anthropic
+    reports cached tokens separately; its adapter adds them up).
 
-    What some vendors charge for instead: `images` that were made, `characters` that were spoken, and `audio_seconds`
-    that were listened to.
+    Some vendors charge for these instead: generated `images`, spoken `characters`, and `audio_seconds` of input.
     """
 
     input_tokens: int = 0

@@ -9,10 +9,12 @@ import asyncio
 import hashlib
 import hmac
 import json
+import math
 import os
-import random
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -20,7 +22,9 @@ from urllib.parse import quote, urlsplit
 if TYPE_CHECKING:
     import httpx
 
-ATTEMPTS = 3
+    from shared.stores.credentials import ChainedCredentials, ContainerCredentials
+from shared.stores.aws_calls import ATTEMPTS, AwsError, Credentials, pause_before
+
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 """The payload hash of a request whose body the signature does not cover (S3 alone knows it)."""
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -33,26 +37,10 @@ _RETRIED = frozenset(
         "TransactionConflictException",
     }
 )
+_NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})  # httpx's names
+_TIMEOUT, _CONNECT = 5.0, 2.0
 _JSON_VERSION = {"dynamodb": "1.0", "sqs": "1.0", "secretsmanager": "1.1"}
 _TARGET = {"dynamodb": "DynamoDB_20120810", "sqs": "AmazonSQS", "secretsmanager": "secretsmanager"}
-
-
-class AwsError(Exception):
-    """AWS refused a call or could not be reached; `code` is AWS's name of the error, `answer` what it said besides."""
-
-    def __init__(self, service: str, action: str, code: str, answer: Mapping[str, Any] | None = None) -> None:
-        super().__init__(f"{service} {action}: {code}")
-        self.code = code
-        self.answer = answer or {}
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What signs a call."""
-
-    access_key: str
-    secret_key: str = field(repr=False)
-    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +119,32 @@ def query_string(parameters: Mapping[str, str]) -> str:
     return "&".join(f"{name}={value}" for name, value in pairs)
 
 
-async def pause_before(attempt: int) -> None:
-    """Waits a little before another attempt, each client another while."""
-    await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter needs no secrecy
+class ServerClock:
+    """What AWS's clock shows, as far as the `Date` of its answers tells: whole seconds, so that each narrows it down.
+
+    https://www.rfc-editor.org/rfc/rfc9110#name-date
+    """
+
+    def __init__(self) -> None:
+        self._ahead_least, self._ahead_most = -math.inf, math.inf
+
+    def observe(self, sent: float, received: float, date: str | None) -> None:
+        """Takes note of an answer to a call that was sent and answered at these moments of our clock, in Unix time."""
+        from email.utils import parsedate_to_datetime  # which the HTTP client has loaded by now
+
+        try:
+            told = parsedate_to_datetime(date or "").timestamp()
+        except ValueError:
+            return
+        least, most = told - received, told + 1 - sent
+        self._ahead_least, self._ahead_most = max(self._ahead_least, least), min(self._ahead_most, most)
+        if self._ahead_least > self._ahead_most:  # one of the clocks was set since
+            self._ahead_least, self._ahead_most = least, most
+
+    def bounds(self) -> tuple[float, float] | None:
+        """Between which moments AWS's clock is now, in Unix seconds; None before the first answer."""
+        now = time.time()
+        return (now + self._ahead_least, now + self._ahead_most) if math.isfinite(self._ahead_least) else None
 
 
 class Aws:
@@ -149,24 +160,43 @@ class Aws:
         self._environment = environment
         self._transport = transport
         self._clock = clock
+        self._source: ContainerCredentials | ChainedCredentials | None = None
         self._client: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.server_clock = ServerClock()
+        self._has_asked_time = False
 
-    async def call(self, service: str, action: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """One call of a JSON service, tried again when AWS throttles it or fails. Raises AwsError."""
+    async def call(
+        self,
+        service: str,
+        action: str,
+        body: Mapping[str, Any],
+        *,
+        attempts: int = ATTEMPTS,
+        seconds: float | None = None,
+    ) -> dict[str, Any]:
+        """One call of a JSON service, tried again when AWS throttles it or fails. Raises AwsError.
+
+        `seconds` is how long each attempt may wait for its answer; None is what suits calls with small bodies.
+        """
         content = json.dumps(body).encode()
-        for attempt in range(ATTEMPTS):
+        may_be_done = False
+        for attempt in range(attempts):
             if attempt:
                 await pause_before(attempt)
-            status, answer = await self._send(service, action, content)
+            status, answer = await self._send(service, action, content, seconds)
             if status == 200:
                 return answer
             code = str(answer.get("__type", status)).rpartition("#")[2]
-            if status < 500 and code not in _RETRIED:
+            is_transient = status >= 500 or code in _RETRIED
+            may_be_done = may_be_done or (status >= 500 and code not in _NEVER_SENT)
+            if not is_transient:
                 break
-        raise AwsError(service, action, code, answer)
+        raise AwsError(service, action, code, answer, is_transient=is_transient, may_be_done=may_be_done)
 
-    async def _send(self, service: str, action: str, content: bytes) -> tuple[int, dict[str, Any]]:
+    async def _send(
+        self, service: str, action: str, content: bytes, seconds: float | None
+    ) -> tuple[int, dict[str, Any]]:
         import httpx  # only who calls AWS pays for it
 
         url = self._address(service)
@@ -177,15 +207,27 @@ class Aws:
         }
         signer = await self.signer(service)
         signed = signer.sign("POST", "/", {}, headers, hashlib.sha256(content).hexdigest())
+        timeout = _TIMEOUT if seconds is None else seconds
+        sent = time.time()
         try:
-            response = await self.http().post(url, content=content, headers=signed)
+            response = await self.http().post(
+                url, content=content, headers=signed, timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT))
+            )
         except httpx.HTTPError as error:
             return 503, {"__type": type(error).__name__}
+        self.server_clock.observe(sent, time.time(), response.headers.get("date"))
         try:
             answer = response.json()
         except ValueError:
             answer = None
         return response.status_code, answer if isinstance(answer, dict) else {}
+
+    async def learn_time(self) -> None:
+        """Makes `server_clock` know AWS's time where no call was made yet, by one that costs nothing."""
+        if self.server_clock.bounds() is None and not self._has_asked_time:
+            self._has_asked_time = True
+            with suppress(AwsError):  # any answer tells the time, also that we may not ask this
+                await self.call("dynamodb", "DescribeEndpoints", {}, attempts=1, seconds=_CONNECT)
 
     async def signer(self, service: str) -> Signer:
         """What signs a call made now. Raises AwsError where no credentials can be found."""
@@ -200,7 +242,7 @@ class Aws:
             self._loop = loop
             self._client = httpx.AsyncClient(
                 transport=self._transport or httpx.AsyncHTTPTransport(retries=1),
-                timeout=httpx.Timeout(5, connect=2),
+                timeout=httpx.Timeout(_TIMEOUT, connect=_CONNECT),
                 trust_env=False,
             )
         return self._client
@@ -228,20 +270,14 @@ class Aws:
         secret_key = self._environment.get("AWS_SECRET_ACCESS_KEY")
         if access_key and secret_key:
             return Credentials(access_key, secret_key, self._environment.get("AWS_SESSION_TOKEN") or None)
-        return await asyncio.to_thread(_credentials_of_the_chain)
+        if self._source is None:
+            from shared.stores.credentials import ChainedCredentials, ContainerCredentials
+
+            container = ContainerCredentials(self._environment, self.http, self._clock)
+            self._source = container if container.url else ChainedCredentials()
+        return await self._source.get()
 
     async def aclose(self) -> None:
         if self._client is not None and self._loop is asyncio.get_running_loop():
             await self._client.aclose()
             self._client = None
-
-
-def _credentials_of_the_chain() -> Credentials:
-    """Where no keys are in the environment (profiles, SnapStart's container credentials): botocore knows them all."""
-    from botocore.session import Session
-
-    found = Session().get_credentials()
-    if found is None:
-        raise AwsError("credentials", "find", "NoCredentials")
-    frozen = found.get_frozen_credentials()
-    return Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token)

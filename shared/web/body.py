@@ -1,4 +1,4 @@
-"""Reads a request's JSON body, bounded."""
+"""Reads a request's JSON body up to a size limit."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -12,15 +12,12 @@ from shared.json_text import TooComplex
 from shared.offload import HEAVY_BYTES, off_loop
 
 T = TypeVar("T")
-_WAY_AROUND = "Send a smaller one, and images by URL instead of inline."
 
 # Both spellings of what references in JSON schemas begin with. A few of them stand for schemas of any size.
 _REFERENCES = (b"$", b"\\u0024")
 
 
-async def json_body(
-    request: Request, limit: int, parse: Callable[[JsonObject], T], *, way_around: str = _WAY_AROUND
-) -> T:
+async def json_body(request: Request, limit: int, parse: Callable[[JsonObject], T], way_around: str) -> T:
     """What `parse` makes of the body, a JSON object; off the event loop where that may take long.
 
     Raises MalformedRequest, PayloadTooLarge past `limit` bytes and for what would take many times its size, and what
@@ -43,14 +40,15 @@ async def _body(request: Request, limit: int, way_around: str) -> bytes:
     _check_content_type(request.headers.get("content-type", ""))
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise MalformedRequest("Send the request body without a Content-Encoding.")
+    too_large = PayloadTooLarge(f"The request body is larger than {size_text(limit)}. {way_around}")
     if declared_length(request) > limit:
-        raise _too_large(limit, way_around)
+        raise too_large
     body = BytesIO()
     async for chunk in request.stream():
         body.write(chunk)
         if body.tell() > limit:
-            raise _too_large(limit, way_around)
-    return body.getvalue()  # no copy, which that of a bytearray would be
+            raise too_large
+    return body.getvalue()  # no copy, unlike bytes(bytearray)
 
 
 def _check_content_type(value: str) -> None:
@@ -60,14 +58,10 @@ def _check_content_type(value: str) -> None:
 
 
 def declared_length(request: Request) -> int:
-    """The Content-Length that the caller gives, 0 where there is none."""
+    """The request's Content-Length, 0 if it has none."""
     declared = request.headers.get("content-length", "")
     return int(declared[:20]) if declared.isascii() and declared.isdigit() else 0
 
 
 def size_text(limit: int) -> str:
     return f"{limit // 2**20} MB" if limit >= 2**20 else f"{limit} bytes"
-
-
-def _too_large(limit: int, way_around: str) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The request body is larger than {size_text(limit)}. {way_around}")

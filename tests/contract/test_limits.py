@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from shared.schemas.caller import Caller, Permission
-from shared.schemas.limits import UNLIMITED, Balance, Estimate, Limits
+from shared.schemas.limits import UNLIMITED, Estimate, Limits
 from shared.schemas.usage import Usage
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
@@ -131,11 +131,14 @@ WORDS = {
 }
 
 
-async def use_up(caller: Account, kind: str) -> None:
+WHOLE = Estimate(20_000, 10_000_000)
+
+
+async def use_up(caller: Account, kind: str, whole: Estimate = WHOLE) -> None:
     """Takes all of a limit, as other requests of the key would."""
-    reservation = await caller.ledger.reserve(caller.key, Estimate(20_000, 10_000_000))
+    reservation = await caller.ledger.reserve(caller.key, whole)
     if kind != "concurrency":
-        await caller.ledger.settle(reservation, "other", Usage(input_tokens=40_000), 10_000_000)
+        await caller.ledger.settle(reservation, "other", Usage(input_tokens=2 * whole.tokens), whole.cost)
 
 
 def seconds_until_more(kind: str) -> tuple[int, int]:
@@ -157,22 +160,35 @@ def seconds_until_more(kind: str) -> tuple[int, int]:
 
 def assert_refused(response: httpx.Response, *, money: bool) -> int:
     """That a request was refused for a limit of ours as its dialect says it; gives the seconds to wait."""
-    path = response.request.url.path
-    assert response.status_code == 429, f"{path}: {response.status_code} {response.text[:500]}"
     assert response.headers["retry-after"].isdecimal()
     seconds = int(response.headers["retry-after"])
     assert seconds >= 1
+    assert_limited(response, money=money, seconds=seconds)
+    return seconds
+
+
+def assert_never(response: httpx.Response, *, money: bool) -> None:
+    """The same of a request that can never pass: nobody is told to come again."""
+    assert "retry-after" not in response.headers
+    assert_limited(response, money=money, seconds=None)
+    assert "retry" not in response.json()["error"]["message"].lower()
+
+
+def assert_limited(response: httpx.Response, *, money: bool, seconds: int | None) -> None:
+    path = response.request.url.path
+    assert response.status_code == 429, f"{path}: {response.status_code} {response.text[:500]}"
     error = response.json()["error"]
+    told = {} if seconds is None else {"retry_after": seconds}
     match dialect_of(path):
         case "envelope":
             code = "BUDGET_EXCEEDED" if money else "RATE_LIMITED"
-            assert error == {"code": code, "message": error["message"], "retry_after": seconds}
+            assert error == {"code": code, "message": error["message"], **told}
             assert response.json()["meta"] == {"request_id": response.headers["x-scaigrid-request-id"]}
             assert response.json()["status"] == "error"
         case "compact":
             expected = {"code": "rate_limit_exceeded", "message": error["message"], "status": 429}
-            assert error == {**expected, "retry_after": seconds}
-            assert re.search(rf"\b{seconds} seconds?\b", error["message"])
+            assert error == {**expected, **told}
+            assert seconds is None or re.search(rf"\b{seconds} seconds?\b", error["message"])
         case _:
             kind = (
                 ("insufficient_quota", "project_spend_limit_exceeded")
@@ -183,7 +199,6 @@ def assert_refused(response: httpx.Response, *, money: bool) -> int:
             assert (error["type"], error["code"]) == kind
     assert "x-gateway-cost" not in response.headers
     assert_told(response)
-    return seconds
 
 
 @pytest.mark.parametrize("kind", LIMIT)
@@ -211,25 +226,41 @@ async def test_T26_S37_a_limit_that_is_used_up_refuses_everywhere_with_the_secon
         assert await caller.rows() == rows
 
 
-async def test_a_request_larger_than_the_whole_limit_is_told_so(keys: KeyStore) -> None:
+@pytest.mark.parametrize("whose", ["key", "tenant"])
+async def test_a_request_larger_than_a_whole_limit_is_told_so_and_not_to_come_again(
+    keys: KeyStore, drawing: dict[str, str], whose: str
+) -> None:
+    for limits, money in ((Limits(tokens_per_minute=1), False), (Limits(budget_day=0), True)):
+        own, above = (limits, None) if whose == "key" else (None, limits)
+        async with account(keys, own, above=above, environment=drawing) as caller:
+            for path in DISTINCT:
+                answer = await caller.ask(path)
+                assert_never(answer, money=money)
+                words = f"larger than the {whose}'s whole limit of {'money a day' if money else 'tokens a minute'}"
+                assert words in answer.json()["error"]["message"]
+                assert_never(await caller.ask(path, stream=True), money=money)
+            assert await caller.rows() == []
+
+
+async def test_a_smaller_request_passes_where_a_larger_one_never_does(keys: KeyStore) -> None:
     async with account(keys, Limits(tokens_per_minute=500)) as caller:
-        answer = await caller.ask(CHAT, max_tokens=600)
-        assert_refused(answer, money=False)
-        assert "larger than the key's whole limit of tokens a minute" in answer.json()["error"]["message"]
+        assert_never(await caller.ask(CHAT, max_tokens=600), money=False)
         assert (await caller.ask(CHAT, max_tokens=100)).status_code == 200
 
 
 async def test_a_refused_request_takes_nothing_of_the_other_limits(keys: KeyStore) -> None:
     """The tenant refuses what the key had room for: the key gets its part back."""
     limits = Limits(requests_per_minute=5, tokens_per_minute=10_000, concurrency=2, budget_day=10**9)
-    async with account(keys, limits, above=Limits(budget_day=0)) as caller:
+    async with account(keys, limits, above=Limits(budget_day=10**6)) as caller:
+        await use_up(caller, "budget_day", Estimate(1, 10**6))
+        before = await caller.standing()
         for _ in range(8):
             assert_refused(await caller.ask(CHAT, max_tokens=3000), money=True)
-        assert await caller.standing() == Balance(0, 0, 0, 0)
+        assert await caller.standing() == before
         alone = caller.key.model_copy(update={"tenant_limits": Limits()})
         left = (await caller.ledger.reserve(alone, Estimate())).rates
-    assert left.requests.remaining == 4
-    assert left.tokens.remaining >= 9_990
+    assert left.requests.remaining == 3
+    assert left.tokens.remaining >= 9_900
 
 
 async def test_as_many_are_let_in_as_the_limit_says_and_no_more(exact: KeyStore) -> None:
@@ -309,7 +340,7 @@ async def test_tokens_beyond_those_reserved_are_taken_too(keys: KeyStore, stream
 async def test_a_key_without_the_permission_is_forbidden_at_every_kind_of_endpoint(
     keys: KeyStore, drawing: dict[str, str]
 ) -> None:
-    for given in (frozenset[Permission](), frozenset({Permission.BATCH_USE, Permission.ADMIN})):
+    for given in (frozenset[Permission](), frozenset({Permission.BATCH_USE})):
         async with account(keys, environment=drawing) as caller:
             key = caller.key.model_copy(update={"permissions": given})
             await keys.put(caller.client.headers["authorization"].removeprefix("Bearer "), key)
@@ -391,7 +422,7 @@ async def test_an_operators_price_is_what_an_answer_costs(keys: KeyStore, tmp_pa
         assert answer.headers["x-gateway-cost"] == f"{cost / 10**6:.6f}"
         assert (await caller.row()).cost == cost
     async with account(keys, Limits(budget_day=1000), environment=catalog(tmp_path, rows)) as caller:
-        assert_refused(await caller.ask(CHAT, max_tokens=1), money=True)
+        assert_never(await caller.ask(CHAT, max_tokens=1), money=True)
 
 
 # --- DynamoDB cannot be reached
@@ -453,7 +484,7 @@ async def test_a_function_enforces_the_limits_that_the_authorizer_told_it_of_and
     keys: KeyStore,
 ) -> None:
     from functions.chat.app import app
-    from shared.web.process import process_services
+    from shared.web.process import services_dependency
     from tests.client import make_services
 
     name = uuid4().hex
@@ -468,7 +499,7 @@ async def test_a_function_enforces_the_limits_that_the_authorizer_told_it_of_and
         KeyStore(unreachable(), "keys"), SANDBOX | {"GATEWAY_TRUST_AUTHORIZER": "on"}, aws=keys.aws
     )
     given = {"requestContext": {"authorizer": {"caller": caller.model_dump_json()}}}
-    app.dependency_overrides[process_services] = lambda: services
+    app.dependency_overrides[services_dependency] = lambda: services
 
     async def called(scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         await app({**scope, "aws.event": given}, receive, send)

@@ -7,21 +7,23 @@ from typing import Any
 import httpx
 
 from shared.framing import Frame, SseDecoder
+from shared.routes import ROUTES
 
-CHATS = [
-    "/v1/chat/completions",
-    "/v1/chat/completions/stable",
-    "/ai/chat",
-    "/ai/ai/chat",
-    "/v1/inference/chat",
-]
-GENERATES = ["/v1/completions", "/ai/generate", "/ai/ai/generate", "/v1/inference/generate"]
-LISTS = ["/v1/models", "/v1/models/sandbox/chat", "/ai/models", "/ai/ai/models"]
+SANDBOX = "sandbox/chat"
+
+
+def paths_of(function: str) -> list[str]:
+    """The paths that a function answers, one model being the sandbox's."""
+    paths = dict.fromkeys(route.path for route in ROUTES if route.function == function)
+    return [path.replace("{model_id:path}", SANDBOX) for path in paths]
+
+
+CHATS = paths_of("chat")
+GENERATES = paths_of("completions")
+LISTS = paths_of("models")
 POSTS = [*CHATS, *GENERATES]
 # One of each kind of answer; what is left out is an alias or shares all of its code with one that is in.
 DISTINCT = ["/v1/chat/completions", "/v1/completions", "/ai/chat", "/ai/generate", "/v1/inference/chat"]
-
-SANDBOX = "sandbox/chat"
 
 
 def asking(path: str, model: Any = SANDBOX, **fields: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from shared.gateway.chat_images import MAX_CHANGED_IMAGES, Inputs
 from shared.schemas.chat import ChatRequest
 from shared.schemas.content import Image, Inline, Message, Part, Remote, Text, ToolCall, ToolResult
 from shared.schemas.model import Capability, Model
-from shared.stores.aws import AwsError
+from shared.stores.aws_calls import AwsError
 
 pytestmark = pytest.mark.anyio
 

@@ -8,6 +8,7 @@ import wave
 from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from io import BytesIO
+from itertools import chain
 from typing import Any
 
 import httpx
@@ -15,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.gateway.call_meter import CallMeter
 from shared.gateway.estimates import (
-    StreamedUsage,
     of_chat,
     of_content,
     of_embeddings,
@@ -26,20 +27,20 @@ from shared.gateway.estimates import (
 )
 from shared.prices import PriceTable
 from shared.pricing import cost, upper_bound
-from shared.providers import load
+from shared.providers import load, load_vendor
 from shared.schemas.chat import ChatRequest, JsonSchemaFormat, Tool
 from shared.schemas.content import Audio, File, Image, Inline, Message, Refusal, Remote, Text, ToolCall, ToolResult
 from shared.schemas.embedding import EmbeddingRequest
-from shared.schemas.events import Finished, ImageDelta, Started, TextDelta, ToolCallDelta, ToolCallStarted
+from shared.schemas.events import Finished
 from shared.schemas.generated_content import ContentRequest
 from shared.schemas.image import ImageRequest, Size
 from shared.schemas.limits import Limits
 from shared.schemas.model import Capability, Model
 from shared.schemas.price import Price
 from shared.schemas.speech import SpeechRequest
-from shared.schemas.transcription import Transcript, TranscriptDelta, TranscriptDone, TranscriptionRequest
+from shared.schemas.transcription import TranscriptDone, TranscriptionRequest
 from shared.schemas.upload import Upload
-from shared.schemas.usage import FinishReason, Usage
+from shared.schemas.usage import Usage
 from shared.stores.keys import KeyStore
 from tests.contract import vendor as upstream
 from tests.contract.accounts import CHAT, EVERY_KIND, SANDBOX, STABLE_IMAGES, Account, account, catalog, exact_keys
@@ -148,20 +149,33 @@ async def test_a_streamed_transcript_is_in_the_books(keys: KeyStore) -> None:
         assert row.cost > 0
 
 
-FAILURES = {"fail-400": 400, "fail-401": 502, "fail-500": 502, "fail-garbage": 502, "fail-truncated": 502}
+FAILURES = {"fail-400": 400, "fail-401": 502, "fail-500": 502}
+UNKNOWN = {"fail-garbage": 502, "fail-truncated": 502, "fail-timeout": 504}
+PATHS = [path for path in EVERY_KIND if path != STABLE_IMAGES and "/speech" not in path and "/syn" not in path]
 
 
 @anyio
 @pytest.mark.parametrize(("model", "status"), FAILURES.items())
-async def test_a_vendors_failure_is_counted_as_one_and_costs_nothing(keys: KeyStore, model: str, status: int) -> None:
-    paths = [path for path in EVERY_KIND if path != STABLE_IMAGES and "/speech" not in path and "/syn" not in path]
+async def test_a_providers_error_is_counted_as_one_and_costs_nothing(keys: KeyStore, model: str, status: int) -> None:
     async with account(keys, BUDGET) as caller:
-        for path in paths:
+        for path in PATHS:
             answer = await caller.ask(path, f"sandbox/{model}")
             assert answer.status_code == status, answer.text
             assert COST not in answer.headers
         row = await caller.row()
-        assert (row.requests, row.failures, row.cost, row.usage) == (0, len(paths), 0, Usage())
+        assert (row.requests, row.failures, row.cost, row.usage) == (0, len(PATHS), 0, Usage())
+
+
+@anyio
+@pytest.mark.parametrize(("model", "status"), UNKNOWN.items())
+async def test_a_call_whose_outcome_is_unknown_costs_what_was_reserved(keys: KeyStore, model: str, status: int) -> None:
+    for path in PATHS:
+        async with account(keys, BUDGET) as caller:
+            answer = await caller.ask(path, f"sandbox/{model}")
+            assert answer.status_code == status, answer.text
+            row = await caller.row()
+            assert (row.requests, row.failures) == (0, 1)
+            assert row.cost == dollars(answer) > 0, path
 
 
 @anyio
@@ -213,7 +227,7 @@ async def leave(caller: Account, *, after: int, model: str = MODEL) -> None:
 
     async def send(message: Any) -> None:
         nonlocal chunks
-        chunks += bool(message.get("body"))
+        chunks += message.get("body", b"").count(b"data: ")
         if chunks >= after:
             gone.set()
 
@@ -271,50 +285,147 @@ async def test_a_client_that_leaves_the_sandbox_pays_too(keys: KeyStore) -> None
 
 
 @anyio
-async def test_a_client_that_leaves_before_anything_was_said_pays_nothing(keys: KeyStore) -> None:
-    async with account(keys, BUDGET) as caller:
+async def test_a_client_that_leaves_before_anything_was_said_pays_what_was_reserved(keys: KeyStore) -> None:
+    silent = talking(asyncio.Event(), 0)
+
+    def vendor(request: httpx.Request) -> httpx.Response:
+        return silent(request)
+
+    async with account(keys, BUDGET, environment=ENVIRONMENT, vendor=vendor) as caller:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
-                await caller.ask(CHAT, "sandbox/fail-timeout")
+                await caller.ask(CHAT, MODEL, max_tokens=500)
         row = await caller.row()
-        assert (row.requests, row.failures, row.cost, row.usage) == (0, 1, 0, Usage())
+        assert (row.requests, row.failures) == (0, 1)
+        assert row.usage.output_tokens == 500
+        assert row.cost > 0
 
 
-# --- what a stream has said
+# --- one call
 
 
-def heard(*items: object) -> Usage:
-    said = StreamedUsage()
-    for item in items:
-        said.add(item)
-    return said.unreported(Usage(input_tokens=10, output_tokens=1024), Usage())
+EXPECTED = Usage(input_tokens=10, output_tokens=1024)
+CEILING = Usage(input_tokens=40, output_tokens=4096)
 
 
-def test_a_stream_that_has_said_nothing_used_nothing() -> None:
-    assert heard() == heard(Started()) == heard(Started(), TextDelta("")) == Usage()
+class Recorded:
+    """What a call's meter has recorded."""
+
+    def __init__(self, **options: Any) -> None:
+        self.usage = Usage()
+        self.is_estimate = self.is_ceiling = False
+        self.meter = CallMeter(self._record, lambda: (EXPECTED, CEILING), **options)
+
+    def _record(self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False) -> None:
+        self.usage += usage
+        self.is_estimate |= is_estimate
+        self.is_ceiling |= is_ceiling
 
 
-def test_every_kind_of_word_counts() -> None:
-    assert heard(TextDelta("abcdef")) == Usage(input_tokens=10, output_tokens=2)
-    assert heard(ToolCallStarted(0, "id", "name"), ToolCallDelta(0, '{"a":')).output_tokens == 3
-    assert heard(TranscriptDelta("Hello")).output_tokens == 2
-    drawn = heard(ImageDelta("image/png", "AAAA"))
-    assert drawn.images == 1
-    assert drawn.output_tokens == drawn.output_image_tokens > 1000
+def sent(**options: Any) -> Recorded:
+    recorded = Recorded(**options)
+    recorded.meter.sent()
+    return recorded
 
 
-def test_what_is_complete_has_been_told() -> None:
-    finished = Finished(FinishReason.STOP, Usage(input_tokens=3, output_tokens=1))
-    assert heard(TextDelta("abcdef"), finished) == Usage()
-    assert heard(TranscriptDelta("Hello"), TranscriptDone(Transcript(text="Hello"))) == Usage()
-    assert heard(TextDelta("abc"), TextDelta("def", 1), finished).output_tokens == 2
+def test_a_call_that_was_never_sent_costs_nothing() -> None:
+    call = Recorded()
+    call.meter.close()
+    assert call.usage == Usage()
 
 
-def test_what_has_been_told_is_not_counted_again() -> None:
-    said = StreamedUsage()
-    said.add(TextDelta("abcdefghi"))
-    unreported = said.unreported(Usage(input_tokens=10), Usage(input_tokens=8, output_tokens=5))
-    assert unreported == Usage(input_tokens=2)
+def test_a_call_that_was_refused_costs_nothing() -> None:
+    call = sent()
+    call.meter.refused()
+    call.meter.close()
+    assert call.usage == Usage()
+
+
+def test_an_unknown_outcome_is_recorded_as_the_ceiling() -> None:
+    call = sent()
+    call.meter.close()
+    assert (call.usage, call.is_estimate, call.is_ceiling) == (CEILING, True, True)
+
+
+def test_what_the_provider_has_counted_before_a_call_broke_off_is_believed() -> None:
+    call = sent()
+    call.meter.begun(Usage(input_tokens=17, output_tokens=1))
+    call.meter.close()
+    assert call.usage == Usage(input_tokens=17, output_tokens=4096)
+
+
+def test_a_call_that_breaks_off_costs_its_input_and_what_was_said() -> None:
+    call = sent()
+    call.meter.said("abcdefghij")
+    call.meter.said("klmno")
+    call.meter.close()
+    assert (call.usage, call.is_estimate, call.is_ceiling) == (Usage(input_tokens=10, output_tokens=6), True, False)
+
+
+def test_what_was_said_counts_by_its_bytes_and_by_its_pieces() -> None:
+    chinese, pieces = sent(), sent()
+    chinese.meter.said("\u6f22\u5b57" * 100)
+    for letter in "abcdef":
+        pieces.meter.said(letter)
+    for call in (chinese, pieces):
+        call.meter.close()
+    assert chinese.usage.output_tokens == 240
+    assert pieces.usage.output_tokens == 6
+
+
+def test_what_was_said_never_counts_more_than_was_reserved() -> None:
+    call = sent()
+    call.meter.said("x" * 100_000)
+    call.meter.close()
+    assert call.usage.output_tokens == CEILING.output_tokens
+
+
+def test_an_image_counts_when_a_call_breaks_off() -> None:
+    call = sent()
+    call.meter.made_image()
+    call.meter.close()
+    assert call.usage.images == 1
+    assert call.usage.output_tokens == call.usage.output_image_tokens > 1000
+
+
+def test_what_is_reported_is_all_that_counts() -> None:
+    call = sent()
+    call.meter.said("abcdef")
+    call.meter.reported(Usage(input_tokens=3, output_tokens=1))
+    call.meter.close(is_complete=True)
+    call.meter.close()
+    assert (call.usage, call.is_estimate) == (Usage(input_tokens=3, output_tokens=1), False)
+
+
+@pytest.mark.parametrize(
+    "reported",
+    [
+        Usage(),
+        Usage.model_construct(**{**dict(Usage()), "input_tokens": -5}),
+        Usage(input_tokens=10**15, output_tokens=1),
+        Usage.model_construct(**{**dict(Usage()), "audio_seconds": float("nan")}),
+    ],
+    ids=["nothing", "negative", "absurd", "nan"],
+)
+def test_numbers_that_cannot_be_are_replaced_by_an_estimate(reported: Usage) -> None:
+    call = sent()
+    call.meter.said("abcdef")
+    call.meter.reported(reported)
+    call.meter.close(is_complete=True)
+    assert (call.usage, call.is_estimate) == (Usage(input_tokens=10, output_tokens=3), True)
+
+
+def test_a_whole_response_without_usage_costs_what_was_expected() -> None:
+    call = sent()
+    call.meter.close(is_complete=True)
+    assert (call.usage, call.is_estimate) == (EXPECTED, True)
+
+
+def test_a_call_that_the_provider_declines_costs_its_input() -> None:
+    call = sent()
+    call.meter.declined()
+    call.meter.close()
+    assert call.usage == Usage(input_tokens=10)
 
 
 # --- what is reserved bounds what is paid
@@ -382,18 +493,35 @@ def model_of(name: str) -> Model:
 MODELS = {
     f"sandbox/{name}": model_of(f"sandbox/{name}") for name in ("chat", "image", "embedding", "transcription", "speech")
 }
-ADAPTER: Any = load("sandbox")
+VENDOR: Any = load_vendor("sandbox")
 
 
-def answered(call: Any, read: Callable[[Any], Any]) -> Usage | None:
-    """What the sandbox says that a call has used; None where it refuses."""
-    body = json.dumps(call.json).encode()
-    answer = ADAPTER.answer(call.path, body)
+def answered(operation: str, request: Any) -> bytes | None:
+    """The sandbox's body for a request; None where it refuses."""
+    call = load("sandbox", operation).call(request, MODELS[request.model])
+    answer = VENDOR.answer(call.path, json.dumps(call.json).encode())
     content = b"".join(chunk for chunk in answer.chunks if isinstance(chunk, bytes))
-    if answer.status != 200:
+    return content if answer.status == 200 else None
+
+
+def response_usage(operation: str, request: Any) -> Usage | None:
+    """What the sandbox reports for a call that is answered in one piece."""
+    body = answered(operation, request)
+    if body is None:
         return None
-    usage: Usage = read(json.loads(content)).usage
+    usage: Usage = load("sandbox", operation).response(json.loads(body)).usage
     return usage
+
+
+def event_usage(operation: str, request: Any) -> Usage | None:
+    """What the sandbox reports for a call that is answered in events."""
+    body = answered(operation, request)
+    if body is None:
+        return None
+    events = list(load("sandbox", operation).reader(request).body(body))
+    reported = [event.usage for event in events if isinstance(event, Finished)]
+    reported += [event.transcript.usage for event in events if isinstance(event, TranscriptDone)]
+    return sum(reported, Usage())
 
 
 def assert_bounded(usage: Usage | None, estimate: tuple[Usage, Usage]) -> None:
@@ -417,15 +545,14 @@ def test_no_chat_costs_more_than_was_reserved(request: ChatRequest) -> None:
     model = MODELS[request.model]
     if model.upstream == "image":
         request = request.model_copy(update={"tools": (), "n": 1})
-    usage = answered(ADAPTER.chat(request, model), ADAPTER.chat_response)
-    assert_bounded(usage, of_chat([request], model))
+    assert_bounded(event_usage("chat", request), of_chat([request], model))
 
 
 @often
 @given(st.lists(TEXTS | st.lists(st.integers(0, 9), min_size=1, max_size=50).map(tuple), min_size=1, max_size=5))
 def test_no_embedding_costs_more_than_was_reserved(inputs: list[Any]) -> None:
     request = EmbeddingRequest(model="sandbox/embedding", inputs=tuple(inputs))
-    usage = answered(ADAPTER.embedding(request, MODELS[request.model]), ADAPTER.embedding_response)
+    usage = response_usage("embeddings", request)
     assert_bounded(usage, of_embeddings(request))
 
 
@@ -438,7 +565,7 @@ def upload(data: bytes, media_type: str) -> Upload:
 def test_no_image_costs_more_than_was_reserved(prompt: str, given_images: int, n: int, size: Size | None) -> None:
     images = tuple(upload(base64.b64decode(PNG), "image/png") for _ in range(given_images))
     request = ImageRequest(model="sandbox/image", prompt=prompt, images=images, n=n, size=size or Size(64, 64))
-    usage = answered(ADAPTER.image(request, MODELS[request.model]), ADAPTER.image_response)
+    usage = response_usage("images", request)
     assert usage is None or usage.images == n
     assert_bounded(usage, of_images(request))
 
@@ -455,7 +582,7 @@ def test_no_raw_content_costs_more_than_was_reserved(
         images=(Inline(media_type="image/png", data=PNG),) * given_images,
         candidate_count=candidates,
     )
-    usage = answered(ADAPTER.content(request, MODELS[request.model]), ADAPTER.content_response)
+    usage = response_usage("content", request)
     assert_bounded(usage, of_content(request))
 
 
@@ -477,25 +604,22 @@ def test_no_transcript_costs_more_than_was_reserved(
     data = random.Random(rate).randbytes(round(seconds * 2000)) if is_mp3 else recording(rate, width, seconds)
     file = upload(data, "audio/mpeg" if is_mp3 else "audio/wav")
     request = TranscriptionRequest(model="sandbox/transcription", file=file, prompt=prompt)
-    call = ADAPTER.transcription(request, MODELS[request.model])
-    answer = ADAPTER.answer(call.path, json.dumps(call.json).encode())
-    body = b"".join(chunk for chunk in answer.chunks if isinstance(chunk, bytes))
-    assert_bounded(ADAPTER.transcription_response(body, request).usage, of_transcription(request))
+    assert_bounded(event_usage("transcription", request), of_transcription(request))
 
 
 @pytest.mark.parametrize("text", ["Hello", "a b c " * 500, "日本" * 1000, "x" * 4096])
 def test_no_speech_costs_more_than_was_reserved_nor_the_transcript_of_it(text: str) -> None:
     request = SpeechRequest(model="sandbox/speech", input=text, voice="alloy", format="wav")
     assert_bounded(Usage(characters=len(text)), of_speech(request))
-    call = ADAPTER.speech(request, MODELS["sandbox/speech"])
-    answer = ADAPTER.answer(call.path, json.dumps(call.json).encode())
-    spoken = b"".join(chunk for chunk in answer.chunks if isinstance(chunk, bytes))
+    body = answered("speech", request)
+    assert body is not None
+    adapter = load("sandbox", "speech")
+    reader = adapter.reader(request)
+    spoken = b"".join(chain.from_iterable(map(reader.frame, adapter.frames().feed(body))))
     assert spoken[:4] == b"RIFF"
     heard_again = TranscriptionRequest(model="sandbox/transcription", file=upload(spoken, "audio/wav"))
-    call = ADAPTER.transcription(heard_again, MODELS["sandbox/transcription"])
-    answer = ADAPTER.answer(call.path, json.dumps(call.json).encode())
-    body = b"".join(chunk for chunk in answer.chunks if isinstance(chunk, bytes))
-    usage = ADAPTER.transcription_response(body, heard_again).usage
+    usage = event_usage("transcription", heard_again)
+    assert usage is not None
     assert usage.audio_seconds > 0
     assert_bounded(usage, of_transcription(heard_again))
 
@@ -510,9 +634,9 @@ def test_candidates_that_take_a_call_each_are_reserved_their_inputs_each() -> No
     request = ChatRequest(model="m", messages=(Message(role="user", parts=(Text(text="x" * 300),)),), n=4, max_tokens=5)
     model = MODELS["sandbox/chat"]
     alone = model.model_copy(update={"quirks": frozenset({"single_candidate"})})
-    gather_or_cancel, apart = of_chat([request], model), of_chat([request], alone)
-    assert [usage.input_tokens * 4 for usage in gather_or_cancel] == [usage.input_tokens for usage in apart]
-    assert [usage.output_tokens for usage in gather_or_cancel] == [usage.output_tokens for usage in apart] == [20, 20]
+    together, apart = of_chat([request], model), of_chat([request], alone)
+    assert [usage.input_tokens * 4 for usage in together] == [usage.input_tokens for usage in apart]
+    assert [usage.output_tokens for usage in together] == [usage.output_tokens for usage in apart] == [20, 20]
 
 
 def test_an_answer_without_a_cap_is_reserved_the_models_longest() -> None:

@@ -311,31 +311,11 @@ def test_a_system_text_alone_is_asked_as_the_users() -> None:
     assert "system" not in value
 
 
-def test_later_system_text_stays_in_place_where_the_model_takes_it_there() -> None:
+def test_later_system_text_goes_to_the_head() -> None:
     later = Message(role="system", parts=(Text(text="In French."),))
-    value = sent(user("One"), assistant("1"), later, user("Two"), system="Count.", quirks=("system_messages",))
-    assert value["system"] == "Count."
-    assert [turn["role"] for turn in value["messages"]] == ["user", "assistant", "user", "system"]
-    assert value["messages"][-1]["content"] == [text("In French.")]
-
-
-def test_later_system_text_does_not_come_between_a_call_and_its_result() -> None:
-    later = Message(role="system", parts=(Text(text="In French."),))
-    conversation = (user("Hi"), assistant(CALL), later, result("toolu_1", "get_weather"), assistant("Beau"))
-    roles = [turn["role"] for turn in turns(*conversation, tools=(WEATHER,), quirks=("system_messages",))]
-    assert roles == ["user", "assistant", "user", "system", "assistant"]
-
-
-def test_later_system_text_waits_for_an_assistant_who_says_something() -> None:
-    later = Message(role="system", parts=(Text(text="In French."),))
-    conversation = (user("One"), later, assistant(""), user("Two"))
-    assert [turn["role"] for turn in turns(*conversation, quirks=("system_messages",))] == ["user", "system"]
-
-
-def test_later_system_text_that_fits_nowhere_goes_to_the_head() -> None:
-    later = Message(role="system", parts=(Text(text="In French."),))
-    value = sent(user("One"), assistant("1"), later, quirks=("system_messages",))
-    assert value["system"] == "In French."
+    value = sent(user("One"), assistant("1"), later, user("Two"), system="Count.")
+    assert value["system"] == "Count.\n\nIn French."
+    assert [turn["role"] for turn in value["messages"]] == ["user", "assistant", "user"]
 
 
 def test_white_space_at_the_end_of_a_prefill_is_cut() -> None:

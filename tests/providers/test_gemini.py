@@ -73,7 +73,7 @@ def model(*quirks: str, capabilities: tuple[Capability, ...] = CHAT) -> Model:
 
 
 GEMINI_3 = model("thinking_level")
-GEMINI_2 = model("thinking_budget")
+GEMINI_2 = model()
 
 
 def sent(asked: ChatRequest, to: Model = GEMINI_3) -> Any:
@@ -160,19 +160,14 @@ def test_call_says_whether_the_response_is_streamed(stream: bool) -> None:
         ("none", ("thinking_level", "always_thinks"), {"thinkingLevel": "LOW"}),
         ("minimal", ("thinking_level", "always_thinks"), {"includeThoughts": True, "thinkingLevel": "LOW"}),
         ("high", ("thinking_level", "always_thinks"), {"includeThoughts": True, "thinkingLevel": "HIGH"}),
-        ("none", ("thinking_budget",), {"thinkingBudget": 0}),
-        ("low", ("thinking_budget",), {"includeThoughts": True, "thinkingBudget": 1024}),
-        ("xhigh", ("thinking_budget",), {"includeThoughts": True, "thinkingBudget": 24576}),
-        ("none", ("thinking_budget", "always_thinks"), {"thinkingBudget": 128}),
     ],
 )
 def test_effort_becomes_the_models_own_control(effort: Any, quirks: tuple[str, ...], expected: Any) -> None:
     assert config(request(reasoning_effort=effort), model(*quirks)) == {"thinkingConfig": expected}
 
 
-@pytest.mark.parametrize("quirks", [("no_thinking", "thinking_level"), ()])
-def test_effort_is_ignored_by_a_model_without_thinking(quirks: tuple[str, ...]) -> None:
-    assert config(request(reasoning_effort="high"), model(*quirks)) is None
+def test_effort_is_ignored_by_a_model_without_thinking() -> None:
+    assert config(request(reasoning_effort="high"), model()) is None
 
 
 def test_image_model_is_asked_for_images_and_not_cut_off() -> None:
@@ -322,7 +317,7 @@ def test_image_models_get_the_signatures_that_they_refuse_a_turn_without() -> No
         {"text": "B"},
     ]
     assert parts_sent(Text(text="A"), picture) == [{"text": "A"}, inline]
-    older = model("thinking_budget", capabilities=DRAWING)
+    older = model(capabilities=DRAWING)
     assert parts_sent(Text(text="A"), picture, to=older) == [{"text": "A"}, inline]
 
 

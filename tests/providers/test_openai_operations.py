@@ -218,10 +218,10 @@ def test_a_stream_of_a_transcript_is_asked_for() -> None:
     assert not transcription.call(talk(), model()).streamed
 
 
-@pytest.mark.parametrize(("quirk", "wanted"), [("no_transcript_stream", "json"), ("none", "verbose_json")])
-def test_what_cannot_be_streamed_is_refused(quirk: str, wanted: Any) -> None:
+@pytest.mark.parametrize(("quirks", "wanted"), [(("no_transcript_stream",), "json"), ((), "verbose_json")])
+def test_what_cannot_be_streamed_is_refused(quirks: tuple[str, ...], wanted: Any) -> None:
     with pytest.raises(UnsupportedFeature, match=r"^stream: "):
-        transcription.call(talk(stream=True, format=wanted), model(quirk))
+        transcription.call(talk(stream=True, format=wanted), model(*quirks))
 
 
 def test_a_streamed_transcript_comes_in_pieces_and_then_whole() -> None:

@@ -5,7 +5,8 @@ import hashlib
 import httpx
 import pytest
 
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 from shared.stores.tenants import TenantFolders
 from tests.stores.tenants import folder_of, tenant_folders
 

@@ -37,7 +37,7 @@ class _ChatOperation:
 
 
 class _Encoder:
-    """How a stream ends, well or not; both streams share it."""
+    """The end of a stream, in success or error; shared by chat and text generation."""
 
     def __init__(self, context: RequestContext) -> None:
         self._context = context

@@ -53,5 +53,5 @@ dialect = EnvelopeDialect()
 
 
 def enveloped(data: JsonObject, context: RequestContext) -> JsonObject:
-    """A success around its data."""
+    """A successful response with its data."""
     return {"status": "ok", "data": data, "meta": {"request_id": context.request.id}}

@@ -1,392 +1,339 @@
-"""What a reservation, its settlement and its return write to the item of a key or a tenant, and why one is refused.
+"""One item: what a reservation, its settlement and its return write to it, and why a request is refused.
 
-Pure functions of the item as it was seen; times are Unix microseconds, lengths of time microseconds.
+Pure functions of the item as it was seen last. Times are Unix microseconds, lengths of time microseconds.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import Enum
-from itertools import islice
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from shared.schemas.limits import MINUTE, UNLIMITED, Estimate, Limits, Rate, Rates
-from shared.schemas.usage import Usage
-from shared.stores.limits.usage import count
-from shared.stores.limits.write import Item, Write, number
+from shared.schemas.limits import MINUTE, Limits, Rates, Reason, Refused, used_up
+from shared.schemas.settlement import ReservedItem, Settlement
+from shared.stores.limits import leases
+from shared.stores.limits.bucket import (
+    REQUESTS,
+    TOKENS,
+    Take,
+    rate,
+    room_left,
+    take,
+    take_known,
+    time_of,
+    unspent,
+    wait,
+)
+from shared.stores.limits.leases import SECOND
+from shared.stores.limits.marks import asks_for_seat, places
+from shared.stores.limits.money import DAY_SECONDS, PLACES, add_money, caps, money_names, tidy_money, until_next
+from shared.stores.limits.usage import KEPT_SECONDS, UNSETTLED, Counting, counters_of, unsettled
+from shared.stores.limits.write import Item, Write, members, number
 
-SECOND = 1_000_000
-KEPT_SECONDS = 400 * 86_400
-"""How long an item that nobody uses is kept, and a row of usage."""
-_DAY_SECONDS = 86_400
-_MANY_SLOTS = 4
-_TIDIED_AT_ONCE = 50  # an expression may be 4 KB long
-_SLOT_SECONDS = (600, 300, 120, 60, 30, 15, 10, 5, 2, 1)  # each divides a day, so that a slot lies within one
-
-
-class Reason(Enum):
-    """Which limit refuses, in words for the caller."""
-
-    REQUESTS = "requests a minute"
-    TOKENS = "tokens a minute"
-    CONCURRENCY = "requests in flight"
-    DAY = "money a day"
-    MONTH = "money a month"
-
-
-_BUCKETS = {"rq": Reason.REQUESTS, "tk": Reason.TOKENS}
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why there was no room, and in how many microseconds there may be; None if there never is for such a request."""
-
-    reason: Reason
-    wait: int | None
+SEATS = "p"
+"""How many processes have reserved in an item."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One item and its limits: of a key or a tenant, or a shard of one with its part of the limits."""
+    """The item of a key or a tenant, or a shard of one, with its part of the limits of the `whole`."""
 
     item: str
+    whose: str
+    """`key` or `tenant`."""
+    whole: Limits
     limits: Limits
+    shards: int
     lease: int
     """Seconds after which a reservation that was not settled is taken back."""
     room: int = MINUTE
     """How much of a bucket may be taken, where something has to be left to others. One request always fits."""
 
-    @property
-    def slot_seconds(self) -> int:
-        """Some slots to a lease, so that the dead return no later than a third of a lease after it."""
-        return next((length for length in _SLOT_SECONDS if length * 3 <= self.lease), 1)
-
-    @property
-    def counts_flights(self) -> bool:
-        return self.limits.concurrency is not None or self.limits.budgeted
-
 
 @dataclass(frozen=True, slots=True)
-class ReservedItem:
-    """What one item has reserved for one request. `tokens` and `requests` are time on the buckets' clocks, and
-    `tokens_end` and `requests_end` where the buckets stood after it."""
+class Part:
+    """What of a request is to be reserved in one item: tokens, micro-dollars, and whether it is one of the requests a
+    minute and takes a place in flight here."""
 
-    account: Account
-    at: int
-    cost: int = 0
-    requests: int = 0
-    requests_end: int = 0
-    tokens: int = 0
-    tokens_end: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """What a request turned out to have used, counted under `model` where the item is a key's."""
-
-    usage: Usage
+    tokens: int
     cost: int
-    failed: bool = False
-    model: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """The requests begun in one span of time that are still in flight, by what the item shows."""
-
-    begin: str
-    flights: int
-    cost: int
-    money: tuple[str, str]
-    """The attributes of the day and the month in which it lies."""
+    place: bool = True
 
 
 # ---- Reserving -------------------------------------------------------------------------------------------------------
 
 
-def reserve(account: Account, estimate: Estimate, now: int, seen: Item, busy: frozenset[str] = frozenset()) -> Write:
-    """The write that reserves everything or fails.
+def takes(account: Account, part: Part) -> list[Take]:
+    """What a part takes of the buckets of an item."""
+    limits, found = account.limits, list[Take]()
+    if limits.requests_per_minute is not None and part.place:
+        amount = time_of(1, limits.requests_per_minute)
+        found.append(Take(REQUESTS, amount, max(account.room, amount)))
+    if limits.tokens_per_minute is not None:
+        amount = time_of(part.tokens, limits.tokens_per_minute)
+        found.append(Take(TOKENS, amount, max(account.room, amount)))
+    return found
 
-    `seen` may be out of date or empty; `busy` are the buckets that are thought to be in use whatever it says.
+
+def fits_when_empty(account: Account, part: Part) -> bool:
+    """Whether there would be room for a part in an item of which nothing is used."""
+    limits = account.limits
+    asked = ((part.tokens, limits.tokens_per_minute), (part.cost, limits.budget_day), (part.cost, limits.budget_month))
+    return all(limit is None or amount <= limit for amount, limit in asked)
+
+
+def reserve(
+    account: Account,
+    part: Part,
+    held: ReservedItem,
+    now: int,
+    seen: Item,
+    *,
+    busy: frozenset[str] | None,
+    pace: float,
+) -> Write:
+    """The write that reserves everything or fails, also where the mark of `held` is in the item or is over.
+
+    `busy` are the buckets that are thought to be in use; None where the item is as it was seen, as far as anyone knows.
+    `pace` is how many requests a microsecond seem to be made in it.
     """
-    write, limits = Write(), account.limits
-    for name, amount in _asked(account, estimate):
-        _take(write, name, amount, now, max(account.room, amount), full=number(seen, name) < now and name not in busy)
-    if account.counts_flights:
-        expired = _expired(account, now, seen)
-        for name, limit in _caps(account, now):
-            wanted = 1 if name == "n" else estimate.cost
-            write.require_at_most(name, limit - wanted + _returned(name, expired))
-        _count(write, account, now, 1, estimate.cost)
-        if limits.budgeted:
-            for name in money_names(now):
-                write.add(name, estimate.cost)
-        _tidy(write, account, now, seen, expired)
+    write = Write()
+    write.require_no_member(held.marks, held.mark)
+    write.require_no_member(held.over, held.mark)
+    write.include(held.marks, [held.mark])
+    if busy is None:
+        take_known(write, takes(account, part), now, seen, pace)
+    else:
+        take(write, takes(account, part), now, busy)
+    expired = leases.expired(seen, account.lease, now)
+    for name, limit, _ in caps(account.limits, now):
+        if name != PLACES:
+            write.require_at_most(name, limit - part.cost)
+        elif part.place:
+            write.require_at_most(name, limit - 1 + sum(places(slot.marks) for slot in expired))
+    _count(write, held, 1)
+    if asks_for_seat(held.mark):
+        write.add(SEATS, 1)
+    _take_back(write, Counting(write, seen, now) if held.is_of_key else None, expired, now)
+    _keep(write, seen, account.lease, now)
     return write
 
 
-def impossible(account: Account, estimate: Estimate) -> Refusal | None:
-    """Why a request would be refused whatever the item held."""
-    limits = account.limits
-    if limits.tokens_per_minute is not None and estimate.tokens > limits.tokens_per_minute:
-        return Refusal(Reason.TOKENS, None)
-    if limits.budget_day is not None and estimate.cost > limits.budget_day:
-        return Refusal(Reason.DAY, None)
-    if limits.budget_month is not None and estimate.cost > limits.budget_month:
-        return Refusal(Reason.MONTH, None)
-    return None
+def reserved(account: Account, part: Part, held: ReservedItem, item: Item, *, doubtful: bool) -> ReservedItem:
+    """What was reserved, the item being as the write has left it.
+
+    Where it is doubtful whether others have written since, the buckets are taken to have stood no further than the
+    reservation alone would have moved them.
+    """
+    amounts = {one.name: one.amount for one in takes(account, part)}
+    ends = {name: held.at + amount if doubtful else number(item, name) for name, amount in amounts.items()}
+    return replace(
+        held,
+        requests=amounts.get(REQUESTS, 0),
+        requests_end=ends.get(REQUESTS, 0),
+        tokens=part.tokens,
+        tokens_end=ends.get(TOKENS, 0),
+        doubtful=doubtful,
+    )
 
 
-def refusal(account: Account, estimate: Estimate, now: int, item: Item) -> Refusal | None:
+def refusal(account: Account, part: Part, now: int, item: Item) -> Refused | None:
     """Why the item, which is up to date, has no room: the limit that will take longest. None if it has room."""
-    found = [
-        (max(number(item, name), now) + amount - max(account.room, amount) - now, _BUCKETS[name])
-        for name, amount in _asked(account, estimate)
-    ]
-    expired = _expired(account, now, item)
-    for name, limit in _caps(account, now):
-        taken = number(item, name) - _returned(name, expired)
-        if name == "n":
-            found.append((SECOND if taken >= limit else 0, Reason.CONCURRENCY))
-        elif taken + estimate.cost > limit:
+    reasons = {REQUESTS: Reason.REQUESTS, TOKENS: Reason.TOKENS}
+    found = [(wait(one, now, item), reasons[one.name]) for one in takes(account, part)]
+    dead = leases.dead(item, account.lease, now)
+    for name, limit, reason in caps(account.limits, now):
+        taken = number(item, name)
+        if name == PLACES:
+            free = limit - taken + sum(places(slot.marks) for slot in dead)
+            found.append((SECOND if part.place and free < 1 else 0, reason))
+        elif taken + part.cost > limit:
             # What is only reserved may come back at any moment.
-            spent = taken - sum(slot.cost for slot in _slots(item) if name in slot.money and slot not in expired)
-            reason = Reason.DAY if name.startswith("d:") else Reason.MONTH
-            found.append((SECOND if spent + estimate.cost <= limit else _rest(now, reason), reason))
-    wait, reason = max(found, key=lambda pair: pair[0], default=(0, Reason.REQUESTS))
-    return Refusal(reason, wait) if wait > 0 else None
+            spent = taken - _reserved_money(item, name, dead)
+            found.append((SECOND if spent + part.cost <= limit else until_next(reason, now), reason))
+    longest, reason = max(found, key=lambda pair: pair[0], default=(0, Reason.REQUESTS))
+    return used_up(account.whose, reason, longest, rates(account, now, item)) if longest > 0 else None
 
 
-def busy_buckets(account: Account, estimate: Estimate, now: int, item: Item, *, made: bool) -> frozenset[str]:
-    """The buckets that were not full before the write that found the item so, or `made` it so."""
-    asked = _asked(account, estimate)
-    return frozenset(name for name, amount in asked if number(item, name) - (amount if made else 0) > now)
+def room(account: Account, now: int, item: Item) -> tuple[int | None, int | None]:
+    """How many tokens and micro-dollars an item has left; None where they are not limited."""
+    tokens = cost = None
+    if (per_minute := account.limits.tokens_per_minute) is not None:
+        tokens = room_left(TOKENS, account.room, now, item) * per_minute // MINUTE
+    left = [limit - number(item, name) for name, limit, _ in caps(account.limits, now) if name != PLACES]
+    if left:
+        cost = max(0, min(left))
+    return tokens, cost
 
 
-def hold(account: Account, estimate: Estimate, now: int, item: Item) -> ReservedItem:
-    """What was reserved, the item being as the write has left it."""
-    asked = dict(_asked(account, estimate))
-    return ReservedItem(
-        account,
-        now,
-        cost=estimate.cost if account.limits.budgeted else 0,
-        requests=asked.get("rq", 0),
-        requests_end=number(item, "rq"),
-        tokens=asked.get("tk", 0),
-        tokens_end=number(item, "tk"),
+def rates(account: Account, now: int, item: Item) -> Rates:
+    """How much is left, for the headers."""
+    whole, part = account.whole, account.limits
+    return Rates(
+        rate(
+            item,
+            REQUESTS,
+            now,
+            whole=whole.requests_per_minute,
+            part=part.requests_per_minute,
+            shards=account.shards,
+        ),
+        rate(item, TOKENS, now, whole=whole.tokens_per_minute, part=part.tokens_per_minute, shards=account.shards),
     )
 
 
 # ---- Settling --------------------------------------------------------------------------------------------------------
 
 
-def settle(held: ReservedItem, used: Used, now: int, mark: str, seen: Item, *, expired: bool = False) -> Write:
-    """The write that puts what was used in place of what was reserved.
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """A write that settles, and how many requests it counts of each pair of day and model."""
 
-    `expired` where the lease has run out and another has taken the reservation back: then there is only use to count.
+    write: Write
+    counted: dict[str, int]
+
+
+def settle(
+    settlements: Sequence[Settlement], lease: int, now: int, seen: Item, acknowledged: Iterable[tuple[str, str]] = ()
+) -> Settling:
+    """The write that puts what requests used in the place of what they have reserved, and gives back what was reserved
+    for those that were never made: of all of them, or it fails.
+
+    `acknowledged` are marks of usage that was counted without a reservation, and their sets: the process that counted
+    it has had its answer, so that nobody will ask for them.
     """
-    write, limits = Write(mark), held.account.limits
-    if limits.tokens_per_minute is not None:
-        actual = time_of(used.usage.total_tokens, limits.tokens_per_minute)
-        too_little = actual - held.tokens
-        write.add("tk", too_little if too_little > 0 else -_unspent(held.tokens, actual, held.tokens_end, now))
-    reserved = 0 if expired else held.cost
-    if held.account.counts_flights and not expired:
-        _release(write, held)
-    for name in money_names(held.at):
-        write.add(name, used.cost - reserved)
-    if used.model is not None:
-        count(write, day_of(held.at), used.model, used.usage, used.cost, failed=used.failed)
+    write = Write()
+    counting = Counting(write, seen, now)
+    for one in settlements:
+        held = one.held
+        if held.slot is None:
+            write.require_no_member(held.over, held.mark)
+            write.include(held.over, [held.mark])
+        else:
+            write.require_member(held.marks, held.mark)
+            write.exclude(held.marks, [held.mark])
+            _count(write, held, -1)
+            _refill(write, one, now)
+            if held.doubtful:
+                write.include(held.over, [held.mark])
+        _use(write, counting, one)
+    for name, mark in acknowledged:
+        write.exclude(name, [mark])
+    own = {one.held.slot for one in settlements}
+    expired = [slot for slot in leases.expired(seen, lease, now) if slot.name not in own]
+    _take_back(write, counting if settlements[0].held.is_of_key else None, expired, now)
+    _keep(write, seen, lease, now)
+    return Settling(write, counting.pairs)
+
+
+def settle_taken_back(one: Settlement, name: str, now: int, seen: Item) -> Settling:
+    """The same of one whose lease has run out: its mark is in the set of that name, its money was taken for spent."""
+    write, held = Write(), one.held
+    write.require_member(name, held.mark)
+    write.exclude(name, [held.mark])
+    add_money(write, held.at, -held.cost)
+    counting = Counting(write, seen, now)
+    _use(write, counting, one)
+    if held.is_of_key:
+        lost = unsettled(places(frozenset({held.mark})), held.cost)
+        counting.add(held.at, UNSETTLED, {field: -amount for field, amount in lost.items()})
+    return Settling(write, counting.pairs)
+
+
+def give_up(held: ReservedItem) -> Settling:
+    """The write that lets a reservation that is not in the item never get into it."""
+    write = Write()
+    write.require_no_member(held.marks, held.mark)
+    write.include(held.over, [held.mark])
+    return Settling(write, {})
+
+
+def _use(write: Write, counting: Counting, one: Settlement) -> None:
+    """Counts what a request used, in money and usage."""
+    if one.used is None:
+        return
+    add_money(write, one.held.at, one.used.cost)
+    if (counted := one.used.counted) is not None:
+        counting.add(one.held.at, counted.model, counters_of(counted))
+
+
+def _count(write: Write, held: ReservedItem, sign: int) -> None:
+    """Counts the place and the money of a reservation, or gives them back."""
+    write.add(PLACES, sign * places(frozenset({held.mark})))
+    if held.cost:
+        write.add(f"c{held.slot}", sign * held.cost)
+        add_money(write, held.at, sign * held.cost)
+
+
+def _refill(write: Write, one: Settlement, now: int) -> None:
+    """Gives buckets back what was not used, or takes what was used beyond."""
+    held, used = one.held, one.used
+    if used is None and held.requests:
+        write.add(REQUESTS, -unspent(held.requests, 0, held.requests_end, now))
+    if held.tokens_per_minute is not None:
+        estimated = time_of(held.tokens, held.tokens_per_minute)
+        actual = 0 if used is None else time_of(used.tokens, held.tokens_per_minute)
+        more = actual - estimated
+        write.add(TOKENS, more if more > 0 else -unspent(estimated, actual, held.tokens_end, now))
+
+
+def _take_back(write: Write, counting: Counting | None, expired: Iterable[leases.Slot], now: int) -> None:
+    """Takes the places of the dead back, and counts them in the usage of a key: their money stays spent."""
+    for slot in expired:
+        leases.take_back(write, slot, now)
+        write.add(PLACES, -places(slot.marks))
+        if counting is not None:
+            counting.add(slot.begin * SECOND, UNSETTLED, unsettled(places(slot.marks), slot.cost))
+
+
+def _keep(write: Write, seen: Item, lease: int, now: int) -> None:
+    """Keeps an item, and no more of it than will be looked at again."""
     write.set("ttl", now // SECOND + KEPT_SECONDS)
-    _tidy_much(write, held, now, seen)
-    return write
+    leases.tidy(write, seen, lease, now)
+    tidy_money(write, seen, now - 2 * DAY_SECONDS * SECOND)
 
 
-def give_back(held: ReservedItem, now: int, mark: str) -> Write:
-    """The write that undoes a reservation of which nothing was used."""
-    write, limits = Write(mark), held.account.limits
-    if limits.requests_per_minute is not None:
-        write.add("rq", -_unspent(held.requests, 0, held.requests_end, now))
-    if limits.tokens_per_minute is not None:
-        write.add("tk", -_unspent(held.tokens, 0, held.tokens_end, now))
-    if held.account.counts_flights:
-        _release(write, held)
-        for name in money_names(held.at):
-            write.add(name, -held.cost)
-    return write
+# ---- Looking ---------------------------------------------------------------------------------------------------------
 
 
-def released(held: ReservedItem, item: Item) -> bool:
-    """Whether the slot of a reservation has been taken back."""
-    return held.account.counts_flights and number(item, f"n:{_slot(held.account, held.at)}") < 1
+def balance(lease: int, now: int, item: Item) -> tuple[int, int, int, int]:
+    """In flight, reserved, and spent today and this month: the fields of `Balance`, of one item.
 
-
-# ---- Buckets ---------------------------------------------------------------------------------------------------------
-
-
-def time_of(units: int, per_minute: int) -> int:
-    """How long a bucket takes to refill so many units, rounded up."""
-    return -(-units * MINUTE // per_minute)
-
-
-def _asked(account: Account, estimate: Estimate) -> list[tuple[str, int]]:
-    """The buckets of an item, and what a request takes of them."""
-    limits, asked = account.limits, list[tuple[str, int]]()
-    if limits.requests_per_minute is not None:
-        asked.append(("rq", time_of(1, limits.requests_per_minute)))
-    if limits.tokens_per_minute is not None:
-        asked.append(("tk", time_of(estimate.tokens, limits.tokens_per_minute)))
-    return asked
-
-
-def _take(write: Write, name: str, amount: int, now: int, room: int, *, full: bool) -> None:
-    """Takes from a bucket: from a full one by setting its clock, from another by moving it on."""
-    if full:
-        write.require_below(name, now)
-        write.set(name, now + amount)
-    else:
-        write.require_between(name, now, now + room - amount)
-        write.add(name, amount)
-
-
-def _unspent(reserved: int, actual: int, end: int, now: int) -> int:
-    """What a bucket gets back. What time has refilled meanwhile is not given a second time."""
-    return max(0, min(reserved - actual, end - now))
-
-
-def rates(account: Account, whole: Limits, shards: int, now: int, item: Item) -> Rates:
-    """How much is left, for the headers: that of all shards is taken to be as in this one."""
-
-    def rate(name: str, limit: int | None, share: int | None) -> Rate:
-        if limit is None or share is None:
-            return Rate(reset_at=now // SECOND)
-        debt = min(max(number(item, name) - now, 0), MINUTE)
-        remaining = min((MINUTE - debt) * share // MINUTE * shards, limit)
-        return Rate(min(limit, UNLIMITED), min(remaining, UNLIMITED), debt, -(-(now + debt) // SECOND))
-
-    return Rates(
-        rate("rq", whole.requests_per_minute, account.limits.requests_per_minute),
-        rate("tk", whole.tokens_per_minute, account.limits.tokens_per_minute),
-    )
-
-
-# ---- Flights and money -----------------------------------------------------------------------------------------------
-
-
-def day_of(at: int) -> str:
-    return _utc(at).strftime("%Y%m%d")
-
-
-def money_names(at: int) -> tuple[str, str]:
-    """The attributes of money of the UTC day and month of a moment."""
-    day = day_of(at)
-    return f"d:{day}", f"m:{day[:6]}"
-
-
-def standing(account: Account, now: int, item: Item) -> tuple[int, int, int, int]:
-    """In flight, reserved, and spent today and this month: the fields of `Standing`, of one item.
-
-    What is expired is no longer in flight, whether or not somebody has taken it back.
+    What has died is no longer in flight, and spent, whether or not somebody has taken it back.
     """
-    found, dead = list(_slots(item)), _dead(account, now, item)
-    day, month = (
-        number(item, name) - sum(slot.cost for slot in found if name in slot.money) for name in money_names(now)
+    dead = leases.dead(item, lease, now)
+    day, month = (number(item, name) - _reserved_money(item, name, dead) for name in money_names(now))
+    in_flight = number(item, PLACES) - sum(places(slot.marks) for slot in dead)
+    return in_flight, sum(slot.cost for slot in leases.slots(item) if slot not in dead), day, month
+
+
+def _reserved_money(item: Item, name: str, dead: list[leases.Slot]) -> int:
+    """How much of a day's or a month's money is only reserved."""
+    return sum(
+        slot.cost for slot in leases.slots(item) if slot not in dead and name in money_names(slot.begin * SECOND)
     )
-    in_flight = number(item, "n") - sum(slot.flights for slot in dead)
-    return in_flight, sum(slot.cost for slot in found) - sum(slot.cost for slot in dead), day, month
 
 
-def _slots(item: Item) -> Iterator[Slot]:
-    for name in item:
-        if name.startswith("n:"):
-            begin = name.removeprefix("n:")
-            money = money_names(int(begin) * SECOND)
-            yield Slot(begin, number(item, name), number(item, f"c:{begin}"), money)
+def stands(held: ReservedItem, item: Item) -> bool:
+    """Whether a reservation is in the item."""
+    return held.slot is not None and held.mark in members(item, held.marks)
 
 
-def _dead(account: Account, now: int, item: Item) -> list[Slot]:
-    """The slots whose every lease has run out."""
-    last = now // SECOND - account.slot_seconds - account.lease
-    return [slot for slot in _slots(item) if int(slot.begin) <= last]
+def is_over(held: ReservedItem, item: Item) -> bool:
+    """Whether the item knows that a reservation is over, or that usage was counted."""
+    return held.mark in members(item, held.over)
 
 
-def _expired(account: Account, now: int, item: Item) -> list[Slot]:
-    """As many of the dead as one write takes back, first those that return most."""
-    dead = _dead(account, now, item)
-    return sorted(dead, key=lambda slot: (slot.cost, slot.flights), reverse=True)[:_TIDIED_AT_ONCE]
+def is_open(held: ReservedItem, item: Item) -> bool:
+    """Whether a settlement has still to be written to the item, and may be as if nothing had happened."""
+    return not is_over(held, item) if held.slot is None else stands(held, item)
 
 
-def _caps(account: Account, now: int) -> Iterator[tuple[str, int]]:
-    """The attributes that count what is out now, and how far they may go."""
-    day, month = money_names(now)
-    limits = account.limits
-    for name, limit in (("n", limits.concurrency), (day, limits.budget_day), (month, limits.budget_month)):
-        if limit is not None:
-            yield name, limit
+def is_taken(held: ReservedItem, item: Item) -> bool:
+    """Whether a mark is already in the item, which a new one is not."""
+    return stands(held, item) or is_over(held, item)
 
 
-def _returned(name: str, expired: Sequence[Slot]) -> int:
-    """How much of a counter comes back with the expired slots."""
-    if name == "n":
-        return sum(slot.flights for slot in expired)
-    return sum(slot.cost for slot in expired if name in slot.money)
-
-
-def _tidy(write: Write, account: Account, now: int, seen: Item, expired: Sequence[Slot]) -> None:
-    """Takes expired slots back, and removes what will not be looked at again."""
-    oldest_day, oldest_month = money_names(now - (2 * account.lease + _DAY_SECONDS) * SECOND)
-    past = (name for name in seen if "d:" <= name < oldest_day or "m:" <= name < oldest_month)
-    for name in islice(past, _TIDIED_AT_ONCE):
-        write.remove(name)
-    for slot in (*expired, *_settled(account, now, seen)):
-        # Nobody reserves in a slot of the past, so that the same number means the same reservations.
-        write.require_equal(f"n:{slot.begin}", slot.flights)
-        write.remove(f"n:{slot.begin}")
-        write.remove(f"c:{slot.begin}")
-        write.add("n", -slot.flights)
-        for name in slot.money:
-            write.add(name, -slot.cost)
-
-
-def _tidy_much(write: Write, held: ReservedItem, now: int, seen: Item) -> None:
-    """Tidies only where that has not happened for a while: as long as processes live on, reserving does it."""
-    own = str(_slot(held.account, held.at))
-    expired = [slot for slot in _expired(held.account, now, seen) if slot.begin != own]
-    if len(expired) + sum(1 for _ in _settled(held.account, now, seen)) >= _MANY_SLOTS:
-        _tidy(write, held.account, now, seen, expired)
-
-
-def _settled(account: Account, now: int, item: Item) -> Iterator[Slot]:
-    """The slots that are over and have no request in flight, but are not expired."""
-    for slot in _slots(item):
-        end = int(slot.begin) + account.slot_seconds
-        if slot.flights == 0 and end <= now // SECOND < end + account.lease:
-            yield slot
-
-
-def _slot(account: Account, at: int) -> int:
-    seconds = at // SECOND
-    return seconds - seconds % account.slot_seconds
-
-
-def _count(write: Write, account: Account, at: int, flights: int, cost: int) -> None:
-    slot = _slot(account, at)
-    write.add("n", flights)
-    write.add(f"n:{slot}", flights)
-    write.add(f"c:{slot}", cost if account.limits.budgeted else 0)
-
-
-def _release(write: Write, held: ReservedItem) -> None:
-    write.require_at_least(f"n:{_slot(held.account, held.at)}", 1)
-    _count(write, held.account, held.at, -1, -held.cost)
-
-
-def _rest(now: int, reason: Reason) -> int:
-    """The time until the day or the month ends."""
-    today = _utc(now).replace(hour=0, minute=0, second=0, microsecond=0)
-    next_month = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
-    end = today + timedelta(days=1) if reason is Reason.DAY else next_month
-    return int(end.timestamp()) * SECOND - now
-
-
-def _utc(at: int) -> datetime:
-    return datetime.fromtimestamp(at // SECOND, UTC)
+def is_roomy(account: Account, now: int, item: Item) -> bool:
+    """Whether more than half of every limit is free."""
+    buckets = (room_left(name, MINUTE, now, item) for name in (REQUESTS, TOKENS))
+    return all(number(item, name) * 2 < limit for name, limit, _ in caps(account.limits, now)) and all(
+        room * 2 > MINUTE for room in buckets
+    )
