@@ -770,8 +770,9 @@ def test_tables_have_the_keys_of_their_stores_and_are_kept_safe(
     assert resource["UpdateReplacePolicy"] == "Retain"
 
 
-def test_providers_keys_outlive_the_stack() -> None:
-    secret = translated()["ProviderSecret"]
+@pytest.mark.parametrize("name", ["ProviderSecret", "TenantSecret"])
+def test_secrets_outlive_the_stack(name: str) -> None:
+    secret = translated()[name]
     assert (secret["DeletionPolicy"], secret["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 
