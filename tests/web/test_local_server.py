@@ -11,7 +11,7 @@ from werkzeug.test import Client
 from functions.embedded_aws import AtomicMoto
 from functions.local_server import LocalServer
 from tests.contract.wire import assert_error
-from tests.test_template import body
+from tests.stack.test_template import body
 
 pytestmark = pytest.mark.anyio
 
