@@ -167,14 +167,16 @@ def encoded(data: bytes) -> str:
 
 
 def _base64_of(content: str, is_base64: bool) -> str:
-    if is_base64:
+    escapes = content.count("%")
+    if is_base64 and escapes <= len(content) // 16:
         for escape, character in _ESCAPED:
             content = content.replace(escape, character)
         if "%" not in content:
             return standard_base64(content)
+        escapes = content.count("%")
+    if escapes > _MAX_ESCAPES:
+        raise ValueError("is a data URI with too many escapes; send base64")
     try:
-        if content.count("%") > _MAX_ESCAPES:
-            raise ValueError("is a data URI that is escaped too often; send base64")
         plain = unquote_to_bytes(content)
         return standard_base64(plain.decode("ascii")) if is_base64 else b64encode(plain).decode("ascii")
     except UnicodeError:

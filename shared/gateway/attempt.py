@@ -190,6 +190,8 @@ class Attempt:
                 return call, None if call.json is None else encoded(call.json, is_heavy=is_heavy)
             except ValueError:  # a number such as 1e999 in a schema
                 raise InvalidRequest("The request has a number that JSON cannot represent.") from None
+            except RecursionError:
+                raise InvalidRequest("The request is nested too deeply.") from None
 
         return await off_loop(is_heavy, translated)
 

@@ -90,7 +90,7 @@ def many(item: bytes, count: int) -> bytes:
         (many(b"[]", 50_000), "50,000 objects and arrays"),
         (many(b"{}", 50_000), "50,000 objects and arrays"),
         (many(b'{"a":[0]}', 25_000), "50,000 objects and arrays"),
-        (many(b"0", 400_000), "400,000 values"),
+        (many(b"0", 400_001), "400,000 values"),
         (many(b'"a"', 250_001), "250,000 strings"),
         (b"{" + b",".join(b'"%d":0' % at for at in range(250_001)) + b"}", "250,000 strings"),
         (many(b'"%b"' % (b"a" * 60_000), 300), "16 MB beside"),
