@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from functions.embedded_aws import LOCAL_TOKEN, announced, embedded_aws, seed, seed_batches
 from functions.local_server import LocalServer
-from functions.local_worker import work
+from functions.local_worker import batch_worker
 from shared.gateway.services import Services, process_services
 from shared.routes import HTTP_FUNCTIONS, routes_at
 from shared.web.app import create_app
@@ -92,10 +92,8 @@ async def _serve(services: Services, listening: socket.socket, aws_url: str) -> 
         lifespan="off",
         timeout_graceful_shutdown=1,
     )
-    worker = asyncio.create_task(work(services))
-    await uvicorn.Server(config).serve(sockets=[listening])
-    worker.cancel()
-    await asyncio.gather(worker, return_exceptions=True)
+    async with batch_worker():
+        await uvicorn.Server(config).serve(sockets=[listening])
     await services.aclose()
 
 
