@@ -12,7 +12,7 @@ async def complete(request: ApiRequest) -> Response:
     from shared.gateway.chat import chat, chat_events
 
     defaults = Defaults(max_tokens=request.services.settings.default_max_tokens)
-    operation: Operation = request.parse(await request.json(), defaults)
+    operation: Operation = await request.parsed(defaults)
     services, context = request.services, request.context
     if operation.requests[0].stream:
         events = chat_events(services, operation.requests, context)

@@ -156,6 +156,15 @@ def test_an_empty_name_of_the_limits_table_turns_limits_off(tmp_path: Path) -> N
 # --- answering
 
 
+def test_a_foreign_host_is_refused_by_server_and_embedded_aws(client: httpx.Client, server: LocalServer) -> None:
+    aws = dict(line.split(None, 1) for line in server.banner.splitlines() if line.startswith("AWS"))["AWS"]
+    for url in (f"{server.url}/v1/models", aws):
+        answer = client.get(url, headers={"host": "evil.example"})
+        assert answer.status_code == 403
+        assert "access-control-allow-origin" not in answer.headers
+    assert client.get("/v1/models", headers={"host": "localhost"}).status_code == 200
+
+
 def test_a_body_that_is_too_large_is_refused_while_it_is_still_being_sent(client: httpx.Client) -> None:
     answer = client.post(CHAT, content=bytes(33 * 2**20), headers={"content-type": "application/json"})
     assert answer.status_code == 413

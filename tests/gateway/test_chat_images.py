@@ -44,7 +44,7 @@ class Shelves:
         if not url.startswith("https://"):
             raise InvalidRequest.field(field, "must be an https URL")
 
-    def owns(self, tenant: str, url: str) -> bool:
+    async def owns(self, tenant: str, url: str) -> bool:
         return tenant == TENANT and url.startswith(OURS)
 
     async def get(self, *where: str, **options: Any) -> tuple[str, bytes] | None:

@@ -7,14 +7,16 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar, assert_never
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import to_json
 
 from shared.dialects.base import Defaults, JsonObject, Operation, StreamEncoder, Wire, data_frame, new_id, read
 from shared.dialects.openai.errors import OpenAIDialect
 from shared.dialects.openai.messages import (
+    MAX_MESSAGES,
     WireMessage,
     canonical_messages,
+    check_parts,
     image_body,
     message_body,
     reasoning_detail,
@@ -51,6 +53,7 @@ from shared.schemas.events import (
 from shared.schemas.usage import Usage
 
 MAX_SEED = 2**63 - 1
+MAX_METADATA = 64
 _DELTA_ENDS = b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
 
@@ -85,7 +88,7 @@ class WireAllowedTool(Wire):
 
 class WireAllowedTools(Wire):
     mode: Literal["auto", "required"]
-    tools: Annotated[list[WireAllowedTool], Field(fail_fast=True)]
+    tools: Annotated[list[WireAllowedTool], Field(fail_fast=True, max_length=128)]
 
 
 class WireNamedChoice(Wire):
@@ -114,6 +117,7 @@ Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(ge=0, le=1)]
 MaxTokens = Annotated[int, Field(ge=1, le=10_000_000)]
 Seed = Annotated[int, Field(ge=-MAX_SEED - 1, le=MAX_SEED)]
+LogitBias = Annotated[dict[str, float], Field(max_length=1024)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 # "default" is Groq's name for the model's own effort.
 WireReasoningEffort = Literal[ReasoningEffort, "default"]
@@ -155,7 +159,7 @@ class ChatFields(Wire):
 
     model: Annotated[str, Field(min_length=1)]
     # Without fail_fast, a body of millions of wrong items would become millions of errors.
-    messages: Annotated[list[WireMessage], Field(fail_fast=True, max_length=20_000)]
+    messages: Annotated[list[WireMessage], Field(fail_fast=True, max_length=MAX_MESSAGES), BeforeValidator(check_parts)]
     max_tokens: MaxTokens | None = None
     temperature: Temperature | None = None
     top_p: TopP | None = None
@@ -225,13 +229,13 @@ class OpenAIChat(ChatFields):
     reasoning_effort: WireReasoningEffort | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    logit_bias: dict[str, float] | None = None
+    logit_bias: LogitBias | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
-    modalities: list[Literal["text", "image", "audio"]] | None = None
+    modalities: Annotated[list[Literal["text", "image", "audio"]], Field(fail_fast=True, max_length=16)] | None = None
     user: str | None = None
-    metadata: dict[str, str | None] | None = None
+    metadata: Annotated[dict[str, str | None], Field(max_length=MAX_METADATA)] | None = None
 
     def canonical(self) -> ChatRequest:
         if self.top_logprobs and not self.logprobs:

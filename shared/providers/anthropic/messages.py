@@ -141,7 +141,7 @@ def _valid_id(call_id: str) -> str:
 def _input(arguments: str) -> JsonObject:
     try:
         value = json.loads(arguments.strip() or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     # A call that was cut off is not valid JSON, but the model can still see what it wrote.
     return value if isinstance(value, dict) else {"INVALID_JSON": arguments}
