@@ -196,6 +196,8 @@ def _may_succeed_later(error: GatewayError) -> bool:
     """Whether retrying the line before the batch's window ends may succeed."""
     if isinstance(error, BudgetExceeded):  # retry only if requests in flight merely hold the money reserved
         return error.retry_after is not None and error.retry_after <= _MONEY_BACK_SECONDS
+    if isinstance(error, InternalError):  # the same line would crash again
+        return False
     return error.retryable or error.retry_after is not None
 
 

@@ -14,7 +14,14 @@ from urllib.parse import urlsplit
 from pydantic_core import from_json
 
 from shared.catalog import AUTO
-from shared.errors import GatewayError, InvalidRequest, ModelAccessDenied, UpstreamIncomplete, UpstreamTimeout
+from shared.errors import (
+    FieldError,
+    GatewayError,
+    InvalidRequest,
+    ModelAccessDenied,
+    UpstreamIncomplete,
+    UpstreamTimeout,
+)
 from shared.gateway.call_meter import CallMeter
 from shared.gateway.call_meter import Estimate as CallEstimate
 from shared.json_text import encoded
@@ -266,6 +273,9 @@ class Attempt:
             # Replacing a key as short as a common word would garble messages.
             if secret and len(secret) >= _SHORTEST_SECRET:
                 error.message = error.message.replace(secret, REMOVED)
+                error.details = tuple(
+                    FieldError(detail.field, detail.message.replace(secret, REMOVED)) for detail in error.details
+                )
         return error
 
     # ---- Metering ----------------------------------------------------------------------------------------------------
@@ -273,12 +283,17 @@ class Attempt:
     def record(
         self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False, is_answered: bool = True
     ) -> None:
-        """Adds one call's usage to the request's; a ceiling costs what was reserved for it."""
+        """Adds one call's usage to the request's; a ceiling costs what was reserved for it.
+
+        A cost that the provider reports is not computed from the price table.
+        """
         meter = self.context.meter
         meter.is_answered |= is_answered
         meter.usage += usage
         meter.is_estimate |= is_estimate
-        if meter.price is not None:
+        if usage.cost is not None:
+            meter.cost = (meter.cost or 0) + usage.cost
+        elif meter.price is not None:
             from shared.pricing import cost, upper_bound
 
             meter.cost = (meter.cost or 0) + (upper_bound if is_ceiling else cost)(usage, meter.price)

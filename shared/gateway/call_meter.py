@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from shared.schemas.usage import Usage
+from shared.schemas.usage import COUNTS, Usage
 
 Estimate = Callable[[], tuple[Usage, Usage]]
 """The call's expected usage and its ceiling. Computed only when needed."""
@@ -119,5 +119,6 @@ class CallMeter:
 
 
 def _is_plausible(usage: Usage) -> bool:
-    values = [getattr(usage, name) for name in Usage.model_fields]
-    return any(values) and all(0 <= value <= _MAX_TOKENS for value in values)
+    counts = [getattr(usage, name) for name in COUNTS]
+    says_something = any(counts) or usage.cost is not None
+    return says_something and all(0 <= count <= _MAX_TOKENS for count in counts)

@@ -1,5 +1,7 @@
 """Converts a request's images to what its model's provider accepts: URLs fetched if it fetches none, GIFs to PNG.
 
+Documents by URL are left to the provider; their URLs are checked all the same.
+
 Images stored by the gateway are read from the store, including those linked in the markdown of earlier responses.
 """
 
@@ -13,7 +15,7 @@ from shared.media import IMAGE_TYPES, decoded, encoded
 from shared.offload import off_loop
 from shared.pump import gather_or_cancel
 from shared.schemas.chat import ChatRequest
-from shared.schemas.content import Image, Inline, Message, Part, Remote, Text, ToolResult
+from shared.schemas.content import File, Image, Inline, Message, Part, Remote, Text, ToolResult
 from shared.schemas.model import Capability, Model
 from shared.stores.aws_calls import AwsError
 
@@ -55,6 +57,8 @@ class Inputs:
         own = {source for source in sources if isinstance(source, Remote) and await self._is_own(source.url, tenant)}
         foreign = [source.url for source in sources if isinstance(source, Remote) and source not in own]
         await off_loop(is_heavy, self._check, foreign)
+        for url in _document_urls(request):
+            self._fetcher().check(url, field="file_data")
         wanted = own | {source for source in sources if _must_change(source, model)}
         if not wanted:
             return request
@@ -194,13 +198,21 @@ def _unfolded(message: Message, shown: Set[str]) -> Iterator[Part]:
 
 
 def _image_sources(request: ChatRequest) -> list[Inline | Remote]:
-    return [
-        part.source
-        for message in request.messages
-        for whole in message.parts
-        for part in (whole.content if isinstance(whole, ToolResult) else (whole,))
-        if isinstance(part, Image)
-    ]
+    return [part.source for part in _pieces(request) if isinstance(part, Image)]
+
+
+def _document_urls(request: ChatRequest) -> Iterator[str]:
+    return (part.source.url for part in _pieces(request) if isinstance(part, File) and isinstance(part.source, Remote))
+
+
+def _pieces(request: ChatRequest) -> Iterator[Part]:
+    """All parts of all messages, those of tool results in the place of the results."""
+    for message in request.messages:
+        for part in message.parts:
+            if isinstance(part, ToolResult):
+                yield from part.content
+            else:
+                yield part
 
 
 def _must_change(source: Inline | Remote, model: Model) -> bool:

@@ -63,7 +63,7 @@ def _refuses(model: Model, request: ChatRequest) -> bool:
     """Whether a model with the needed capabilities would still refuse an option of the request."""
     forced = request.tool_choice == "required" or isinstance(request.tool_choice, NamedTool)
     return (
-        (forced and "no_forced_tool_choice" in model.quirks)
+        (forced and "no_forced_tool_choice" in model.quirks and "thinking_switch" not in model.quirks)
         or (request.logprobs and not model.quirks.isdisjoint(("no_logprobs", "default_temperature_only")))
         or (request.n > MAX_FANNED_OUT and "single_candidate" in model.quirks)
     )
@@ -77,8 +77,8 @@ def _needed_by(part: Part) -> set[Capability]:
             return {Capability.AUDIO_INPUT}
         case File():
             return {Capability.FILE_INPUT}
-        case ToolResult() if any(isinstance(piece, Image) for piece in part.content):
-            return {Capability.VISION}
+        case ToolResult():
+            return {need for piece in part.content for need in _needed_by(piece)}
         case _:
             return set()
 

@@ -7,7 +7,7 @@ cost: a budget is never exceeded as long as no request costs more than was reser
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, assert_never
 
-from shared.schemas.content import Audio, File, Image, Reasoning, Refusal, Text, ToolCall, ToolResult
+from shared.schemas.content import Audio, File, Image, Inline, Reasoning, Refusal, Text, ToolCall, ToolResult
 from shared.schemas.model import Capability, Model
 from shared.schemas.usage import Usage
 
@@ -29,6 +29,8 @@ _LONGEST_ANSWER = 32_768
 # More than any vendor's largest image takes, as output and as input.
 _TOKENS_PER_IMAGE = 8192
 _TOKENS_PER_LOOK = 10_000
+# Of a document behind a URL, whose size is not known here: the longest context of any model.
+_LARGEST_DOCUMENT = 2_000_000
 # Overhead of each message, tool and text, and the instructions about tools that some vendors add.
 _TOKENS_AROUND = 16
 _TOKENS_ABOUT_TOOLS = 1000
@@ -73,6 +75,7 @@ def input_tokens(request: "ChatRequest") -> int:
                     size += _bytes(part.arguments)
                 case ToolResult():
                     size += sum(_bytes(piece.text) for piece in part.content if isinstance(piece, Text))
+                    media += sum(not isinstance(piece, Text) for piece in part.content)
                 case Image() | Audio() | File():
                     media += 1
     return size // BYTES_PER_TOKEN + media * _TOKENS_PER_MEDIUM
@@ -105,7 +108,8 @@ def _most_of_part(part: "Part", model: Model) -> int:
         case Audio():
             return (len(part.data) // _LEAST_BYTES_PER_SECOND + 1) * _TOKENS_PER_SECOND
         case File():
-            size = max(len(part.source.data), _TOKENS_PER_LOOK)
+            size = len(part.source.data) if isinstance(part.source, Inline) else _LARGEST_DOCUMENT
+            size = max(size, _TOKENS_PER_LOOK)
             return min(size, model.context_length or size)
         case _:
             assert_never(part)

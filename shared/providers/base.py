@@ -7,11 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from shared.errors import (
+    ContextTooLong,
+    CredentialsRefused,
+    FieldError,
     GatewayError,
+    InsufficientQuota,
     ModelNotFound,
     PayloadTooLarge,
+    UnsupportedFeature,
     UpstreamError,
     UpstreamIncomplete,
+    UpstreamOverloaded,
     UpstreamRateLimited,
     UpstreamRejected,
     UpstreamTimeout,
@@ -180,6 +186,11 @@ class InProcess(Protocol):
         ...
 
 
+def unsupported(field: str, message: str) -> UnsupportedFeature:
+    """The error for a request field that the model does not support."""
+    return UnsupportedFeature(f"{field}: {message}", details=[FieldError(field, message)])
+
+
 def drawn_image(encoded: str) -> Inline:
     """An image that a vendor has made: in standard base64, of the type that its bytes show, whatever the vendor says.
 
@@ -207,14 +218,28 @@ def retry_after_seconds(headers: Mapping[str, str]) -> int | None:
     return None
 
 
-def error_for_status(status: int, headers: Mapping[str, str], message: str | None) -> GatewayError:
-    """The error that a vendor's status stands for; `message` is the vendor's, used only for the caller's own faults.
+def error_for_status(
+    status: int, headers: Mapping[str, str], message: str | None, *, code: str | None = None, param: str | None = None
+) -> GatewayError:
+    """The error that a vendor's status and words stand for.
 
-    401 and 403 are the operator's fault and say nothing to a caller.
+    `message`, `code` and `param` are the vendor's, and reach a caller for faults of their own only: 401 and 403 are the
+    operator's and say nothing.
     """
+    from shared.providers.error_words import says_context_overflow, says_no_credit, says_overloaded
+
     retry_after = retry_after_seconds(headers)
+    words = clean(message)
+    # Together answers 403 to a request that is too long.
+    if status in (400, 403, 413, 422) and (code == ContextTooLong.code or says_context_overflow(message)):
+        return ContextTooLong(words or "The request is longer than the model's context.", param=_field_name(param))
+    # OpenRouter sends Retry-After with a 402 for what its running requests have reserved.
+    if (status == 402 and retry_after is None) or (status in (403, 412, 429) and says_no_credit(message)):
+        return no_credit()
+    if status in (498, 529) or (status >= 500 and says_overloaded(message)):  # 498: Groq
+        return overloaded(retry_after)
     match status:
-        case 429:
+        case 402 | 429:
             return UpstreamRateLimited(
                 "The provider's rate limit was reached.",
                 retry_after=retry_after or DEFAULT_RETRY_AFTER,
@@ -222,15 +247,41 @@ def error_for_status(status: int, headers: Mapping[str, str], message: str | Non
         case 408 | 504:
             return UpstreamTimeout("The provider timed out.")
         case 400 | 422:
-            return UpstreamRejected(clean(message) or "The provider refused the request.")
+            return UpstreamRejected(
+                words or "The provider refused the request.", vendor_code=_public_code(code), param=_field_name(param)
+            )
         case 413:
             return PayloadTooLarge("The request is larger than the provider allows. Send images by URL, or fewer.")
         case 401 | 403:
-            return UpstreamError("The provider refused the gateway's credentials.")
+            return CredentialsRefused("The provider refused the gateway's credentials.")
         case 404:
             return ModelNotFound("The provider does not know this model.")
         case _:
             return UpstreamError("The provider failed.", retry_after=retry_after)
+
+
+def no_credit() -> InsufficientQuota:
+    """The operator's account with the vendor has no credit left."""
+    return InsufficientQuota("The gateway's account with the provider has no credit or quota left.")
+
+
+def overloaded(retry_after: int | None = None) -> UpstreamOverloaded:
+    """The vendor has no capacity at the moment."""
+    return UpstreamOverloaded("The provider is overloaded.", retry_after=retry_after or DEFAULT_RETRY_AFTER)
+
+
+def _public_code(code: str | None) -> str | None:
+    """A vendor's code if it is one of those that OpenAI's clients compare, and says more than its status."""
+    return code if code is not None and _CODE.fullmatch(code) and code not in _VAGUE_CODES else None
+
+
+def _field_name(param: str | None) -> str | None:
+    return param if param is not None and _FIELD.fullmatch(param) and clean(param) == param else None
+
+
+_CODE = re.compile(r"[a-z][a-z0-9_]{1,63}")
+_VAGUE_CODES = frozenset({"bad_request", "error", "invalid_request", "invalid_request_error"})
+_FIELD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,200}")
 
 
 def clean(message: str | None) -> str:

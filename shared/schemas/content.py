@@ -48,7 +48,7 @@ class File(Frozen):
     """A document in a message, in practice a PDF."""
 
     kind: Literal["file"] = "file"
-    source: Inline
+    source: Source
     name: str | None = None
 
 
@@ -90,7 +90,7 @@ class ToolResult(Frozen):
     kind: Literal["tool_result"] = "tool_result"
     call_id: str
     name: str
-    content: tuple[Annotated[Text | Image, Field(discriminator="kind")], ...]
+    content: tuple[Annotated[Text | Image | File, Field(discriminator="kind")], ...]
 
 
 Part: TypeAlias = Annotated[

@@ -49,6 +49,8 @@ class Quirk(StrEnum):
     """Takes its `reasoning_details` back unchanged."""
     REASONING_FIELD = "reasoning_field"
     """Takes reasoning back in the field `reasoning`."""
+    FILE_URLS = "file_urls"
+    """Fetches documents from URLs."""
     THINKING_PARTS = "thinking_parts"
     """Takes thinking back as parts of the content."""
     SHORT_CALL_IDS = "short_call_ids"

@@ -71,6 +71,8 @@ def error_response(scope: MutableMapping[str, Any], error: GatewayError) -> Resp
     headers: dict[str, str] = {}
     if error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)
+    if not error.sdk_may_retry:
+        headers["x-should-retry"] = "false"  # OpenAI's and Anthropic's SDKs obey it
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, MethodNotAllowed):

@@ -68,6 +68,7 @@ KINDS = {
     "validation": Kind(400, (_INVALID, None), "invalid_request", "VALIDATION_ERROR"),
     "rejected": Kind(400, (_INVALID, None), "invalid_request", "VALIDATION_ERROR"),
     "unsupported": Kind(400, (_INVALID, "unsupported_feature"), "invalid_request", "VALIDATION_ERROR"),
+    "too_long": Kind(400, (_INVALID, "context_length_exceeded"), "invalid_request", "VALIDATION_ERROR"),
     "filtered": Kind(400, (_INVALID, "content_filter"), "invalid_request", "VALIDATION_ERROR"),
     "token_missing": Kind(401, ("authentication_error", "missing_api_key"), "unauthorized", "AUTH_TOKEN_MISSING"),
     "token_invalid": Kind(401, ("authentication_error", "invalid_api_key"), "unauthorized", "AUTH_TOKEN_INVALID"),
@@ -80,9 +81,11 @@ KINDS = {
     "rate_limited": Kind(
         429, ("rate_limit_error", "rate_limit_exceeded"), "rate_limit_exceeded", "BACKEND_RATE_LIMITED"
     ),
+    "no_quota": Kind(429, ("insufficient_quota", "insufficient_quota"), "rate_limit_exceeded", "INSUFFICIENT_QUOTA"),
     "internal": Kind(500, ("server_error", "internal_error"), "internal_error", "INTERNAL_ERROR"),
     "upstream": Kind(502, ("server_error", "upstream_error"), "provider_error", "BACKEND_ERROR"),
     "unavailable": Kind(503, ("server_error", "model_unavailable"), "model_unavailable", "MODEL_UNAVAILABLE"),
+    "overloaded": Kind(503, ("server_error", "overloaded"), "provider_error", "MODEL_UNAVAILABLE"),
     "timeout": Kind(504, ("server_error", "upstream_timeout"), "provider_timeout", "BACKEND_TIMEOUT"),
 }
 

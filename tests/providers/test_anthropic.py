@@ -6,7 +6,16 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.errors import GatewayError, InvalidRequest, UnsupportedFeature, UpstreamError, UpstreamRateLimited
+from shared.errors import (
+    CredentialsRefused,
+    GatewayError,
+    InsufficientQuota,
+    InvalidRequest,
+    UnsupportedFeature,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamRateLimited,
+)
 from shared.providers import load, load_vendor
 from shared.providers.anthropic.chat import adapter
 from shared.schemas.chat import ChatRequest, ChatResponse, JsonObjectFormat, JsonSchemaFormat, NamedTool, Tool
@@ -500,6 +509,33 @@ def test_one_of_becomes_any_of() -> None:
     assert schema_sent(schema) == {"anyOf": [{"type": "string"}, closed]}
 
 
+def test_nullable_becomes_json_schemas_null() -> None:
+    null = {"type": "null"}
+    schema = {
+        "type": "object",
+        "nullable": True,
+        "properties": {
+            "nullable": {"type": "string", "nullable": True, "maxLength": 3},
+            "kind": {"type": "string", "enum": ["a", None], "nullable": True, "description": "Which."},
+            "pet": {"$ref": "#/$defs/Pet", "nullable": True},
+            "part": {"allOf": [{"type": "integer", "nullable": True}]},
+            "never": {"type": "string", "nullable": False},
+        },
+        "$defs": {"Pet": {"type": "string"}},
+    }
+    properties = {
+        "nullable": {"type": ["string", "null"], "description": "maxLength: 3"},
+        "kind": {"description": "Which.", "anyOf": [{"type": "string", "enum": ["a"]}, null]},
+        "pet": {"anyOf": [{"$ref": "#/$defs/Pet"}, null]},
+        "part": {"type": ["integer", "null"]},
+        "never": {"type": "string"},
+    }
+    for value in (schema_sent(schema), tool_schema_sent(schema, strict=True)):
+        assert value["properties"] == properties
+        assert value["type"] == "object"
+        assert "nullable" not in value
+
+
 def test_all_of_is_merged_with_its_references_inlined() -> None:
     base = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
     schema = {
@@ -707,7 +743,7 @@ def test_nothing_is_read_after_the_end_of_a_message() -> None:
 @pytest.mark.parametrize(
     ("kind", "raises", "status"),
     [
-        ("overloaded_error", UpstreamError, 502),
+        ("overloaded_error", UpstreamOverloaded, 503),
         ("api_error", UpstreamError, 502),
         ("rate_limit_error", UpstreamRateLimited, 429),
         ("invalid_request_error", InvalidRequest, 400),
@@ -733,20 +769,35 @@ def test_an_error_in_a_stream_without_content_is_a_failure_of_the_provider() -> 
 @pytest.mark.parametrize(
     ("status", "content"),
     [
-        (400, error("invalid_request_error", "You have reached your specified API usage limits. Back on 2026-12-01.")),
         (400, error("invalid_request_error", "This organization has been disabled.")),
         (400, error("invalid_request_error", "On hold", details={"error_code": "organization_on_hold"})),
-        (429, error("rate_limit_error", "Spend cap", details={"error_code": "enforced_spend_limit_reached"})),
     ],
 )
 def test_what_is_wrong_with_the_operators_account_is_not_the_callers_fault(status: int, content: bytes) -> None:
     failed = failure(status, content)
-    assert isinstance(failed, UpstreamError)
+    assert isinstance(failed, CredentialsRefused)
     assert failed.message == "The provider refused the gateway's account."
 
 
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [
+        (400, error("invalid_request_error", "You have reached your specified API usage limits. Back on 2026-12-01.")),
+        (402, error("billing_error", "Check your payment details.")),
+        (429, error("rate_limit_error", "Spend cap", details={"error_code": "enforced_spend_limit_reached"})),
+        (429, error("rate_limit_error", "Spend cap", details={"error_code": "contract_spend_limit_reached"})),
+    ],
+)
+def test_an_account_that_is_used_up_is_no_rate_limit(status: int, content: bytes) -> None:
+    failed = failure(status, content)
+    assert isinstance(failed, InsufficientQuota)
+    assert failed.retry_after is None
+
+
 def test_an_overloaded_vendor_may_be_asked_again() -> None:
-    assert failure(529, error("overloaded_error", "Overloaded")).retryable
+    failed = failure(529, error("overloaded_error", "Overloaded"))
+    assert failed.retryable
+    assert failed.retry_after
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"error": "no"}', b'{"error": {"message": 5, "details": []}}'])

@@ -9,7 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared.errors import GatewayError, UpstreamError, UpstreamTimeout
+from shared.errors import (
+    GatewayError,
+    RateLimited,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from shared.framing import SseDecoder
 from shared.gateway.chat import chat, chat_events
 from shared.gateway.services import Services
@@ -230,7 +235,7 @@ async def test_a_vendors_error_becomes_ours(wire: ChatWire, failure: str, stream
     assert type(raised.value) is data.raises
     if data.retry_after is not None:
         assert raised.value.retry_after == data.retry_after
-    if raised.value.status == 429:
+    if isinstance(raised.value, RateLimited):
         assert raised.value.retry_after
         assert raised.value.retry_after >= 1
     assert (data.message or "") in raised.value.message

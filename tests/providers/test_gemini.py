@@ -13,6 +13,7 @@ from shared.errors import (
     InvalidRequest,
     UnsupportedFeature,
     UpstreamError,
+    UpstreamOverloaded,
     UpstreamRateLimited,
     UpstreamRejected,
 )
@@ -250,7 +251,7 @@ def test_image_in_a_tool_result_is_nested() -> None:
             }
         }
     ]
-    with pytest.raises(UnsupportedFeature, match="images in tool results"):
+    with pytest.raises(UnsupportedFeature, match="images and documents in tool results"):
         adapter.call(conversation, GEMINI_2)
 
 
@@ -269,10 +270,30 @@ def test_signature_goes_back_onto_the_text_that_it_came_with() -> None:
     assert parts_sent(Text(text="A"), signature, Text(text="B")) == [signed, {"text": "B"}]
 
 
+def test_signature_before_the_content_goes_back_onto_its_part() -> None:
+    """In the dialects all reasoning precedes the text, and images follow it."""
+    first, second = (Reasoning(signature=signature, issuer="gemini") for signature in ("Zmlyc3Q=", "c2Vjb25k"))
+    thought = Reasoning(text="Hm", issuer="gemini")
+    picture = Image(source=Inline(media_type="image/png", data=PNG))
+    call = ToolCall(id="c1", name="f", arguments="{}", signature=SIGNATURE, issuer="gemini")
+    text = {"text": "A", "thoughtSignature": "Zmlyc3Q="}
+    thinking = {"text": "Hm", "thought": True}
+    image = {"inlineData": {"mimeType": "image/png", "data": PNG}}
+    assert parts_sent(first, Text(text="A")) == [text]
+    assert parts_sent(thought, first, Text(text="A")) == [thinking, text]
+    assert parts_sent(first, thought, Text(text="A")) == [thinking, text]
+    assert parts_sent(first, Text(text="A"), call)[:1] == [text]
+    assert parts_sent(first, second, Text(text="A"), picture) == [text, {**image, "thoughtSignature": "c2Vjb25k"}]
+    assert parts_sent(first, picture, Text(text="A")) == [{**image, "thoughtSignature": "Zmlyc3Q="}, {"text": "A"}]
+
+
 def test_signature_without_its_part_goes_back_on_an_empty_one() -> None:
     signature = Reasoning(signature=SIGNATURE, issuer="gemini")
+    call = ToolCall(id="c1", name="f", arguments="{}", signature=SIGNATURE, issuer="gemini")
     bare = {"text": "", "thoughtSignature": SIGNATURE}
-    assert parts_sent(signature, Text(text="A")) == [bare, {"text": "A"}]
+    assert parts_sent(signature) == [bare]
+    assert parts_sent(signature, signature, Text(text="A")) == [bare, bare, {"text": "A"}]
+    assert parts_sent(signature, call)[0] == bare
     assert parts_sent(Text(text="A"), signature, signature)[1] == bare
 
 
@@ -397,6 +418,16 @@ def test_every_finish_reason_of_the_sdk_is_mapped_on_purpose(reason: str) -> Non
         assert response_of(silent).candidates[0].finish_reason == expected
 
 
+@pytest.mark.parametrize("said", [[], CONTENT], ids=["alone", "after-words"])
+def test_unexpected_tool_call_is_returned(said: list[Any]) -> None:
+    call = {"functionCall": {"id": "c1", "name": "search", "args": {}}}
+    answered = response([*said, call], COUNTS, "UNEXPECTED_TOOL_CALL")
+    answer = response_of(answered)
+    assert answer.candidates[0].parts[-1] == ToolCall(id="c1", name="search", arguments="{}")
+    assert answer.candidates[0].finish_reason == FinishReason.TOOL_CALLS
+    assert streamed_response(stream(answered)) == answer
+
+
 def test_unreadable_tool_call_is_an_error_that_may_be_retried() -> None:
     body = envelope([{"content": {}, "finishReason": "MALFORMED_FUNCTION_CALL", "index": 0}], COUNTS)
     with pytest.raises(UpstreamError, match="tool call") as caught:
@@ -491,8 +522,8 @@ def test_missing_call_ids_differ_from_turn_to_turn_even_without_an_answers_id() 
 @pytest.mark.parametrize(
     ("frame", "raises", "message"),
     [
-        (OVERLOADED, UpstreamError, "The provider failed."),
-        ([OVERLOADED], UpstreamError, "The provider failed."),
+        (OVERLOADED, UpstreamOverloaded, "The provider is overloaded."),
+        ([OVERLOADED], UpstreamOverloaded, "The provider is overloaded."),
         (error(400, "INVALID_ARGUMENT", "Too long."), UpstreamRejected, "Too long."),
         ({"error": {"message": "?"}}, UpstreamError, "The provider failed."),
     ],
@@ -563,7 +594,36 @@ def test_recursive_schema_is_cut_after_one_round() -> None:
         ({"const": [1]}, {"type": "array"}),
         ({"const": {"a": 1}}, {"type": "object"}),
         ({"type": "boolean", "const": True}, {"type": "boolean"}),
-        ({"type": ["string", "null"], "enum": ["a", None]}, {"type": ["string", "null"], "enum": ["a"]}),
+        (
+            {"type": ["string", "null"], "enum": ["a", None], "description": "An a."},
+            {"description": "An a.", "anyOf": [{"type": "string", "enum": ["a"]}, {"type": "null"}]},
+        ),
+        ({"enum": ["a", None]}, {"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "null"}]}),
+        ({"enum": [None]}, {"type": "null"}),
+        ({"type": "object", "nullable": True, "properties": {}}, {"type": "object", "properties": {}}),
+        (
+            {
+                "type": "object",
+                "properties": {
+                    "nullable": {"type": "string", "nullable": True},
+                    "kind": {"enum": ["a", "b"], "nullable": True},
+                    "city": {"$ref": "#/$defs/City", "nullable": True, "description": "Where."},
+                    "either": {"oneOf": [{"type": "string"}, {"type": "integer"}], "nullable": True},
+                    "never": {"type": "string", "nullable": False},
+                },
+                "$defs": {"City": {"type": "string"}},
+            },
+            {
+                "type": "object",
+                "properties": {
+                    "nullable": {"type": ["string", "null"]},
+                    "kind": {"anyOf": [{"enum": ["a", "b"], "type": "string"}, {"type": "null"}]},
+                    "city": {"description": "Where.", "anyOf": [{"type": "string"}, {"type": "null"}]},
+                    "either": {"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]},
+                    "never": {"type": "string"},
+                },
+            },
+        ),
         ({"oneOf": [{"type": "null"}, {"const": 1}]}, {"anyOf": [{"type": "null"}, {"type": "integer", "enum": [1]}]}),
         ({"type": "string", "format": "date", "pattern": "^2"}, {"type": "string", "format": "date"}),
         ({"type": "string", "format": "uri", "examples": ["x"]}, {"type": "string"}),

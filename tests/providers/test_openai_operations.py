@@ -63,10 +63,10 @@ def events(*frames: Frame | dict[str, Any]) -> list[TranscriptEvent]:
 @pytest.mark.parametrize(
     ("operation", "needed"),
     [
-        ("chat", {"chat", "chat_answer", "messages", "strict_schema"}),
-        ("images", {"images"}),
-        ("embeddings", {"embeddings"}),
-        ("transcription", {"transcription"}),
+        ("chat", {"chat", "chat_answer", "messages", "strict_schema", "usage"}),
+        ("images", {"images", "usage"}),
+        ("embeddings", {"embeddings", "usage"}),
+        ("transcription", {"transcription", "usage"}),
         ("speech", {"speech"}),
     ],
 )
@@ -124,7 +124,7 @@ def test_images_that_were_moderated_away_are_left_out() -> None:
     ]
     response = images.response({"data": data, "usage": {"cost_in_usd_ticks": 200000000}})
     assert [image.source for image in response.images] == [Inline(media_type="image/png", data=in_base64(PNG))]
-    assert response.usage == Usage(images=1)
+    assert response.usage == Usage(images=1, cost=20_000)
 
 
 @pytest.mark.parametrize("data", [[], [{"b64_json": in_base64(JPEG), "respect_moderation": False}]])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.errors import (
+    CredentialsRefused,
     GatewayError,
     ModelNotFound,
     UpstreamError,
@@ -67,7 +68,7 @@ def test_the_same_request_gets_the_same_bytes(operation: str) -> None:
     ("name", "raises"),
     [
         ("fail-400", UpstreamRejected),
-        ("fail-401", UpstreamError),
+        ("fail-401", CredentialsRefused),
         ("fail-429", UpstreamRateLimited),
         ("fail-500", UpstreamError),
         ("fail-timeout", UpstreamTimeout),

@@ -1,24 +1,30 @@
-"""The buckets against a simple exact model, over random times, sizes and settlements."""
+"""Limits against a simple exact model: over random times, sizes and settlements, and whatever becomes of the writes."""
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.errors import ModelUnavailable
 from shared.schemas.caller import Caller
-from shared.schemas.limits import MINUTE, Estimate, Limits, Refused
+from shared.schemas.limits import MINUTE, Balance, Estimate, Limits, Refused
 from shared.schemas.usage import Usage
 from shared.stores.aws import Aws
-from shared.stores.limits.account import time_of
+from shared.stores.limits.bucket import time_of
 from shared.stores.limits.store import LimitStore, Reservation
+from tests.stores.limits_harness import NOON, SECOND, CountingTransport
 
-START = 1_795_262_400_000_000
 KEYS = count()
+TABLES = "model-limits", "model-usage"
+UNTIL_MIDNIGHT = 12 * 3600 * SECOND
+SENDINGS = 3
+"""How often a write is sent before its process gives up for a while."""
+REFUSED_BY_AWS = 300 * SECOND
+"""How old a request may be."""
 
 
 class Queue:
@@ -56,24 +62,119 @@ class Queue:
 
 
 @dataclass(frozen=True)
+class Open:
+    """A request under way: what it was estimated at, and when what waited after it will be done, in either queue."""
+
+    reservation: Reservation | None
+    tokens: int
+    cost: int
+    requests_done_at: int
+    tokens_done_at: int
+
+
+@dataclass
+class Model:
+    """What the store has to be like."""
+
+    limits: Limits
+    now: int = NOON
+    opened: list[Open] = field(default_factory=list)
+    requests: Queue = field(init=False)
+    tokens: Queue = field(init=False)
+    spent: int = 0
+    settled: int = 0
+    used_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        self.requests = Queue(self.limits.requests_per_minute or 0)
+        self.tokens = Queue(self.limits.tokens_per_minute or 0)
+
+    def pass_time(self, time: int) -> None:
+        self.now += time
+        self.requests.pass_time(time)
+        self.tokens.pass_time(time)
+
+    @property
+    def reserved(self) -> int:
+        return sum(one.cost for one in self.opened)
+
+    def wait(self, tokens: int, cost: int) -> int:
+        """How long a request would have to wait."""
+        waits = [self.requests.wait(1), self.tokens.wait(tokens)]
+        if self.limits.concurrency is not None and len(self.opened) >= self.limits.concurrency:
+            waits.append(SECOND)
+        if self.limits.budget_day is not None and self.spent + self.reserved + cost > self.limits.budget_day:
+            is_spent = self.spent + cost > self.limits.budget_day
+            waits.append(UNTIL_MIDNIGHT - (self.now - NOON) if is_spent else SECOND)
+        return max(waits)
+
+    def reserve(self, tokens: int, *, doubtful: bool) -> tuple[int, int]:
+        """When what waits then will be done, in either queue: as if alone, where nobody saw what came before."""
+        waiting = self.requests.add(1), self.tokens.add(tokens)
+        alone = self.requests.unit, tokens * self.tokens.unit
+        return self.now + (alone if doubtful else waiting)[0], self.now + (alone if doubtful else waiting)[1]
+
+    def cancel(self, one: Open) -> None:
+        self.requests.correct(1, 0, one.requests_done_at - self.now)
+        self.tokens.correct(one.tokens, 0, one.tokens_done_at - self.now)
+
+    def settle(self, one: Open, tokens: int, cost: int) -> None:
+        self.tokens.correct(one.tokens, tokens, one.tokens_done_at - self.now)
+        self.spent += cost
+        self.settled += 1
+        self.used_tokens += tokens
+
+    def balance(self) -> Balance:
+        return Balance(len(self.opened), self.reserved, self.spent, self.spent)
+
+
+@dataclass(frozen=True)
 class Step:
-    """After `later` microseconds: a request for `tokens`, or the settlement of the oldest one open at that many."""
+    """After `later` microseconds one process does something: reserves, or settles or cancels the request at a place
+    among those open. `fault` is what becomes of so many of the writes sent for that."""
 
     later: int
+    process: int
+    does: str
+    place: int
     tokens: int
-    settles: bool
+    cost: int
+    fault: str = ""
+    faults: int = 0
+    delivers: bool = False
 
 
-STEPS = st.lists(
-    st.builds(
-        Step,
-        later=st.one_of(st.just(0), st.integers(0, 3_000_000), st.integers(0, 70_000_000)),
-        tokens=st.integers(0, 130),
-        settles=st.booleans(),
-    ),
-    min_size=1,
-    max_size=14,
+FAULTS = ["lose_answers", "answer_500", "throttle", "keep_back"]
+LATER = st.one_of(st.just(0), st.integers(0, 3_000_000), st.integers(0, 70_000_000))
+TOKENS = st.one_of(st.just(0), st.integers(2, 130))
+BUCKETS = st.builds(
+    Limits,
+    requests_per_minute=st.sampled_from([1, 2, 3, 4, 5, 6, 8, 10]),
+    tokens_per_minute=st.sampled_from([150, 160, 200, 240, 250, 300]),
 )
+ALL = st.builds(
+    Limits,
+    requests_per_minute=st.sampled_from([2, 5, 8, 10]),
+    tokens_per_minute=st.sampled_from([160, 300]),
+    concurrency=st.sampled_from([1, 2, 3]),
+    budget_day=st.sampled_from([60, 200, 100_000]),
+)
+
+
+def steps(faulty: bool) -> st.SearchStrategy[list[Step]]:
+    step = st.builds(
+        Step,
+        later=LATER,
+        process=st.integers(0, 2),
+        does=st.sampled_from(["reserve", "reserve", "settle", "cancel"] if faulty else ["reserve", "settle"]),
+        place=st.integers(0, 9) if faulty else st.just(0),
+        tokens=TOKENS,
+        cost=st.integers(0, 60),
+        fault=st.sampled_from(["", *FAULTS]) if faulty else st.just(""),
+        faults=st.integers(1, SENDINGS),
+        delivers=st.booleans(),
+    )
+    return st.lists(step, min_size=1, max_size=10 if faulty else 14)
 
 
 @pytest.fixture(scope="module")
@@ -84,55 +185,97 @@ def runner() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture(scope="module")
 def aws(aws_environment: dict[str, str], runner: asyncio.Runner) -> Iterator[Aws]:
-    aws = Aws(aws_environment, transport=httpx.AsyncHTTPTransport())
-    runner.run(LimitStore(aws, "model-limits", "model-usage").create_tables())
+    aws = Aws(aws_environment, transport=CountingTransport())
+    runner.run(LimitStore(aws, *TABLES).create_tables())
     yield aws
     runner.run(aws.aclose())
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    limits=st.builds(
-        Limits,
-        requests_per_minute=st.sampled_from([1, 2, 3, 4, 5, 6, 8, 10]),
-        tokens_per_minute=st.sampled_from([150, 160, 200, 240, 250, 300]),
-    ),
-    steps=STEPS,
-    forgets=st.booleans(),
-)
+quickly = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=quickly)
+@given(limits=BUCKETS, steps=steps(faulty=False), forgets=st.booleans())
 def test_buckets_admit_what_the_model_admits_and_name_its_wait(
     aws: Aws, runner: asyncio.Runner, limits: Limits, steps: list[Step], forgets: bool
 ) -> None:
-    runner.run(play(aws, limits, steps, forgets))
+    runner.run(play(aws, limits, steps, processes=len(steps) if forgets else 1))
 
 
-async def play(aws: Aws, limits: Limits, steps: list[Step], forgets: bool) -> None:
-    """`forgets` where every step is made by another process."""
-    time = [START]
-    requests, tokens = Queue(limits.requests_per_minute or 0), Queue(limits.tokens_per_minute or 0)
-    caller = Caller(key_id=f"model-{next(KEYS)}", tenant="t", permissions=frozenset(), limits=limits)
-    processes = [LimitStore(aws, "model-limits", "model-usage", clock=lambda: time[0]) for _ in steps]
-    unsettled: list[tuple[Reservation, int, int]] = []
-    for step, process in zip(steps, processes, strict=True):
-        store = process if forgets else processes[0]
-        time[0] += step.later
-        requests.pass_time(step.later)
-        tokens.pass_time(step.later)
-        if step.settles and unsettled:
-            reservation, estimated, done_at = unsettled.pop(0)
-            await store.settle(reservation, "m", Usage(output_tokens=step.tokens), 0)
-            tokens.correct(estimated, step.tokens, done_at - time[0])
-        elif wait := max(requests.wait(1), tokens.wait(step.tokens)):
-            with pytest.raises(Refused) as refused:
-                await store.reserve(caller, Estimate(tokens=step.tokens))
+@settings(max_examples=25, deadline=None, suppress_health_check=quickly)
+@given(limits=ALL, steps=steps(faulty=True))
+def test_writes_that_are_lost_repeated_or_late_change_nothing_of_what_the_model_says(
+    aws: Aws, runner: asyncio.Runner, limits: Limits, steps: list[Step]
+) -> None:
+    runner.run(play(aws, limits, steps, processes=3))
+
+
+async def play(aws: Aws, limits: Limits, steps: list[Step], processes: int) -> None:
+    """Every step by one of so many processes, or each by one of its own where there are as many."""
+    model = Model(limits)
+    key = f"model-{next(KEYS)}"
+    caller = Caller(key_id=key, tenant="t", permissions=frozenset(), limits=limits)
+    stores = [LimitStore(aws, *TABLES, lease=10**6, clock=lambda: model.now) for _ in range(processes)]
+    transport = aws._transport
+    assert isinstance(transport, CountingTransport)
+    kept_at = 0
+    for number, step in enumerate(steps):
+        store = stores[(number if processes == len(steps) else step.process) % processes]
+        model.pass_time(step.later)
+        if model.now - kept_at > REFUSED_BY_AWS:
+            transport.kept.clear()
+        if step.fault:
+            setattr(transport, step.fault, step.faults)
+            kept_at = model.now
+        if step.does == "reserve":
+            await reserve(store, caller, model, step, exact_wait=processes == len(steps))
+        elif model.opened:
+            one = model.opened.pop(step.place % len(model.opened))
+            assert one.reservation is not None
+            if step.does == "settle":
+                model.settle(one, step.tokens, step.cost)
+                await store.settle(one.reservation, "m", Usage(output_tokens=step.tokens), step.cost)
+            else:
+                model.cancel(one)
+                await store.cancel(one.reservation)
+        for fault in FAULTS:
+            setattr(transport, fault, 0)
+        await store.flush(10)
+        if step.delivers:
+            await transport.deliver_late()
+        if step.fault:
+            assert await store.standing(key) == model.balance()
+    await transport.deliver_late()
+    assert await stores[0].standing(key) == model.balance()
+    rows = await stores[0].usage.rows("2031-11-21", "2031-11-21", key)
+    used = [(row.requests, row.cost, row.usage.output_tokens) for row in rows]
+    assert used == ([(model.settled, model.spent, model.used_tokens)] if model.settled else [])
+
+
+async def reserve(store: LimitStore, caller: Caller, model: Model, step: Step, *, exact_wait: bool) -> None:
+    cost = step.cost if caller.limits.budgeted else 0
+    wait = model.wait(step.tokens, cost)
+    reserving = asyncio.ensure_future(store.reserve(caller, Estimate(step.tokens, step.cost)))
+    await asyncio.wait([reserving])
+    match reserving.exception():
+        case ModelUnavailable():
+            assert step.faults == SENDINGS
+            if wait == 0 and step.fault in ("lose_answers", "answer_500"):  # it was made, and given back
+                done_at = model.reserve(step.tokens, doubtful=True)
+                model.cancel(Open(None, step.tokens, cost, *done_at))
+        case Refused() as refused:
+            assert wait > 0
             # A process that was refused less a moment ago does not ask how long more would take.
-            assert not forgets or refused.value.retry_after == -(-wait // 1_000_000)
-        else:
-            reservation = await store.reserve(caller, Estimate(tokens=step.tokens))
-            requests.add(1)
-            unsettled.append((reservation, step.tokens, time[0] + tokens.add(step.tokens)))
-            assert reservation.rates.requests.reset == requests.waiting
-            assert reservation.rates.tokens.reset == tokens.waiting
+            assert not exact_wait or refused.retry_after == -(-wait // SECOND)
+        case None:
+            assert wait == 0
+            done_at = model.reserve(step.tokens, doubtful=step.fault not in ("", "throttle"))
+            reservation = reserving.result()
+            model.opened.append(Open(reservation, step.tokens, cost, *done_at))
+            assert reservation.rates.requests.reset == model.requests.waiting
+            assert reservation.rates.tokens.reset == model.tokens.waiting
+        case error:
+            raise error
 
 
 @given(units=st.integers(0, 10**9), limit=st.integers(1, 10**9))

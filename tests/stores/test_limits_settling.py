@@ -97,6 +97,8 @@ async def test_a_reservation_whose_answer_never_came_is_given_back(harness: Harn
         await harness.store.flush(5)
     assert await harness.store.standing("k") == Balance(0, 0, 24, 24)
     assert await used(harness) == (0, 0)
+    left = (await harness.store.reserve(ALL, Estimate())).rates
+    assert (left.requests.remaining, left.tokens.remaining) == (600 - 24 - 1, 1000 - 24)
 
 
 async def test_a_reservation_that_arrives_after_it_was_given_up_is_not_made(harness: Harness) -> None:

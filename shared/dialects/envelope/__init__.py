@@ -13,6 +13,7 @@ _CODES = {
     "permission_denied": "AUTHZ_PERMISSION_DENIED",
     "upstream_rate_limited": "BACKEND_RATE_LIMITED",
     "upstream_error": "BACKEND_ERROR",
+    "overloaded": "MODEL_UNAVAILABLE",
     "upstream_timeout": "BACKEND_TIMEOUT",
 }
 

@@ -65,7 +65,7 @@ class WireFunction(Wire):
 
 
 class WireTool(Wire):
-    type: Literal["function"]
+    type: Literal["function"] = "function"
     function: WireFunction
 
     def canonical(self) -> Tool:
@@ -92,7 +92,9 @@ class WireAllowedTools(Wire):
 
 
 class WireNamedChoice(Wire):
-    type: Literal["function", "allowed_tools"]
+    """A forced tool or, of the type `allowed_tools`, those among which the model may choose."""
+
+    type: Literal["function", "allowed_tools"] | None = None
     function: WireNamed | None = None
     allowed_tools: WireAllowedTools | None = None
 
@@ -117,6 +119,8 @@ MaxTokens = Annotated[int, Field(ge=1, le=10_000_000)]
 Seed = Annotated[int, Field(ge=-MAX_SEED - 1, le=MAX_SEED)]
 LogitBias = Annotated[dict[str, float], Field(max_length=1024)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
+# "default" is Groq's name for the model's own effort.
+WireReasoningEffort = Literal[ReasoningEffort, "default"]
 
 
 class WireJsonSchema(Wire):
@@ -197,13 +201,13 @@ def _tool_choice(
             if not tools:
                 raise InvalidRequest.field("tool_choice", "a tool is required, but there are no tools")
             return "required", tools
-        case WireNamedChoice(type="allowed_tools", allowed_tools=WireAllowedTools() as allowed):
+        case WireNamedChoice(type="allowed_tools" | None, allowed_tools=WireAllowedTools() as allowed):
             names = {tool.function.name for tool in allowed.tools}
             left = tuple(tool for tool in tools if tool.name in names)
             if not left:
                 raise InvalidRequest.field("tool_choice.allowed_tools.tools", "names none of the tools")
             return allowed.mode, left
-        case WireNamedChoice(type="function", function=WireNamed() as function):
+        case WireNamedChoice(type="function" | None, function=WireNamed() as function):
             if function.name not in {tool.name for tool in tools}:
                 raise InvalidRequest.field("tool_choice.function.name", "is none of the tools")
             return NamedTool(name=function.name), tools
@@ -222,7 +226,7 @@ class OpenAIChat(ChatFields):
     stream_options: WireStreamOptions | None = None
     parallel_tool_calls: bool | None = None
     response_format: WireResponseFormat | None = None
-    reasoning_effort: ReasoningEffort | None = None
+    reasoning_effort: WireReasoningEffort | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     logit_bias: LogitBias | None = None
@@ -249,7 +253,7 @@ class OpenAIChat(ChatFields):
                     "seed": self.seed,
                     "parallel_tool_calls": self.parallel_tool_calls,
                     "response_format": self.response_format and self.response_format.canonical(),
-                    "reasoning_effort": self.reasoning_effort,
+                    "reasoning_effort": None if self.reasoning_effort == "default" else self.reasoning_effort,
                     "presence_penalty": self.presence_penalty,
                     "frequency_penalty": self.frequency_penalty,
                     "logit_bias": self.logit_bias,
@@ -329,6 +333,7 @@ class ChatEncoder:
 
     def event(self, event: ChatEvent) -> bytes:
         if isinstance(event, TextDelta) and event.index in self._opened:
+            self._thoughts.interrupt(event.index)
             return b'%b%d,"delta":{"content":%b%b' % (self._head, event.index, to_json(event.text), _DELTA_ENDS)
         match event:
             case Started():
@@ -340,6 +345,7 @@ class ChatEncoder:
             case LogprobsDelta():
                 return self._chunk(event.index, {}, logprobs=logprobs_body(event.tokens))
             case ImageDelta():
+                self._thoughts.interrupt(event.index)
                 at = self._images[event.index] = self._images.get(event.index, -1) + 1
                 return self._chunk(event.index, {"images": [image_body(event.media_type, event.data, at)]})
             case _:
@@ -391,6 +397,10 @@ class DetailNumbering:
         self._at: dict[int, int] = {}
         self._open: set[int] = set()
 
+    def interrupt(self, index: int) -> None:
+        """Ends the candidate's open block because other content follows; a later signature may belong to that."""
+        self._open.discard(index)
+
     def detail(self, delta: ReasoningDelta) -> JsonObject:
         """A fragment of `reasoning_details`; what SDKs would concatenate is only in a block's first fragment."""
         if first := delta.redacted or delta.index not in self._open:
@@ -409,6 +419,8 @@ def delta_body(
     event: TextDelta | RefusalDelta | ReasoningDelta | ToolCallStarted | ToolCallDelta, thoughts: DetailNumbering
 ) -> JsonObject:
     """OpenAI's `delta` of an event, which other dialects use as well."""
+    if not isinstance(event, ReasoningDelta):
+        thoughts.interrupt(event.index)
     match event:
         case TextDelta():
             return {"content": event.text}

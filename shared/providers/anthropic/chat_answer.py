@@ -46,6 +46,7 @@ class ChatReader:
 
     def __init__(self) -> None:
         self.done = False
+        self._started = False
         self._usage: JsonObject = {}
         self._last: JsonObject = {}  # the stop reason and its details
         self._calls: dict[int, int] = {}  # the position of a tool call by the index of its block
@@ -73,6 +74,9 @@ class ChatReader:
             case "content_block_stop":
                 return self._stop(data["index"])
             case "message_start":
+                if self._started:
+                    raise ValueError("a second message in one stream")
+                self._started = True
                 self._usage.update(data["message"].get("usage") or {})
                 return (Started(_usage(self._usage)),)
             case "message_delta":

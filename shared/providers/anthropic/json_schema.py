@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from shared.providers.json_schema import Budget, pointed_at
+from shared.providers.json_schema import Budget, pointed_at, with_null
 from shared.schemas.chat import JsonObject
 
 # Keywords that are kept as they are.
@@ -30,7 +30,7 @@ class Schema:
         the description for the model to see. See
         https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations.
         """
-        return self._subset(self.root)
+        return self._subset(_never_null(self.root))
 
     def _subset(self, schema: Any) -> JsonObject:
         if not isinstance(schema, dict):
@@ -70,6 +70,7 @@ class Schema:
     def _with_all_of_merged(self, schema: JsonObject) -> JsonObject:
         """The schema with the parts of its `allOf` merged into it, since references are refused in `allOf`."""
         self.budget.visit(schema)
+        schema = with_null(schema)
         merged = {keyword: value for keyword, value in schema.items() if keyword != "allOf"}
         for part in _list(schema.get("allOf")):
             for keyword, value in self._with_all_of_merged(self._resolved(part)).items():
@@ -99,7 +100,7 @@ class Schema:
 
         It has the properties of all alternatives, and requires those that every alternative requires.
         """
-        flat = self._with_all_of_merged(self._resolved(self.root))
+        flat = self._with_all_of_merged(_never_null(self._resolved(self.root)))
         for keyword in ("anyOf", "oneOf"):
             branches = [self._resolved(branch) for branch in _list(flat.pop(keyword, None))]
             for branch in branches:
@@ -116,6 +117,11 @@ class Schema:
         self.budget.spend(len(some) + len(others))
         known = _names(some)
         return some + [value for value in others if not isinstance(value, str) or value not in known]
+
+
+def _never_null(root: JsonObject) -> JsonObject:
+    """A schema's root without `nullable`: it must be an object and nothing else."""
+    return {keyword: value for keyword, value in root.items() if keyword != "nullable"}
 
 
 def _required_by_all(branches: list[JsonObject]) -> list[str]:

@@ -161,17 +161,22 @@ def _image(image: Image) -> Block:
 
 
 def _document(file: File) -> Block:
-    media_type, data = file.source.media_type, file.source.data
+    document: Block = {"type": "document", "source": _document_source(file.source)}
+    if file.name:
+        document["title"] = file.name
+    return document
+
+
+def _document_source(source: Inline | Remote) -> Block:
+    if isinstance(source, Remote):
+        return {"type": "url", "url": source.url}  # PDF only
+    media_type, data = source.media_type, source.data
     if media_type == "application/pdf":
-        document: Block = {"type": "document", "source": {"type": "base64", "media_type": media_type, "data": data}}
-    elif media_type.startswith("text/"):
+        return {"type": "base64", "media_type": media_type, "data": data}
+    if media_type.startswith("text/"):
         try:
             text = base64.b64decode(data).decode()
         except ValueError:
             raise InvalidRequest.field("messages", "contains a text file that is not UTF-8") from None
-        document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}}
-    else:
-        raise UnsupportedFeature(f"Claude models accept PDF and text files, not {media_type}.")
-    if file.name:
-        document["title"] = file.name
-    return document
+        return {"type": "text", "media_type": "text/plain", "data": text}
+    raise UnsupportedFeature(f"Claude models accept PDF and text files, not {media_type}.")

@@ -6,9 +6,9 @@ Errors: https://platform.claude.com/docs/en/api/errors.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import GatewayError, UpstreamError
+from shared.errors import CredentialsRefused, GatewayError
 from shared.framing import SseDecoder
-from shared.providers.base import FrameDecoder, Vendor, error_body, error_for_status
+from shared.providers.base import FrameDecoder, Vendor, error_body, error_for_status, no_credit
 
 if TYPE_CHECKING:
     import httpx
@@ -30,20 +30,10 @@ _ERROR_STATUSES = {
 }
 
 # The operator's account is at fault, though the status (400, 429) says that the caller is. Older errors have no code.
-_ACCOUNT_CODES = frozenset(
-    {
-        "organization_on_hold",
-        "contract_spend_limit_reached",
-        "enforced_spend_limit_reached",
-        "cmek_key_disabled",
-        "cmek_key_network_blocked",
-    }
-)
-_ACCOUNT_MESSAGES = (
-    "Your credit balance is too low",
-    "You have reached your specified",
-    "This organization has been disabled",
-)
+_NO_CREDIT_CODES = frozenset({"contract_spend_limit_reached", "enforced_spend_limit_reached"})
+_NO_CREDIT_MESSAGES = ("Your credit balance is too low", "You have reached your specified")
+_ACCOUNT_CODES = frozenset({"organization_on_hold", "cmek_key_disabled", "cmek_key_network_blocked"})
+_ACCOUNT_MESSAGE = "This organization has been disabled"
 
 
 class Anthropic:
@@ -79,8 +69,10 @@ def _error(status: int, headers: Mapping[str, str], error: Any) -> GatewayError:
     message = message if isinstance(message, str) else None
     details = fields.get("details")
     code = details.get("error_code") if isinstance(details, dict) else None
-    if code in _ACCOUNT_CODES or (message or "").startswith(_ACCOUNT_MESSAGES):
-        return UpstreamError("The provider refused the gateway's account.")
+    if code in _NO_CREDIT_CODES or (message or "").startswith(_NO_CREDIT_MESSAGES):
+        return no_credit()
+    if code in _ACCOUNT_CODES or (message or "").startswith(_ACCOUNT_MESSAGE):
+        return CredentialsRefused("The provider refused the gateway's account.")
     return error_for_status(status, headers, message)
 
 

@@ -1,11 +1,12 @@
 """Chat messages as Gemini's contents. Signatures: https://ai.google.dev/gemini-api/docs/thought-signatures."""
 
 import json
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, takewhile
 from typing import assert_never
 
 from shared.errors import InvalidRequest, UnsupportedFeature
+from shared.providers.base import unsupported
 from shared.providers.gemini.requests import inline_data, is_gemini_3
 from shared.providers.gemini.vendor import vendor as gemini
 from shared.schemas.chat import JsonObject
@@ -85,10 +86,8 @@ def _add_placeholders(turns: list[JsonObject]) -> None:
     """
     for turn in turns:
         if turn["role"] == "model":
-            shown = [part for part in turn["parts"] if not part.get("thought")]
-            for position, part in enumerate(shown):
-                if "inlineData" in part or (position == 0 and "text" in part):
-                    part.setdefault("thoughtSignature", _PLACEHOLDER_SIGNATURE)
+            for part in _signed_by_the_model([part for part in turn["parts"] if not part.get("thought")]):
+                part.setdefault("thoughtSignature", _PLACEHOLDER_SIGNATURE)
 
 
 def _parts(parts: Sequence[Part], *, gemini_3: bool) -> list[JsonObject]:
@@ -99,11 +98,11 @@ def _parts(parts: Sequence[Part], *, gemini_3: bool) -> list[JsonObject]:
                 if part.text:
                     wire.append({"text": part.text})
             case Image():
-                wire.append(_media(part.source))
+                wire.append(_image(part.source))
             case Audio():
                 wire.append(inline_data(f"audio/{part.format}", part.data))
             case File():
-                wire.append(_media(part.source))
+                wire.append(_document(part.source))
             case Reasoning():
                 _add_thought(wire, part)
             case ToolCall():
@@ -113,17 +112,49 @@ def _parts(parts: Sequence[Part], *, gemini_3: bool) -> list[JsonObject]:
                 wire.append(_function_response(part, gemini_3=gemini_3))
             case _:
                 assert_never(part)
-    return wire
+    return _with_signatures_in_place(wire)
 
 
-def _media(source: Inline | Remote) -> JsonObject:
-    match source:
-        case Inline():
-            return inline_data(source.media_type, source.data)
-        case Remote():
-            raise UnsupportedFeature("This model does not accept images by URL; send them inline.")
-        case _:
-            assert_never(source)
+def _with_signatures_in_place(parts: list[JsonObject]) -> list[JsonObject]:
+    """The parts, with signatures that precede the content moved onto the text and images that they belong to.
+
+    In the dialects all reasoning precedes the content, so a signature arrives apart from its part. Gemini signs the
+    first part if it is text, each image, and function calls, which carry their own. If the number of signatures does
+    not match, they stay on empty text parts, which Gemini accepts too.
+    """
+    ahead = list(takewhile(lambda part: part.get("thought") or _is_bare_signature(part), parts))
+    bare = [part for part in ahead if _is_bare_signature(part)]
+    shown = [part for part in parts if not part.get("thought") and not _is_bare_signature(part)]
+    unsigned = [part for part in _signed_by_the_model(shown) if "thoughtSignature" not in part]
+    if not bare or len(bare) != len(unsigned):
+        return parts
+    for part, signature in zip(unsigned, bare, strict=True):
+        part["thoughtSignature"] = signature["thoughtSignature"]
+    thoughts = [part for part in ahead if not _is_bare_signature(part)]
+    return [*thoughts, *parts[len(ahead) :]]
+
+
+def _is_bare_signature(part: JsonObject) -> bool:
+    return part.get("text") == "" and "thoughtSignature" in part
+
+
+def _signed_by_the_model(shown: Sequence[JsonObject]) -> Iterator[JsonObject]:
+    """The parts of a turn that image models sign, besides calls: images, and the first part if it is text."""
+    for position, part in enumerate(shown):
+        if "inlineData" in part or (position == 0 and "text" in part):
+            yield part
+
+
+def _image(source: Inline | Remote) -> JsonObject:
+    if isinstance(source, Remote):
+        raise UnsupportedFeature("This model does not accept images by URL; send them inline.")
+    return inline_data(source.media_type, source.data)
+
+
+def _document(source: Inline | Remote) -> JsonObject:
+    if isinstance(source, Remote):
+        return {"fileData": {"fileUri": source.url, "mimeType": "application/pdf"}}
+    return inline_data(source.media_type, source.data)
 
 
 def _add_thought(wire: list[JsonObject], thought: Reasoning) -> None:
@@ -162,8 +193,15 @@ def _function_response(result: ToolResult, *, gemini_3: bool) -> JsonObject:
     """The result's text is sent as a string: in a JSON object Gemini would resolve `$ref` as a reference to a part."""
     text = "\n".join(piece.text for piece in result.content if isinstance(piece, Text))
     response: JsonObject = {"id": result.call_id, "name": result.name, "response": {"output": text}}
-    if images := [_media(piece.source) for piece in result.content if isinstance(piece, Image)]:
+    if media := [_media_in_result(piece) for piece in result.content if not isinstance(piece, Text)]:
         if not gemini_3:
-            raise UnsupportedFeature("This model does not support images in tool results.")
-        response["parts"] = images
+            raise UnsupportedFeature("This model does not support images and documents in tool results.")
+        response["parts"] = media
     return {"functionResponse": response}
+
+
+def _media_in_result(piece: Image | File) -> JsonObject:
+    """Only what is inline: https://ai.google.dev/gemini-api/docs/function-calling#multimodal."""
+    if isinstance(piece, File) and isinstance(piece.source, Remote):
+        raise unsupported("file_data", "this model takes no URLs of documents in tool results; send them in base64")
+    return _image(piece.source)

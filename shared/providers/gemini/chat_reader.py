@@ -37,6 +37,8 @@ class _Candidate:
 
     def finish_reason(self) -> FinishReason:
         """Raises UpstreamError for a candidate that is unusable."""
+        if self.reason == "UNEXPECTED_TOOL_CALL" and self.calls:
+            return FinishReason.TOOL_CALLS  # the application decides what to do with the call
         reason = FINISH_REASONS.get(self.reason or "")
         if reason is None:
             if self.reason in FAILURES:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from shared.errors import InvalidRequest
-from shared.providers.json_schema import Budget, pointed_at
+from shared.providers.json_schema import Budget, or_null, pointed_at, with_null
 from shared.schemas.chat import JsonObject
 
 # What responseJsonSchema and parametersJsonSchema support, without `title`, which only repeats the property's name.
@@ -31,7 +31,9 @@ def supported_schema(schema: JsonObject, budget: Budget) -> JsonObject:
     InvalidRequest for a value that is not a schema, an unresolvable reference, and a schema that exceeds the budget.
     """
     try:
-        return _SchemaReducer(schema, budget).reduce(schema)
+        # The answer and the arguments of a call are never null.
+        root = {name: value for name, value in schema.items() if name != "nullable"}
+        return _SchemaReducer(schema, budget).reduce(root)
     except (TypeError, AttributeError, RecursionError):
         raise InvalidRequest("The JSON schema is invalid or nested too deeply.") from None
 
@@ -53,6 +55,7 @@ class _SchemaReducer:
         self._budget.visit(schema)
         if isinstance(schema, bool):
             return {}  # `true` allows any value
+        schema = _with_null(schema)
         composed: JsonObject = {}
         if reference := schema.get("$ref"):
             composed = self._resolved(reference, within)
@@ -99,6 +102,13 @@ class _SchemaReducer:
         self._budget.spend(len(base) + len(over) + len(properties) + len(required))
         both = {"properties": properties, "required": required}
         return {**base, **over, **{name: value for name, value in both.items() if value}}
+
+
+def _with_null(schema: JsonObject) -> JsonObject:
+    """The schema with null as a type: Gemini does not accept it as a value of `enum`."""
+    schema = with_null(schema)
+    values = schema.get("enum")
+    return or_null(schema) if isinstance(values, list) and None in values and len(values) > 1 else schema
 
 
 def _choices(schema: JsonObject) -> JsonObject:

@@ -5,8 +5,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
-from shared.providers.base import Call, EmbeddingAdapter
-from shared.providers.gemini.requests import method_path, unsupported, without_none
+from shared.providers.base import Call, EmbeddingAdapter, unsupported
+from shared.providers.gemini.requests import method_path, without_none
 from shared.providers.gemini.usage import usage_of
 from shared.providers.gemini.vendor import vendor as gemini
 from shared.schemas.chat import JsonObject

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from shared.errors import InvalidRequest, UpstreamError, UpstreamRejected
 from shared.media import encoded
-from shared.providers.base import Call, ImageAdapter, clean, drawn_image
-from shared.providers.gemini.requests import generate_content, inline_data, int32, unsupported, without_none
+from shared.providers.base import Call, ImageAdapter, clean, drawn_image, unsupported
+from shared.providers.gemini.requests import generate_content, inline_data, int32, without_none
 from shared.providers.gemini.responses import parts, raise_if_blocked
 from shared.providers.gemini.usage import usage_of
 from shared.providers.gemini.vendor import vendor as gemini

@@ -2,7 +2,6 @@
 
 from urllib.parse import quote
 
-from shared.errors import FieldError, UnsupportedFeature
 from shared.providers.base import Call
 from shared.schemas.chat import JsonObject
 from shared.schemas.model import Model
@@ -42,8 +41,3 @@ def is_gemini_3(model: Model) -> bool:
     It also requires thought signatures, accepts media in tool results, and combines JSON output with tools.
     """
     return "thinking_level" in model.quirks
-
-
-def unsupported(field: str, message: str) -> UnsupportedFeature:
-    """The error for a request field that the model does not support."""
-    return UnsupportedFeature(f"{field}: {message}", details=[FieldError(field, message)])

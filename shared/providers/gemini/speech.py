@@ -9,8 +9,8 @@ from pydantic_core import from_json
 from shared.errors import InvalidRequest, UpstreamError
 from shared.framing import Frame
 from shared.media import standard_base64
-from shared.providers.base import Call, FrameDecoder, Reader, SpeechAdapter, truncated
-from shared.providers.gemini.requests import generate_content, unsupported
+from shared.providers.base import Call, FrameDecoder, Reader, SpeechAdapter, truncated, unsupported
+from shared.providers.gemini.requests import generate_content
 from shared.providers.gemini.responses import parts, raise_if_blocked
 from shared.providers.gemini.vendor import raise_error
 from shared.providers.gemini.vendor import vendor as gemini

@@ -12,8 +12,8 @@ from pydantic_core import from_json
 from shared.errors import UpstreamError, UpstreamRejected
 from shared.framing import Frame
 from shared.media import encoded
-from shared.providers.base import Call, FrameDecoder, Reader, TranscriptionAdapter, truncated
-from shared.providers.gemini.requests import generate_content, inline_data, unsupported, without_none
+from shared.providers.base import Call, FrameDecoder, Reader, TranscriptionAdapter, truncated, unsupported
+from shared.providers.gemini.requests import generate_content, inline_data, without_none
 from shared.providers.gemini.responses import FAILURES, FINISH_REASONS, empty_response, parts, raise_if_blocked
 from shared.providers.gemini.thinking import thinking_config
 from shared.providers.gemini.usage import usage_of

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import GatewayError
 from shared.framing import SseDecoder
-from shared.providers.base import error_body, error_for_status
+from shared.providers.base import error_body, error_for_status, overloaded, retry_after_seconds
 from shared.schemas.chat import JsonObject
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def _error(status: int, headers: Mapping[str, str], error: JsonObject) -> Gatewa
     for detail in details:
         if delay := detail.get("retryDelay"):
             headers = {**headers, "retry-after": str(delay).removesuffix("s")}
+    if error.get("status") == "UNAVAILABLE":  # overloaded or down, in various wordings
+        return overloaded(retry_after_seconds(headers))
     return error_for_status(status, headers, error.get("message"))
 
 

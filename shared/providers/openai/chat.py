@@ -101,9 +101,13 @@ def _lacking_feature(request: ChatRequest, model: Model, *, samples: bool) -> st
         return "logprobs"
     if request.image_output and Capability.IMAGE_OUTPUT not in model.capabilities:
         return "image output"
-    if "no_forced_tool_choice" in model.quirks and request.tools and request.tool_choice not in (None, "auto", "none"):
+    if "no_forced_tool_choice" in model.quirks and "thinking_switch" not in model.quirks and _forces_a_tool(request):
         return "a tool_choice that forces a tool"
     return None
+
+
+def _forces_a_tool(request: ChatRequest) -> bool:
+    return bool(request.tools) and request.tool_choice not in (None, "auto", "none")
 
 
 def _effort(request: ChatRequest, model: Model) -> str | None:
@@ -112,6 +116,8 @@ def _effort(request: ChatRequest, model: Model) -> str | None:
     if "no_reasoning_effort" in quirks or Capability.REASONING not in model.capabilities:
         return None
     if "tools_without_reasoning" in quirks and request.tools:
+        return "none"
+    if "no_forced_tool_choice" in quirks and _forces_a_tool(request):  # a model that can do so while it does not think
         return "none"
     effort: str | None = request.reasoning_effort
     if effort is None and "reasoning_opt_in" in quirks:

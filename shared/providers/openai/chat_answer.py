@@ -10,8 +10,9 @@ from pydantic_core import from_json
 
 from shared.errors import UpstreamError
 from shared.framing import Frame
-from shared.providers.base import drawn_image, truncated
+from shared.providers.base import drawn_image, overloaded, truncated
 from shared.providers.openai.messages import DETAIL_TEXT
+from shared.providers.openai.usage import chat_usage
 from shared.providers.openai.vendor import NAME, raise_error
 from shared.schemas.chat import JsonObject, TokenLogprob, TopLogprob
 from shared.schemas.events import (
@@ -38,8 +39,10 @@ _FINISH_REASONS = {
     "function_call": FinishReason.TOOL_CALLS,
     "content_filter": FinishReason.CONTENT_FILTER,
 }
-# Mistral and OpenRouter; DeepSeek when it runs out of capacity during an answer.
-_FAILED_REASONS = frozenset({"error", "insufficient_system_resource"})
+# Mistral and OpenRouter.
+_FAILED = "error"
+# DeepSeek.
+_OUT_OF_CAPACITY = "insufficient_system_resource"
 
 # The fields of a delta that belong to the answer and not to the reasoning before it.
 _ANSWER_FIELDS = ("content", "refusal", "images", "tool_calls")
@@ -87,7 +90,7 @@ class ChatReader:
         for candidate in candidates:
             yield from candidate.close_reasoning()
         for candidate in candidates:
-            usage = _usage(self._usage) if candidate is candidates[-1] else Usage()
+            usage = chat_usage(self._usage) if candidate is candidates[-1] else Usage()
             yield Finished(candidate.finish_reason(), usage, candidate.index)
 
     def _read(self, chunk: JsonObject) -> Iterator[ChatEvent]:
@@ -157,8 +160,10 @@ class _Candidate:
         if choice.get("error"):
             raise_error(choice)
         self.reason = choice.get("finish_reason") or self.reason
-        if self.reason in _FAILED_REASONS:
+        if self.reason == _FAILED:
             raise UpstreamError("The provider failed.")
+        if self.reason == _OUT_OF_CAPACITY:
+            raise overloaded()
 
     def finish_reason(self) -> FinishReason:
         reason = _FINISH_REASONS.get(self.reason, FinishReason.STOP)
@@ -281,24 +286,3 @@ def _logprobs(logprobs: JsonObject) -> tuple[TokenLogprob, ...]:
 
 def _token(token: JsonObject) -> JsonObject:
     return {"token": token["token"], "logprob": token["logprob"], "bytes": token.get("bytes")}
-
-
-def _usage(usage: JsonObject) -> Usage:
-    prompt = usage.get("prompt_tokens_details") or {}
-    completion = usage.get("completion_tokens_details") or {}
-    input_tokens = usage.get("prompt_tokens") or 0
-    output_tokens = usage.get("completion_tokens") or 0
-    reasoning_tokens = completion.get("reasoning_tokens") or 0
-    if usage.get("total_tokens") == input_tokens + output_tokens + reasoning_tokens:
-        output_tokens += reasoning_tokens  # xAI does not include them in completion_tokens
-    return Usage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cached_read_tokens=prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0,  # DeepSeek
-        cache_write_tokens=prompt.get("cache_write_tokens") or 0,
-        reasoning_tokens=reasoning_tokens,
-        input_image_tokens=prompt.get("image_tokens") or 0,
-        output_image_tokens=completion.get("image_tokens") or 0,
-        input_audio_tokens=prompt.get("audio_tokens") or 0,
-        output_audio_tokens=completion.get("audio_tokens") or 0,
-    )

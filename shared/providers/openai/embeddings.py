@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from shared.errors import UnsupportedFeature
 from shared.providers.base import Call, EmbeddingAdapter
+from shared.providers.openai.usage import reported_cost
 from shared.providers.openai.vendor import raise_error
 from shared.providers.openai.vendor import vendor as openai
 from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
@@ -55,7 +56,7 @@ class OpenAIEmbeddings:
         usage = body.get("usage") or {}
         return EmbeddingResponse(
             tuple(_vector(item["embedding"]) for item in items),
-            Usage(input_tokens=usage.get("prompt_tokens") or usage.get("total_tokens") or 0),
+            Usage(input_tokens=usage.get("prompt_tokens") or usage.get("total_tokens") or 0, cost=reported_cost(usage)),
         )
 
 

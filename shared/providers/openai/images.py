@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from shared.errors import ContentFiltered, InvalidRequest, UnsupportedFeature
 from shared.media import encoded
 from shared.providers.base import Call, ImageAdapter, drawn_image
+from shared.providers.openai.usage import reported_cost
 from shared.providers.openai.vendor import raise_error
 from shared.providers.openai.vendor import vendor as openai
 from shared.schemas.content import Remote
@@ -229,6 +230,7 @@ def _usage(usage: JsonObject, images: int) -> Usage:
         input_image_tokens=inputs.get("image_tokens") or 0,
         output_image_tokens=output_tokens if image_tokens is None else image_tokens,
         images=images,
+        cost=reported_cost(usage),
     )
 
 

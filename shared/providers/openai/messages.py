@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import assert_never
 
+from shared.providers.base import unsupported
 from shared.providers.openai.vendor import NAME
 from shared.schemas.chat import ChatRequest, JsonObject
 from shared.schemas.content import (
@@ -59,7 +60,7 @@ def _wire_messages(message: Message, quirks: frozenset[str]) -> list[JsonObject]
             return [{**_assistant(message.parts, quirks), **named}]
         case "user" | "tool":
             results = [_tool_message(part, quirks) for part in message.parts if isinstance(part, ToolResult)]
-            content = [wire for part in message.parts if (wire := _content_part(part)) is not None]
+            content = [wire for part in message.parts if (wire := _content_part(part, quirks)) is not None]
             if message.role == "user" and (content or not results):
                 results.append({"role": "user", "content": _plain_where_possible(content), **named})
             return results
@@ -74,7 +75,7 @@ def _plain_where_possible(content: list[JsonObject]) -> str | list[JsonObject]:
     return str(content[0]["text"]) if len(content) == 1 and content[0]["type"] == "text" else content
 
 
-def _content_part(part: Part) -> JsonObject | None:
+def _content_part(part: Part, quirks: frozenset[str]) -> JsonObject | None:
     match part:
         case Text():
             return {"type": "text", "text": part.text}
@@ -84,7 +85,10 @@ def _content_part(part: Part) -> JsonObject | None:
         case Audio():
             return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
         case File():
-            name = part.name or "document." + part.source.media_type.rpartition("/")[2]
+            if isinstance(part.source, Remote) and "file_urls" not in quirks:
+                raise unsupported("file_data", "this model takes no URLs of documents; send the document in base64")
+            media_type = part.source.media_type if isinstance(part.source, Inline) else "application/pdf"
+            name = part.name or "document." + media_type.rpartition("/")[2]
             return {"type": "file", "file": {"filename": name, "file_data": _url(part.source)}}
         case Reasoning() | Refusal() | ToolCall() | ToolResult():
             return None
@@ -120,7 +124,7 @@ def _carried(message: Message, quirks: frozenset[str]) -> list[JsonObject]:
         origins.append(("From the assistant's message:", message.parts))
     carried: list[JsonObject] = []
     for origin, parts in origins:
-        media = [wire for part in parts if (wire := _content_part(part)) is not None and wire["type"] != "text"]
+        media = [wire for part in parts if (wire := _content_part(part, quirks)) is not None and wire["type"] != "text"]
         if media:
             carried += [{"type": "text", "text": origin}, *media]
     return carried

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import InvalidRequest
-from shared.providers.json_schema import Budget, pointed_at
+from shared.providers.json_schema import Budget, pointed_at, with_null
 from shared.schemas.chat import JsonObject
 
 # https://developers.openai.com/api/docs/guides/structured-outputs#supported-schemas; OpenAI's own schema helpers know
@@ -14,7 +14,6 @@ _REFUSED_IN_STRICT_SCHEMAS = frozenset(
     {
         "$schema",
         "contains",
-        "default",
         "dependencies",
         "dependentRequired",
         "dependentSchemas",
@@ -44,7 +43,9 @@ def strict_schema(schema: JsonObject, budget: Budget) -> JsonObject:
     one that grows beyond the budget.
     """
     try:
-        return _StrictSchema(schema, budget).clean_object(schema, frozenset())
+        # The root must be an object and nothing else.
+        root = {key: value for key, value in schema.items() if key != "nullable"}
+        return _StrictSchema(schema, budget).clean_object(root, frozenset())
     except RecursionError:
         raise InvalidRequest("The JSON schema is nested too deeply.") from None
     except (TypeError, AttributeError):
@@ -130,4 +131,7 @@ class _StrictSchema:
 
 
 def _kept(node: JsonObject) -> JsonObject:
-    return {key: value for key, value in node.items() if key not in _REFUSED_IN_STRICT_SCHEMAS}
+    kept = {key: value for key, value in node.items() if key not in _REFUSED_IN_STRICT_SCHEMAS}
+    if kept.get("default", ...) is None:  # OpenAI's own helper drops this one too
+        del kept["default"]
+    return with_null(kept)

@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from shared.errors import UnsupportedFeature
 from shared.framing import Frame
 from shared.providers.base import Call, FrameDecoder, Reader, TranscriptionAdapter, truncated
+from shared.providers.openai.usage import reported_cost
 from shared.providers.openai.vendor import raise_error
 from shared.providers.openai.vendor import vendor as openai
 from shared.schemas.model import Model
@@ -143,15 +144,17 @@ def _word(word: JsonObject) -> Word:
 
 
 def _usage(usage: JsonObject, duration: float | None) -> Usage:
-    """Tokens, or seconds of audio for a model that is charged by them."""
+    """Tokens, or seconds of audio for a model that is charged by them. OpenRouter reports both, and the cost."""
+    cost = reported_cost(usage)
     if "input_tokens" in usage:
         details = usage.get("input_token_details") or {}
         return Usage(
             input_tokens=usage["input_tokens"],
             output_tokens=usage.get("output_tokens") or 0,
             input_audio_tokens=details.get("audio_tokens") or 0,
+            cost=cost,
         )
-    return Usage(audio_seconds=float(usage.get("seconds") or duration or 0))
+    return Usage(audio_seconds=float(usage.get("seconds") or duration or 0), cost=cost)
 
 
 adapter: TranscriptionAdapter = OpenAITranscription()

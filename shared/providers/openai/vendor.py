@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import ContentFiltered, GatewayError
 from shared.framing import SseDecoder
-from shared.providers.base import FrameDecoder, Vendor, clean, error_body, error_for_status
+from shared.providers.base import (
+    FrameDecoder,
+    Vendor,
+    clean,
+    error_body,
+    error_for_status,
+    no_credit,
+    overloaded,
+    retry_after_seconds,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -35,11 +44,28 @@ _FILTER_MESSAGES = re.compile(r"content exists risk|content violates usage guide
 _BAD_KEY_CODES = frozenset({"authentication_error", "invalid_api_key"})
 # xAI answers a bad key with a 400.
 _BAD_KEY_MESSAGES = re.compile(r"(incorrect|invalid) api key|api key not valid", re.IGNORECASE)
+# https://developers.openai.com/api/docs/guides/error-codes; the last are Moonshot's and Groq's (with status 400).
+_NO_CREDIT_CODES = frozenset(
+    {
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "credit_balance_exhausted",
+        "insufficient_quota",
+        "organization_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+        "project_spend_limit_exceeded",
+        "exceeded_current_quota_error",
+        "blocked_api_access",
+    }
+)
+# OpenAI, Moonshot (with status 429), Groq, and Anthropic behind a proxy.
+_OVERLOADED_CODES = frozenset(
+    {"server_is_overloaded", "engine_overloaded_error", "capacity_exceeded", "overloaded", "overloaded_error"}
+)
 # The HTTP status of an error that is sent inside a stream, by its code or type.
 _STATUS_OF_CODE = {
     "authentication_error": 401,
     "context_length_exceeded": 400,
-    "insufficient_quota": 429,
     "invalid_api_key": 401,
     "invalid_request_error": 400,
     "rate_limit_error": 429,
@@ -86,9 +112,13 @@ def _error(status: int, headers: Mapping[str, str], body: Any) -> GatewayError:
     codes = set(_codes(body))
     if codes & _FILTER_CODES or _FILTER_MESSAGES.search(message) or _was_moderated(body):
         return ContentFiltered(clean(message) or "The provider's content filter refused the request.")
+    if codes & _NO_CREDIT_CODES:
+        return no_credit()
+    if codes & _OVERLOADED_CODES:
+        return overloaded(retry_after_seconds(headers))
     if status in (400, 422) and (codes & _BAD_KEY_CODES or _BAD_KEY_MESSAGES.search(message)):
         status = 401
-    return error_for_status(status, headers, message)
+    return error_for_status(status, headers, message, code=_text(body, "code"), param=_param(body))
 
 
 def _message(body: Any) -> str | None:
@@ -115,6 +145,25 @@ def _codes(body: Any) -> list[str]:
     inner = body.get("error") if isinstance(body, dict) else None
     objects = [item for item in (inner, body) if isinstance(item, dict)]
     return [str(item[key]).lower() for key in ("code", "type") for item in objects if item.get(key) is not None]
+
+
+def _text(body: Any, key: str) -> str | None:
+    """A text of the error in an error body."""
+    inner = body.get("error") if isinstance(body, dict) else None
+    value = (inner if isinstance(inner, dict) else body if isinstance(body, dict) else {}).get(key)
+    return value if isinstance(value, str) else None
+
+
+def _param(body: Any) -> str | None:
+    """The field at fault: OpenAI's `param`, or the path in the first of the errors that FastAPI lists (Mistral)."""
+    if (param := _text(body, "param")) is not None:
+        return param
+    details = body.get("detail") if isinstance(body, dict) else None
+    first = details[0] if isinstance(details, list) and details else None
+    path = first.get("loc") if isinstance(first, dict) else None
+    if not isinstance(path, list):
+        return None
+    return ".".join(str(step) for step in path if step != "body") or None
 
 
 def _was_moderated(body: Any) -> bool:

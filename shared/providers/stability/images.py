@@ -5,9 +5,9 @@ Wire format: https://platform.stability.ai/docs/api-reference, groups Generate a
 
 from typing import Any, TypeAlias
 
-from shared.errors import ContentFiltered, FieldError, InvalidRequest, UnsupportedFeature
+from shared.errors import ContentFiltered, InvalidRequest
 from shared.png_mask import has_alpha
-from shared.providers.base import Call, ImageAdapter, drawn_image
+from shared.providers.base import Call, ImageAdapter, drawn_image, unsupported
 from shared.providers.stability.vendor import vendor as stability
 from shared.schemas.image import GeneratedImage, ImageRequest, ImageResponse, Size
 from shared.schemas.model import Model
@@ -61,7 +61,7 @@ class StabilityImages:
             case (image,):
                 path, form = _variation(request, image, model)
             case _:
-                raise _unsupported("image", "this provider edits one image per request")
+                raise unsupported("image", "this provider edits one image per request")
         form.insert(0, ("prompt", request.prompt))
         if request.seed is not None:
             form.append(("seed", str(_seed(request.seed))))
@@ -85,7 +85,7 @@ def _generation(request: ImageRequest, model: Model) -> tuple[str, Form]:
 
 def _variation(request: ImageRequest, image: Upload, model: Model) -> tuple[str, Form]:
     if model.upstream == _CORE:
-        raise _unsupported("image", f"the model '{model.id}' generates images from text only")
+        raise unsupported("image", f"the model '{model.id}' generates images from text only")
     strength = _STRENGTHS.get(model.upstream, _STRENGTH)
     form: Form = [("image", image), ("strength", strength)]
     if model.upstream == _ULTRA:
@@ -96,7 +96,7 @@ def _variation(request: ImageRequest, image: Upload, model: Model) -> tuple[str,
 
 def _inpainting(request: ImageRequest, image: Upload, mask: Upload) -> tuple[str, Form]:
     if not _is_without_alpha(mask):
-        raise _unsupported(
+        raise unsupported(
             "mask",
             "this provider accepts a PNG, transparent where the image is to be edited, or a PNG or JPEG without an "
             "alpha channel, white where it is to be edited and black elsewhere",
@@ -145,10 +145,6 @@ def _is_without_alpha(mask: Upload) -> bool:
         return not has_alpha(mask.read())
     except ValueError:
         return False
-
-
-def _unsupported(field: str, message: str) -> UnsupportedFeature:
-    return UnsupportedFeature(f"{field}: {message}", details=[FieldError(field, message)])
 
 
 adapter: ImageAdapter = StabilityImages()

@@ -98,7 +98,7 @@ def take_known(write: Write, takes: Iterable[Take], now: int, item: Item, pace: 
         write.remove(CROWDED)
     for one in takes:
         ahead = number(item, one.name) - now
-        spare = min(_SPARE, one.room - one.amount) if crowded and one.amount < _SMALL else 0
+        spare = min(_SPARE, one.room - one.amount) if crowded and 0 < one.amount < _SMALL else 0
         if ahead >= 0:
             _move(write, one, now, max(0, spare - ahead))
         else:

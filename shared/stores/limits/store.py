@@ -362,8 +362,8 @@ class LimitStore:
             try:
                 outcome = await self._send(item, write)
             except BaseException as error:  # also where the client has left, and its request is on its way
-                if doubtful or not isinstance(error, AwsError) or error.may_be_done:
-                    self._settler.add(Settlement(replace(held, doubtful=True), None))
+                is_unknown = doubtful or not isinstance(error, AwsError) or error.may_be_done
+                self._not_held(account, part, held, doubtful=is_unknown)
                 raise
             doubtful = doubtful or outcome.doubtful
             if busy is not None:
@@ -378,11 +378,11 @@ class LimitStore:
             if accounts.is_taken(held, outcome.item):
                 held = self._blank(account, part, now)
             elif (refused := accounts.refusal(account, part, now, outcome.item)) is not None:
-                self._not_held(held, doubtful=doubtful)
+                self._not_held(account, part, held, doubtful=doubtful)
                 self._remember(item, part.tokens, part.cost, now, refused, room=account.room)
                 raise refused
             busy = None
-        self._not_held(held, doubtful=doubtful)
+        self._not_held(account, part, held, doubtful=doubtful)
         # Others were faster every time.
         raise used_up(account.whose, Reason.REQUESTS, SECOND, accounts.rates(account, now, memory.seen))
 
@@ -405,9 +405,10 @@ class LimitStore:
         memory.turn = not memory.turn
         return ReservedItem(item, self._marks.new(item), now, None, over_at(now, second=memory.turn))
 
-    def _not_held(self, held: ReservedItem, *, doubtful: bool) -> None:
+    def _not_held(self, account: Account, part: Part, held: ReservedItem, *, doubtful: bool) -> None:
+        """Sees to it that nothing is reserved, where it is doubtful that nothing is."""
         if doubtful:
-            self._settler.add(Settlement(replace(held, doubtful=True), None))
+            self._give_back([accounts.reserved(account, part, held, {}, doubtful=True)])
         else:
             self._marks.free(held.item, held.mark)
 

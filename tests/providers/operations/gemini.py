@@ -15,6 +15,7 @@ from shared.errors import (
     ModelNotFound,
     UpstreamError,
     UpstreamIncomplete,
+    UpstreamOverloaded,
     UpstreamRateLimited,
     UpstreamRejected,
 )
@@ -762,7 +763,7 @@ SPEECH = OperationWire(
             status=200, body=stream(answer(sound(PCM))), raises=UpstreamIncomplete, message="complete"
         ),
         "overloaded_midstream": Failure(
-            status=200, body=stream(answer(sound(PCM)), OVERLOADED), raises=UpstreamError, message="failed"
+            status=200, body=stream(answer(sound(PCM)), OVERLOADED), raises=UpstreamOverloaded, message="overloaded"
         ),
     },
     validate_request=validate_request,

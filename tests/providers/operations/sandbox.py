@@ -14,7 +14,7 @@ from google.genai.types import GenerateContentResponse
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from shared.errors import ContentFiltered, UpstreamError, UpstreamRateLimited, UpstreamRejected
+from shared.errors import ContentFiltered, CredentialsRefused, UpstreamError, UpstreamRateLimited, UpstreamRejected
 from shared.schemas.content import Inline
 from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
 from shared.schemas.generated_content import ContentRequest, ContentResponse, SafetySetting
@@ -269,7 +269,7 @@ SPEECH_REFUSED: dict[str, tuple[Any, str]] = {
 FAILURES = {
     "bad_request": Failure(400, error("The size is out of range."), UpstreamRejected, message="out of range"),
     "bad_key": Failure(
-        401, error("Incorrect API key provided: sk-sandbox-0000."), UpstreamError, secret="sk-sandbox-0000"
+        401, error("Incorrect API key provided: sk-sandbox-0000."), CredentialsRefused, secret="sk-sandbox-0000"
     ),
     "rate_limited": Failure(429, error("Busy."), UpstreamRateLimited, headers={"retry-after": "7"}, retry_after=7),
     "server_error": Failure(500, error("Failed at 10.1.2.3."), UpstreamError, secret="10.1.2.3"),

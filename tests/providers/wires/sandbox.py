@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from shared.errors import UpstreamError, UpstreamRateLimited, UpstreamRejected
+from shared.errors import CredentialsRefused, UpstreamError, UpstreamOverloaded, UpstreamRateLimited, UpstreamRejected
 from shared.schemas import events
 from shared.schemas.chat import (
     Candidate,
@@ -256,11 +256,11 @@ def error(message: str) -> bytes:
 FAILURES = {
     "bad_request": Failure(400, error("The JSON schema is wrong."), UpstreamRejected, message="schema is wrong"),
     "bad_key": Failure(
-        401, error("Incorrect API key provided: sk-sandbox-0000."), UpstreamError, secret="sk-sandbox-0000"
+        401, error("Incorrect API key provided: sk-sandbox-0000."), CredentialsRefused, secret="sk-sandbox-0000"
     ),
     "rate_limited": Failure(429, error("Busy."), UpstreamRateLimited, headers={"retry-after": "7"}, retry_after=7),
     "server_error": Failure(500, error("Failed at 10.1.2.3."), UpstreamError, secret="10.1.2.3"),
-    "overloaded": Failure(503, error("Overloaded."), UpstreamError),
+    "overloaded": Failure(503, error("Overloaded."), UpstreamOverloaded, retry_after=5),
     "html": Failure(502, b"<html><body>Bad gateway</body></html>", UpstreamError, secret="html"),
     "wrong_json": Failure(400, b'{"error":{"not":"a text"}}', UpstreamRejected),
 }
