@@ -355,4 +355,4 @@ class Attempt:
         )
         meter.unsettled = True  # for the log, unless it is written in time
         await asyncio.wait([settling], timeout=_SETTLING_SECONDS)
-        meter.unsettled = not (settling.done() and settling.result())
+        meter.unsettled = not settling.done() or settling.exception() is not None or not settling.result()

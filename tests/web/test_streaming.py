@@ -105,7 +105,7 @@ async def test_a_chunk_leaves_before_the_next_one_has_come(keys: KeyStore) -> No
 
 async def test_an_error_before_the_first_event_keeps_its_status(keys: KeyStore) -> None:
     async def body() -> AsyncIterator[bytes]:
-        yield b'data: {"error": {"message": "overloaded", "type": "server_error"}}\n\n'
+        yield b'data: {"error": {"message": "failed", "type": "server_error"}}\n\n'
 
     async with Client(keys, lambda request: httpx.Response(200, content=body())) as client:
         start = await client.next()

@@ -514,7 +514,7 @@ class LimitStore:
         raise AwsError("dynamodb", "UpdateItem", "ConditionalCheckFailedException", is_transient=True)
 
     def _settled(self, item: Item, counted: Mapping[str, int], now: int) -> None:
-        name = str(item["id"])
+        name = str(item.get("id", ""))
         for known in (name, name.rpartition("#")[0]):
             if known in self._memories:
                 self._memories[known].refused = None
