@@ -6,16 +6,23 @@ the most that one of them may hold. What can be hidden from it would be hidden f
 """
 
 import mmap
+import struct
 from collections.abc import Callable
 from contextlib import closing
 from importlib import import_module
 from io import UnsupportedOperation
+from os import fstat
 from typing import BinaryIO, TypeAlias
 
 Recording: TypeAlias = bytes | mmap.mmap
 
 MAX_STEPS = 500_000
 """What has more packets or headers than this counts as being as long as can be: it was made to take time."""
+
+_LONGEST = 9.5 * 3600
+"""What is not known to be shorter counts as this, the longest that any provider takes (Gemini's limit of a prompt)."""
+_LEAST_BYTES_PER_SECOND = 1000
+"""The lowest rate of MP3: what is so large that it would be longer than the above counts as that."""
 
 _MODULES = {
     "audio/wav": "wav",
@@ -32,27 +39,31 @@ class Unbounded(Exception):
     """Nothing bounds the recording's length: its codec is not known here, or it has too many parts."""
 
 
-def longest_seconds(recording: Recording, media_type: str, most: float) -> float:
-    """How long a recording is at most, and `most` where nothing less can be said.
+def longest_seconds(recording: Recording, media_type: str) -> float:
+    """How long a recording is at most; where its content does not tell, the longest that any provider takes.
 
-    Takes up to a second for a recording that was made to take long, in steps of a few milliseconds.
+    Takes up to seconds for a recording that was made to take long, in steps of a few milliseconds: to be called in a
+    thread.
     """
+    most = max(_LONGEST, len(recording) / _LEAST_BYTES_PER_SECOND)
     if (name := _MODULES.get(media_type)) is None:
         return most
     bound: Callable[[Recording, float], float] = import_module(f"shared.audio.{name}").longest_seconds
     try:
         return min(bound(recording, most), most)
-    except (Unbounded, IndexError, ValueError):
+    except (Unbounded, IndexError, ValueError, struct.error):
         return most
 
 
-def longest_seconds_of_file(file: BinaryIO, media_type: str, most: float) -> float:
+def longest_seconds_of_file(file: BinaryIO, media_type: str) -> float:
     """The same of an open file, which is not read into memory where it is on disk. Its position is lost."""
     try:
         number = file.fileno()
     except (UnsupportedOperation, AttributeError):
         file.seek(0)
-        return longest_seconds(file.read(), media_type, most)
+        return longest_seconds(file.read(), media_type)
     file.flush()
+    if not fstat(number).st_size:
+        return longest_seconds(b"", media_type)  # which cannot be mapped
     with closing(mmap.mmap(number, 0, access=mmap.ACCESS_READ)) as recording:
-        return longest_seconds(recording, media_type, most)
+        return longest_seconds(recording, media_type)

@@ -13,11 +13,17 @@ _HEADER = re.compile(rb"\xff[\xf8\xf9](?=[\x10-\xfe][\x00-\xae])")
 _RATES = (0, 88_200, 176_400, 192_000, 8000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)
 _IN_KILOHERTZ, _IN_HERTZ, _IN_TENS, _INVALID_RATE = 12, 13, 14, 15
 _SIZE_IN_A_BYTE, _SIZE_IN_TWO = 6, 7
+_FIRST_BLOCK, _STREAM_INFO = 4, 0
 _RATE_IN_STREAM_INFO = slice(18, 21)
 
 
 def longest_seconds(recording: Recording, most: float) -> float:
-    """The sum of all frames, up to `most`. Raises Unbounded where there are too many places to look at."""
+    """The sum of all frames, up to `most`.
+
+    Raises Unbounded where there are too many places to look at, and where the stream's description is not in its place.
+    """
+    if recording[_FIRST_BLOCK] & 127 != _STREAM_INFO:
+        raise Unbounded
     stated = int.from_bytes(recording[_RATE_IN_STREAM_INFO], "big") >> 4
     seconds, left = 0.0, MAX_STEPS
     for start, end in windows(recording):

@@ -1,4 +1,4 @@
-"""Where the frames of a bare stream may begin: every place that looks like a frame's header.
+"""Where headers may be in a recording: every place that looks like one.
 
 A decoder begins a frame at a valid header and nowhere else, so that the sum over all places which look like one is at
 least what it can find. By chance one in some thousand bytes of sound does, which makes the sum a tenth too large.
@@ -27,3 +27,11 @@ def counted(recording: Recording, pattern: re.Pattern[bytes]) -> Iterator[Counte
     """
     for start, end in windows(recording):
         yield Counter(pattern.findall(recording, start, end))
+
+
+def find(recording: Recording, name: bytes, start: int = 0) -> int:
+    """Where a name is first, -1 if nowhere. In steps, as `windows` has them."""
+    for at in range(start, len(recording), _WINDOW):
+        if (found := recording.find(name, at, at + _WINDOW + len(name) - 1)) >= 0:
+            return found
+    return -1

@@ -9,14 +9,18 @@ from struct import unpack_from
 
 from shared.audio import adts, opus
 from shared.audio.bounds import Recording, Unbounded
+from shared.audio.headers import find
 
 # How many samples a table announces, by where its number stands behind the table's name.
 _COUNTS = {b"stsz": 8, b"stz2": 8, b"trun": 4}
 # What is beside sound in a film.
 _SILENT = frozenset(
-    b"avc1 avc3 hvc1 hev1 dvh1 dvhe vp08 vp09 av01 mp4v s263 jpeg mjpa mjpb tmcd text tx3g c608 mett metx mebx gpmd fdsc".split()
+    b"avc1 avc3 hvc1 hev1 dvh1 dvhe vp08 vp09 av01 mp4v s263 jpeg mjpa mjpb "
+    b"tmcd text tx3g c608 mett metx mebx gpmd fdsc".split()
 )
 _ESCAPED_TYPE, _UNIFIED_SPEECH = 31, 42
+_MOST_TABLES = 100_000
+_MOST_CODECS = 1000
 # The descriptor of a decoder: its type, and what configures it. Lengths take up to four bytes.
 _LENGTH = rb"[\x80-\xff]{0,3}[\x00-\x7f]"
 _DECODER = re.compile(
@@ -28,9 +32,9 @@ _AAC = 0x40
 def longest_seconds(recording: Recording, most: float) -> float:
     """As many samples as all tables announce, each as long as those of the slowest codec.
 
-    Raises Unbounded for codecs that are not known, and for a compressed movie header.
+    Raises Unbounded for codecs that are not known, for a compressed movie header, and for too many tables.
     """
-    if recording.find(b"cmov") >= 0:
+    if find(recording, b"cmov") >= 0:
         raise Unbounded
     seconds = max(_sample_seconds(recording), default=0.0)
     if not seconds:
@@ -45,18 +49,25 @@ def longest_seconds(recording: Recording, most: float) -> float:
 
 
 def _all(recording: Recording, name: bytes) -> Iterator[int]:
-    at = recording.find(name)
-    while at >= 0:
+    at = find(recording, name)
+    for _ in range(_MOST_TABLES):
+        if at < 0:
+            return
         yield at
-        at = recording.find(name, at + 4)
+        at = find(recording, name, at + 4)
+    raise Unbounded
 
 
 def _sample_seconds(recording: Recording) -> Iterator[float]:
     """Of every codec of sound that the file describes."""
+    left = _MOST_CODECS
     for at in _all(recording, b"stsd"):
         (entries,) = unpack_from(">I", recording, at + 8)
         place = at + 12
-        for _ in range(min(entries, 100)):
+        for _ in range(entries):
+            left -= 1
+            if left < 0:
+                raise Unbounded
             size, codec = unpack_from(">I4s", recording, place)
             if codec not in _SILENT:
                 yield _seconds(codec, recording[place : place + min(size, 4096)])

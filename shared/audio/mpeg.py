@@ -5,18 +5,21 @@ http://www.mp3-tech.org/programmer/frame_header.html
 
 import re
 
-from shared.audio.bounds import Recording
+from shared.audio.bounds import Recording, Unbounded
 from shared.audio.headers import counted
 
 _RATES = (44_100, 48_000, 32_000)
 # By the bits of the version: what the rates of MPEG 1 are divided by. MPEG 2.5, reserved, MPEG 2, MPEG 1.
 _DIVISORS = (4, 0, 2, 1)
 _RESERVED_VERSION = 1
+_MOST_TAGS = 16
+_PADDING = re.compile(rb"\x00{0,65536}+")
 
 
 def _second_bytes() -> bytes:
     versions = (version for version in range(4) if version != _RESERVED_VERSION)
-    return bytes(0xE0 | version << 3 | layer << 1 | crc for version in versions for layer in (1, 2, 3) for crc in (0, 1))
+    layers = (1, 2, 3)
+    return bytes(0xE0 | version << 3 | layer << 1 | crc for version in versions for layer in layers for crc in (0, 1))
 
 
 def _third_bytes() -> bytes:
@@ -28,13 +31,29 @@ _HEADER = re.compile(b"\xff(?=([" + re.escape(_second_bytes()) + b"][" + re.esca
 
 
 def longest_seconds(recording: Recording, most: float) -> float:
-    """The sum of all frames, up to `most`."""
+    """The sum of all frames, up to `most`. Raises Unbounded where something else than a frame follows the ID3 tags."""
+    if not _HEADER.match(recording, _end_of_tags(recording)):
+        raise Unbounded  # decoders look behind the tags for every format they know
     seconds = 0.0
     for headers in counted(recording, _HEADER):
         seconds += sum(count * _seconds(header) for header, count in headers.items())
         if seconds >= most:
             break
     return seconds
+
+
+def _end_of_tags(recording: Recording) -> int:
+    """Where the ID3v2 tags at the beginning end, with zeros that pad them: https://id3.org/id3v2.4.0-structure."""
+    end = 0
+    for _ in range(_MOST_TAGS):
+        head = recording[end : end + 10]
+        if not head.startswith(b"ID3") or len(head) < 10:
+            break
+        has_footer = head[5] & 0x10
+        end += 20 if has_footer else 10
+        end += (head[6] & 127) << 21 | (head[7] & 127) << 14 | (head[8] & 127) << 7 | head[9] & 127
+    padding = _PADDING.match(recording, end)
+    return padding.end() if padding else end
 
 
 def _seconds(header: bytes) -> float:

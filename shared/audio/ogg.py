@@ -7,21 +7,27 @@ from collections.abc import Iterator
 
 from shared.audio import opus, vorbis
 from shared.audio.bounds import MAX_STEPS, Recording, Unbounded
+from shared.audio.headers import find
 
 _HEAD = 27
+_STREAM = 14
 
 
 def longest_seconds(recording: Recording, most: float) -> float:
     """The sum of all packets of all pages, up to `most`. Raises Unbounded for other codecs, and for too many parts."""
     seconds, of_vorbis, has_opus, left = 0.0, 0.0, False, MAX_STEPS
-    for packets in _pages(recording):
+    streams: set[bytes] = set()
+    for page, packets in _pages(recording):
+        stream = recording[page + _STREAM : page + _STREAM + 4]
         for begin, end in packets:
             start = recording[begin : min(end, begin + 32)]
             if start.startswith(b"OpusHead"):
                 has_opus = True
+                streams.add(stream)
             elif start.startswith(vorbis.MAGIC):
                 of_vorbis = max(of_vorbis, vorbis.packet_seconds(start))
-            elif not has_opus and not of_vorbis:
+                streams.add(stream)
+            elif stream not in streams:
                 raise Unbounded
             seconds += max(of_vorbis, opus.packet_seconds(start[:2]) if has_opus else 0.0)
         left -= 1 + len(packets)
@@ -32,9 +38,9 @@ def longest_seconds(recording: Recording, most: float) -> float:
     return seconds
 
 
-def _pages(recording: Recording) -> Iterator[list[tuple[int, int]]]:
-    """The packets of each page, by where they begin and end. Looks for pages everywhere, also inside of others."""
-    at = recording.find(b"OggS")
+def _pages(recording: Recording) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    """Where each page begins, and where its packets begin and end. Looks for pages everywhere, also inside others."""
+    at = find(recording, b"OggS")
     while at >= 0:
         table_end = at + _HEAD + recording[at + _HEAD - 1] if at + _HEAD <= len(recording) else at
         begin = end = table_end
@@ -46,5 +52,5 @@ def _pages(recording: Recording) -> Iterator[list[tuple[int, int]]]:
                 begin = end
         if end > begin:  # goes on on the next page
             packets.append((begin, end))
-        yield packets
-        at = recording.find(b"OggS", at + 4)
+        yield at, packets
+        at = find(recording, b"OggS", at + 4)

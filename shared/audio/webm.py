@@ -8,21 +8,28 @@ from collections.abc import Iterator
 
 from shared.audio import opus, vorbis
 from shared.audio.bounds import MAX_STEPS, Recording, Unbounded
+from shared.audio.headers import find
 
 _CLUSTER = b"\x1f\x43\xb6\x75"
 _BLOCK_GROUP, _BLOCK, _SIMPLE_BLOCK = 0xA0, 0xA1, 0xA3
 _LACED = 0x06
+_MOST_HEAD = 1024 * 1024
+_TRACKS = b"\x16\x54\xae\x6b"
 # A track's codec, and what says that its packets are compressed or encrypted once more.
-_CODEC = re.compile(rb"\x86[\x81-\xff](A_[A-Z0-9_/]{2,30})")
+_CODEC = re.compile(rb"A_[A-Z][A-Z0-9_/]{0,30}")
 _CONTENT_ENCODINGS = b"\x6d\x80"
 
 
 def longest_seconds(recording: Recording, most: float) -> float:
     """The sum of all blocks of all clusters, up to `most`. Raises Unbounded for other codecs and too many parts."""
-    first = recording.find(_CLUSTER)
-    head = recording[: first if first >= 0 else len(recording)]
-    codecs = {found[1] for found in _CODEC.finditer(head)}
+    first = recording.find(_CLUSTER, 0, _MOST_HEAD)
+    if first < 0:
+        raise Unbounded
+    head = recording[:first]
+    codecs = set(_CODEC.findall(head))
     if not codecs or not codecs <= {b"A_OPUS", b"A_VORBIS"} or _CONTENT_ENCODINGS in head:
+        raise Unbounded
+    if find(recording, _TRACKS, first) >= 0:  # other tracks, described at the end
         raise Unbounded
     of_vorbis = 0.0
     if b"A_VORBIS" in codecs:
@@ -45,19 +52,20 @@ def _packets(recording: Recording, cluster: int) -> Iterator[tuple[bytes, int]]:
     """
     left = MAX_STEPS
     while cluster >= 0:
-        following = recording.find(_CLUSTER, cluster + 4)
+        left -= 1
+        following = find(recording, _CLUSTER, cluster + 4)
         end = following if following >= 0 else len(recording)
         at = _size(recording, cluster + 4)[1]
-        while at < end:
+        while at < end and left >= 0:
             left -= 1
-            if left < 0:
-                raise Unbounded
             kind, at = _id(recording, at)
             size, at = _size(recording, at)
             if kind in (_BLOCK, _SIMPLE_BLOCK):
                 yield _block(recording[at : at + min(size, 16)])
             if kind != _BLOCK_GROUP:
                 at += size
+        if left < 0:
+            raise Unbounded
         cluster = following
 
 
