@@ -302,6 +302,21 @@ def _packed(codes: list[int], bits: list[int] | None = None) -> bytes:
     return bytes(packed) + bytes((buffer & 255,))
 
 
+def _other_sounds() -> Iterator[tuple[str, str, bytes]]:
+    """The same of the formats that only transcription takes: name, format and content."""
+    mp4, webm = b"\x00\x00\x00\x08ftypM4A ", b"\x1a\x45\xdf\xa3\x8f\x42\x82\x84webmA_OPUS\x1f\x43\xb6\x75"
+    ogg = b"OggS" + bytes(22) + b"\x01\x13OpusHead" + bytes(11)
+    yield "MP4 of tables", "mp4", mp4 + b"stsd\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x08Opus" + b"stsz" * (4 * MB)
+    yield "MP4 of codecs", "mp4", mp4 + b"stsd" * (4 * MB)
+    yield "MP4 of nothing", "mp4", mp4 + b"cmo" * (6 * MB)
+    yield "WebM of clusters", "webm", webm + webm[-4:] * (4 * MB)
+    yield "WebM of blocks", "webm", webm + b"\x01" + b"\xff" * 7 + b"\xa3\x85\x81\x00\x00\x00\x00" * (2 * MB)
+    yield "Ogg of small pages", "ogg", ogg + ogg[:26] + (ogg[:26] + b"\x01\x01\x00") * 600_000
+    yield "Ogg of small packets", "ogg", ogg + (ogg[:26] + b"\xff" + b"\x01" * 255 + bytes(255)) * 30_000
+    yield "FLAC of headers", "flac", b"fLaC\x80\x00\x00\x22" + bytes(34) + b"\xff\xf8\x10\x00" * (4 * MB)
+    yield "AAC of headers", "aac", b"\xff\xf1\x50\x80" * (4 * MB)
+
+
 def sounds() -> dict[str, tuple[str, bytes]]:
     """Recordings that are long to look through, or lie about themselves: format and content."""
     spoken = io.BytesIO()
@@ -314,7 +329,7 @@ def sounds() -> dict[str, tuple[str, bytes]]:
         "WAV of 2 million chunks": ("wav", chunks),
         "MP3 of headers": ("mp3", b"\xff\xfb\x90\x00" * (4 * MB)),
         "MP3 of the shortest frames": ("mp3", (b"\xff\xf3\x14\xc4" + bytes(20)) * (18 * MB // 24)),
-        "MP3 of 0xFF": ("mp3", b"ID3" + b"\xff" * (18 * MB)),
+        "MP3 of 0xFF": ("mp3", b"\xff\xfb\x90\x00" + b"\xff" * (18 * MB)),
     }
 
 
@@ -387,7 +402,8 @@ def _forms() -> Iterator[Shape]:
         ),
     }.items():
         yield Shape(f"form: {name}", _FORMS, body, one, _FORM)
-    for name, (form_of, sound) in sounds().items():
+    spoken = [(name, *sound) for name, sound in sounds().items()]
+    for name, form_of, sound in (*spoken, *_other_sounds()):
         yield Shape(f"transcription: {name}", _FORMS, _form(model, _part("file", sound, f"a.{form_of}")), one, _FORM)
     bombs = [_part("image[]", gif, "a.gif") for name, gif in gifs().items() if len(gif) < 2 * MB]
     edit = _form(_part("model", b"gpt-image-1"), _part("prompt", b"a"), *bombs * 2)
