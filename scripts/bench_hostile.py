@@ -3,7 +3,8 @@
 Each request is sent several times, each time to a fresh copy of a process that has answered a plain one, with vendors
 and AWS that answer at once from memory. The longest stall of the event loop is told of the quickest of these rounds,
 since other processes of this machine delay the others; memory is the peak above what the process had, in sizes of the
-body. SHORT=on makes one round. Words on the command line choose the shapes whose names hold them. Linux only.
+body. SHORT=on makes one round of a tenth of the shapes, which shows that they work. Words on the command line choose
+the shapes whose names hold them. Linux only.
 """
 
 import asyncio
@@ -95,7 +96,7 @@ class Measured:
 
 
 def main() -> None:
-    """Prints the table. Exits with status 1 where a request holds the loop, or memory, for more than it may."""
+    """Prints the table. Exits with status 1 if a request holds the loop or memory for more than it may."""
     logging.disable(logging.CRITICAL)
     for shape in plain():
         for model in shape.models:
@@ -104,10 +105,9 @@ def main() -> None:
     failed = 0
     print("| request | body, MB | status | longest stall, ms | seconds | memory, in bodies |")
     print("|---|---:|---:|---:|---:|---:|")
-    for shape in shapes():
-        if not all(word in shape.name for word in sys.argv[1:]):
-            continue
-        for model in shape.models:
+    chosen = [shape for shape in shapes() if all(word in shape.name for word in sys.argv[1:])]
+    for shape in chosen[:: 10 if SHORT else 1]:
+        for model in shape.models[: 1 if SHORT else None]:
             body = shape.body(model)
             rounds = [_in_a_copy(shape, body) for _ in range(_ROUNDS)]
             best = min(rounds, key=lambda measured: measured.stall)
@@ -121,7 +121,7 @@ def main() -> None:
                 f"| {best.seconds:.2f} | {'' if small else f'{growth:.1f}'}{' !' if large else ''} |",
                 flush=True,
             )
-    if failed:
+    if failed and not SHORT:
         sys.exit(f"{failed} requests take more than {MOST_MILLISECONDS} ms or {MOST_GROWTH} times their size")
 
 

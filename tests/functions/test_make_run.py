@@ -263,6 +263,8 @@ def assert_nothing_private(server: LocalServer, token: str) -> None:
 
 # --- batches
 
+needs_procfs = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are read from /proc")
+
 
 def workers(server: LocalServer) -> list[int]:
     """The processes that the server has started and that live."""
@@ -290,6 +292,7 @@ def run_batch(client: httpx.Client) -> str:
     return str(awaited(ended, "the batch does not end")["status"])
 
 
+@needs_procfs
 def test_batches_are_answered_by_a_process_of_their_own_which_is_started_anew(
     server: LocalServer, client: httpx.Client
 ) -> None:
@@ -300,6 +303,7 @@ def test_batches_are_answered_by_a_process_of_their_own_which_is_started_anew(
     assert run_batch(client) == "completed"
 
 
+@needs_procfs
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_worker_ends_with_the_server_however_that_ends(tmp_path: Path, number: signal.Signals) -> None:
     with running(tmp_path) as server:
