@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from importlib import import_module
 from io import UnsupportedOperation
-from os import fstat
+from os import SEEK_END
 from typing import BinaryIO, TypeAlias
 
 Recording: TypeAlias = bytes | mmap.mmap
@@ -23,6 +23,9 @@ _LONGEST = 9.5 * 3600
 """What is not known to be shorter counts as this, the longest that any provider takes (Gemini's limit of a prompt)."""
 _LEAST_BYTES_PER_SECOND = 1000
 """The lowest rate of MP3: what is so large that it would be longer than the above counts as that."""
+
+_SMALL = 1024 * 1024
+"""What is no larger is read: asking a spooled file for its descriptor writes it to disk."""
 
 _MODULES = {
     "audio/wav": "wav",
@@ -57,13 +60,18 @@ def longest_seconds(recording: Recording, media_type: str) -> float:
 
 def longest_seconds_of_file(file: BinaryIO, media_type: str) -> float:
     """The same of an open file, which is not read into memory where it is on disk. Its position is lost."""
-    try:
-        number = file.fileno()
-    except (UnsupportedOperation, AttributeError):
+    size = file.seek(0, SEEK_END)
+    number = _descriptor(file) if size > _SMALL else None
+    if number is None:
         file.seek(0)
         return longest_seconds(file.read(), media_type)
     file.flush()
-    if not fstat(number).st_size:
-        return longest_seconds(b"", media_type)  # which cannot be mapped
     with closing(mmap.mmap(number, 0, access=mmap.ACCESS_READ)) as recording:
         return longest_seconds(recording, media_type)
+
+
+def _descriptor(file: BinaryIO) -> int | None:
+    try:
+        return file.fileno()
+    except (UnsupportedOperation, AttributeError):  # in memory
+        return None

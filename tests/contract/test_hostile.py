@@ -10,9 +10,13 @@ import pytest
 
 from shared.dialects.openai.messages import MAX_MESSAGES, MAX_PARTS
 from shared.json_text import MAX_CONTAINERS
+from shared.schemas.limits import Limits
 from shared.stores.keys import KeyStore
 from tests.client import gateway_client
-from tests.contract.vendor import ENVIRONMENT, SEEING_MODEL, Vendor, breaking
+from tests.contract.accounts import account
+from tests.contract.sounds import ENVIRONMENT as SOUNDS
+from tests.contract.sounds import WHISPER, wav
+from tests.contract.vendor import ENVIRONMENT, SEEING_MODEL, Vendor, breaking, raising
 from tests.contract.wire import CHATS, POSTS, asking, assert_error
 
 pytestmark = pytest.mark.anyio
@@ -155,3 +159,29 @@ async def test_a_large_request_is_still_broken_off_as_a_small_one(vendor: Vendor
     response = await vendor.client.post(CHAT, json=long)
     assert b"Hello" in response.content
     assert b"[DONE]" not in response.content
+
+
+def ten_minutes() -> bytes:
+    """A WAV file whose header says that ten minutes of sound are played in a millisecond."""
+    recording = bytearray(wav(600))
+    recording[28:32] = b"\xff" * 4
+    return bytes(recording)
+
+
+async def test_a_recording_is_reserved_as_long_as_it_is_and_not_as_its_header_says(keys: KeyStore) -> None:
+    limits = Limits(budget_day=10**9)
+    lost = raising(httpx.ReadTimeout("lost"))
+    async with account(keys, limits, environment=SOUNDS, vendor=lost) as caller:
+        files = {"file": ("talk.wav", ten_minutes(), "audio/wav")}
+        answer = await caller.client.post("/v1/audio/transcriptions", data={"model": WHISPER}, files=files)
+        assert answer.status_code == 504
+        assert 600 <= (await caller.row()).usage.audio_seconds < 602
+
+
+async def test_a_recording_that_costs_more_than_the_budget_is_refused_whatever_its_header_says(keys: KeyStore) -> None:
+    vendor = Vendor()
+    async with account(keys, Limits(budget_day=10_000), environment=SOUNDS, vendor=vendor) as caller:
+        files = {"file": ("talk.wav", ten_minutes(), "audio/wav")}  # 60,000 micro-dollars
+        answer = await caller.client.post("/v1/audio/transcriptions", data={"model": WHISPER}, files=files)
+        assert answer.status_code in (400, 429)
+    assert not vendor.requests

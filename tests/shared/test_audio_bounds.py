@@ -195,7 +195,7 @@ def test_what_has_too_many_parts_to_be_looked_through_cannot_be_bounded(media_ty
 
 
 @pytest.mark.parametrize("open_file", [io.BytesIO, TemporaryFile, SpooledTemporaryFile])
-@pytest.mark.parametrize("recording", [wav(80_000), b""])
+@pytest.mark.parametrize("recording", [wav(80_000), wav(800_000), b""], ids=["small", "large", "empty"])
 def test_a_file_is_as_long_as_its_content(open_file: Callable[[], io.BytesIO], recording: bytes) -> None:
     with open_file() as file:
         file.write(recording)
