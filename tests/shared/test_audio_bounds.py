@@ -202,6 +202,14 @@ def test_a_file_is_as_long_as_its_content(open_file: Callable[[], io.BytesIO], r
         assert longest_seconds_of_file(file, "audio/wav") == longest_seconds(recording, "audio/wav")
 
 
+@pytest.mark.parametrize("name", SECONDS)
+def test_a_recording_on_disk_is_as_long_as_in_memory(name: str) -> None:
+    media_type, recording, _ = SECONDS[name]
+    with TemporaryFile() as file:
+        file.write(recording + bytes(1_100_000))
+        assert longest_seconds_of_file(file, media_type) == longest_seconds(recording + bytes(1_100_000), media_type)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(sorted(SECONDS)), st.data())
 def test_no_damage_raises(name: str, data: st.DataObject) -> None:
