@@ -37,6 +37,7 @@ _TOKENS_ABOUT_TOOLS = 1000
 # Speech as usually compressed; vendors' input tokens and spoken tokens per second.
 _BYTES_PER_SECOND = 16_000
 _TOKENS_PER_SECOND = 32
+_LEAST_SECONDS = 10  # shorter sounds are rounded up to no more than this
 _SPOKEN_PER_SECOND = 5
 _MOST_SPOKEN_PER_SECOND = 25
 
@@ -113,7 +114,7 @@ def _most_of_part(part: "Part", model: Model) -> int:
         case Image():
             return _TOKENS_PER_LOOK
         case Audio():
-            size = (int(part.longest_seconds) + 1) * _TOKENS_PER_SECOND
+            size = max(_LEAST_SECONDS, int(part.longest_seconds) + 1) * _TOKENS_PER_SECOND
             return min(size, model.context_length or size)
         case File():
             size = len(part.source.data) if isinstance(part.source, Inline) else _LARGEST_DOCUMENT
