@@ -191,7 +191,9 @@ class Catalog:
         if public_id is not None:
             model = self._model(public_id)
         elif slash and _UPSTREAM.fullmatch(upstream) and wildcard in self._rows:
-            model = self._model(wildcard).model_copy(update={"id": model_id, "upstream": upstream})
+            model = self._model(wildcard).model_copy(
+                update={"id": model_id, "upstream": upstream, "wildcard": wildcard}
+            )
         else:
             raise ModelNotFound(f"The model '{model_id[:200]}' does not exist.")
         if model.provider not in self.configured:

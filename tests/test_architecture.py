@@ -15,7 +15,21 @@ ROOT = Path(__file__).parents[1]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 
 # Leaves: small tools that know no other part; everything may use them.
-LEAVES = {"errors", "framing", "media", "png", "gif", "png_mask", "pump", "request_id", "snapshot", "tls"}
+LEAVES = {
+    "audio",
+    "errors",
+    "framing",
+    "gif",
+    "json_text",
+    "media",
+    "offload",
+    "png",
+    "png_mask",
+    "pump",
+    "request_id",
+    "snapshot",
+    "tls",
+}
 MAY_IMPORT = {
     "functions": {
         "functions",
@@ -103,7 +117,7 @@ ONLY_IN = {
     "idna": {"fetch"},
     "aws_lambda_powertools": {"observability", "terminal_log", "batches"},
     "pydantic": {"schemas", "dialects", "providers", "catalog", "web"},
-    "pydantic_core": {"batches", "dialects", "providers", "gateway", "web"},
+    "pydantic_core": {"batches", "dialects", "json_text", "providers", "gateway", "web"},
 }
 
 

@@ -57,7 +57,8 @@ async def _prepared(attempt: Attempt, requests: Sequence[ChatRequest]) -> list[C
     prepare, tenant = attempt.services.inputs.prepared, attempt.context.caller.tenant
     try:
         async with asyncio.timeout_at(attempt.deadline):
-            return [await prepare(request, attempt.model, tenant) for request in requests]
+            is_heavy = attempt.context.meter.is_heavy
+            return [await prepare(request, attempt.model, tenant, is_heavy=is_heavy) for request in requests]
     except TimeoutError:
         raise UpstreamTimeout("The request's images could not be fetched in time.") from None
 

@@ -1,9 +1,11 @@
 """What messages are made of: a closed union of parts, and the message that holds them."""
 
+from functools import cached_property
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from shared.media import SNIFF_BYTES, decoded, sniff
 from shared.schemas.base import Frozen
 
 
@@ -54,6 +56,14 @@ class Audio(Frozen):
     data: str = Field(repr=False)
     format: str
     cache: CachePoint | None = None
+
+    @cached_property
+    def longest_seconds(self) -> float:
+        """How long it is at most. Takes up to seconds when it is first asked for."""
+        from shared.audio.bounds import longest_seconds
+
+        data = decoded(self.data)
+        return longest_seconds(data, sniff(data[:SNIFF_BYTES]) or "")
 
 
 class File(Frozen):

@@ -1,6 +1,5 @@
 """The system text and the messages of a chat request."""
 
-import base64
 import json
 import re
 import zlib
@@ -8,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias, assert_never
 
 from shared.errors import InvalidRequest, UnsupportedFeature
+from shared.media import decoded
 from shared.providers.anthropic.vendor import NAME
 from shared.schemas.chat import ChatRequest, JsonObject, JsonObjectFormat
 from shared.schemas.content import (
@@ -150,7 +150,7 @@ def _valid_id(call_id: str) -> str:
 def _input(arguments: str) -> JsonObject:
     try:
         value = json.loads(arguments.strip() or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     # A call that was cut off is not valid JSON, but the model can still see what it wrote.
     return value if isinstance(value, dict) else {"INVALID_JSON": arguments}
@@ -184,7 +184,7 @@ def _document_source(source: Inline | Remote) -> Block:
         return {"type": "base64", "media_type": media_type, "data": data}
     if media_type.startswith("text/"):
         try:
-            text = base64.b64decode(data).decode()
+            text = decoded(data).decode()
         except ValueError:
             raise InvalidRequest.field("messages", "contains a text file that is not UTF-8") from None
         return {"type": "text", "media_type": "text/plain", "data": text}
