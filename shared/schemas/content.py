@@ -97,24 +97,29 @@ class Refusal(Frozen):
 
 
 class ToolCall(Frozen):
-    """A call requested by the model. `arguments` is JSON text exactly as the model wrote it."""
+    """A call requested by the model. `arguments` is JSON text exactly as the model wrote it.
+
+    Those of a `custom` tool are free text.
+    """
 
     kind: Literal["tool_call"] = "tool_call"
     id: str
     name: str
     arguments: str
+    custom: bool = False
     signature: str | None = Field(default=None, repr=False)
     issuer: str | None = None
     cache: CachePoint | None = None
 
 
 class ToolResult(Frozen):
-    """The caller's result for a ToolCall; `name` is that call's function name."""
+    """The caller's result for a ToolCall; `name` is that call's function name. `is_error`: the call has failed."""
 
     kind: Literal["tool_result"] = "tool_result"
     call_id: str
     name: str
     content: tuple[Annotated[Text | Image | File, Field(discriminator="kind")], ...]
+    is_error: bool = False
     cache: CachePoint | None = None
 
 

@@ -38,7 +38,8 @@ class Meter:
 
     `answered_as` is the model's name in the response body: what the caller sent, or the choice for `Auto`. `price` is
     the model's price, None if none is configured; `cost` is the request's cost so far in micro-dollars. `is_estimate`
-    means that the provider has not reported all of the usage. `first_token` is the time from the start of the request
+    means that the provider has not reported all of the usage. `lowered_max_tokens` is the model's maximum, where the
+    request asked for more and was served with that. `first_token` is the time from the start of the request
     to a stream's first event, in seconds. `rates` is what remains of the caller's limits; `unsettled` means that the
     usage could not be stored. `is_answered` means that the provider has answered for the model. `error` is the code of
     the error response.
@@ -52,6 +53,7 @@ class Meter:
     cost: int | None = None
     is_estimate: bool = False
     rates: "Rates | None" = None
+    lowered_max_tokens: int | None = None
     first_token: float | None = None
     unsettled: bool = False
     is_answered: bool = False

@@ -61,6 +61,7 @@ from shared.schemas.events import (
     Finished,
     ImageDelta,
     LogprobsDelta,
+    OriginalEvent,
     ReasoningDelta,
     RefusalDelta,
     Started,
@@ -456,6 +457,8 @@ class ChatEncoder:
                 self._usage += event.usage
                 reason = _finish_reason(event.reason, self._options)
                 return self._chunk(event.index, {}, finish_reason=reason, native_reason=event.native_reason)
+            case OriginalEvent():
+                return b""
             case LogprobsDelta():
                 return self._chunk(event.index, {}, logprobs=logprobs_body(event.tokens))
             case ImageDelta():

@@ -27,6 +27,7 @@ from shared.schemas.chat import (
 from shared.schemas.content import CachePoint
 from shared.schemas.events import ChatEvent
 from shared.schemas.model import Model
+from shared.schemas.original import WireFormat
 
 # Version 2026-10-21 and later refuse temperature and top_p for every model, even for those that still support them.
 _VERSION = "2023-06-01"
@@ -60,6 +61,9 @@ class AnthropicChat:
             return _call(request, model)
         except RecursionError:  # schemas and arguments are the caller's JSON
             raise InvalidRequest("The request contains JSON that is nested too deeply.") from None
+
+    def wire(self, model: Model) -> WireFormat:
+        return "messages"
 
     def frames(self) -> FrameDecoder:
         return anthropic.frames()

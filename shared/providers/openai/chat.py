@@ -26,6 +26,7 @@ from shared.schemas.chat import (
 )
 from shared.schemas.events import ChatEvent
 from shared.schemas.model import Capability, Model
+from shared.schemas.original import WireFormat
 
 # The fields that are left out for a model with the quirk.
 _LEFT_OUT: Mapping[str, tuple[str, ...]] = {
@@ -72,6 +73,9 @@ class OpenAIChat:
         """
         payload = _payload(request, model)
         return Call("/chat/completions", payload, headers=_headers(request, model), streamed=request.stream)
+
+    def wire(self, model: Model) -> WireFormat:
+        return "chat"
 
     def frames(self) -> FrameDecoder:
         return openai.frames()
