@@ -72,7 +72,7 @@ def _listen(port: int) -> socket.socket:
 
 async def _serve(services: Services, listening: socket.socket, aws_url: str) -> None:
     if "AWS_ENDPOINT_URL" not in os.environ:
-        await seed(services.keys, services.objects, services.limits, services.tenant_folders)
+        await seed(services.keys, services.objects, services.limits, services.stack_secret)
         await seed_batches(services.batches, services.batch_queue)
     url = "http://{}:{}".format(*listening.getsockname())
     providers = ", ".join(sorted(services.catalog.configured)) or "none: set a provider's key"

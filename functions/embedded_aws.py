@@ -21,7 +21,7 @@ from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
-from shared.stores.tenants import TenantFolders
+from shared.stores.stack_secret import StackSecret
 
 LOCAL_TOKEN = "sk-local"  # noqa: S105 - a key that opens nothing but this machine's own server
 
@@ -92,13 +92,13 @@ def announced(listening: socket.socket) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-async def seed(keys: KeyStore, objects: ObjectStore, limits: LimitStore | None, folders: TenantFolders) -> None:
+async def seed(keys: KeyStore, objects: ObjectStore, limits: LimitStore | None, secret: StackSecret) -> None:
     """Creates the tables, the bucket, the tenants' secret and the local key if they do not exist."""
     await keys.create_table()
     if limits is not None:
         await limits.create_tables()
     await objects.create_bucket()
-    await folders.create_secret()
+    await secret.create()
     key = Key(key_id="local", tenant="local", permissions=frozenset(Permission))
     await keys.put(LOCAL_TOKEN, key)
 

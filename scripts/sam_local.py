@@ -35,6 +35,7 @@ from shared.stores.keys import KeyStore, hash_token
 from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
+from shared.stores.stack_secret import StackSecret
 from shared.stores.tenants import TenantFolders
 
 ROOT = Path(__file__).parents[1]
@@ -103,8 +104,9 @@ async def _fill(environment: dict[str, str]) -> None:
     local = {name: url.replace("host.docker.internal", "127.0.0.1") for name, url in environment.items()}
     aws = Aws({**local, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"})
     objects = ObjectStore(aws, BUCKET)
-    folders = TenantFolders(aws, TENANTS)
-    await seed(KeyStore(aws, TABLE), objects, LimitStore(aws, LIMITS, USAGE), folders)
+    secret = StackSecret(aws, TENANTS)
+    folders = TenantFolders(secret)
+    await seed(KeyStore(aws, TABLE), objects, LimitStore(aws, LIMITS, USAGE), secret)
     await store_sample_files(objects, folders)
     batches = BatchStore(aws, BATCHES)
     await seed_batches(batches, Queue(aws, BATCHES))

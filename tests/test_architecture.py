@@ -27,6 +27,7 @@ LEAVES = {
     "png_mask",
     "pump",
     "request_id",
+    "sealing",
     "snapshot",
     "tls",
 }
@@ -109,6 +110,7 @@ ONLY_IN = {
     "moto": {"functions"},
     "werkzeug": {"functions"},
     "boto3": {"stores", "cli"},
+    "cryptography": {"sealing"},
     "botocore": {"stores"},
     "httpx": {"upstream", "http_transport", "gateway", "providers", "stores", "cli", "tls"},
     "mangum": {"runtime", "functions"},

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from shared.gateway.chat_images import Inputs
     from shared.prices import PriceTable
     from shared.schemas.price import Price
+    from shared.sealing import Sealer
     from shared.stores.batches import BatchStore
     from shared.stores.files import FileStore
     from shared.stores.images import ImageStore
     from shared.stores.limits.store import LimitStore
     from shared.stores.objects import ObjectStore
     from shared.stores.queue import Queue
+    from shared.stores.stack_secret import StackSecret
     from shared.stores.tenants import TenantFolders
     from shared.upstream import Upstream
 
@@ -56,6 +58,7 @@ class Services:
         self.catalog = self._configuration.catalog
         self._given_fetcher = fetcher
         self._transport = transport
+        self._sealer: Sealer | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], aws: Aws | None = None) -> "Services":
@@ -98,7 +101,22 @@ class Services:
         """Names the places of tenants' objects."""
         from shared.stores.tenants import TenantFolders
 
-        return TenantFolders(self.aws, self.settings.tenant_secret)
+        return TenantFolders(self.stack_secret)
+
+    @cached_property
+    def stack_secret(self) -> "StackSecret":
+        """The secret behind the names of tenants' folders and behind seals."""
+        from shared.stores.stack_secret import StackSecret
+
+        return StackSecret(self.aws, self.settings.tenant_secret)
+
+    async def sealer(self) -> "Sealer":
+        """Seals what callers carry. Raises AwsError while the stack's secret has never been read."""
+        from shared.sealing import Sealer
+
+        if self._sealer is None:
+            self._sealer = Sealer(await self.stack_secret.get())
+        return self._sealer
 
     @cached_property
     def images(self) -> "ImageStore":

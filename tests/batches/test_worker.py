@@ -18,6 +18,7 @@ from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
+from shared.stores.stack_secret import StackSecret
 from shared.stores.tenants import TenantFolders
 from tests.client import BATCHES, BUCKET, TENANTS
 
@@ -49,7 +50,9 @@ def work(context: LambdaContext, *bodies: str) -> Any:
 
 async def stored(aws_environment: dict[str, str]) -> None:
     aws = Aws(aws_environment)
-    await store_sample_batches(ObjectStore(aws, BUCKET), BatchStore(aws, BATCHES), TenantFolders(aws, TENANTS))
+    await store_sample_batches(
+        ObjectStore(aws, BUCKET), BatchStore(aws, BATCHES), TenantFolders(StackSecret(aws, TENANTS))
+    )
     await aws.aclose()
 
 

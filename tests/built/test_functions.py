@@ -28,6 +28,7 @@ from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
+from shared.stores.stack_secret import StackSecret
 from shared.stores.tenants import TenantFolders
 from tests.runtime.test_process import sandbox
 
@@ -68,9 +69,10 @@ class Functions:
 def functions(aws_environment: dict[str, str]) -> Iterator[Functions]:
     aws = Aws(aws_environment)
     objects = ObjectStore(aws, "gateway-media")
-    folders = TenantFolders(aws, "gateway-tenants")
+    secret = StackSecret(aws, "gateway-tenants")
+    folders = TenantFolders(secret)
     limits = LimitStore(aws, "gateway-limits", "gateway-usage")
-    asyncio.run(seed(KeyStore(aws, "gateway-keys"), objects, limits, folders))
+    asyncio.run(seed(KeyStore(aws, "gateway-keys"), objects, limits, secret))
     asyncio.run(store_sample_files(objects, folders))
     batches = BatchStore(aws, "gateway-batches")
     asyncio.run(seed_batches(batches, Queue(aws, "gateway-batches")))

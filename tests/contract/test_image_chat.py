@@ -14,6 +14,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from shared.stores.images import ImageStore
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
+from shared.stores.stack_secret import StackSecret
 from shared.stores.tenants import TenantFolders
 from tests.client import BUCKET, KEYS, TENANTS, TOKEN
 from tests.contract.image_vendors import (
@@ -63,7 +64,7 @@ def objects(keys: KeyStore) -> ObjectStore:
 @pytest.fixture
 def images(keys: KeyStore, objects: ObjectStore) -> ImageStore:
     """What the gateway keeps there."""
-    return ImageStore(objects, TenantFolders(keys.aws, TENANTS), lifetime=3600)
+    return ImageStore(objects, TenantFolders(StackSecret(keys.aws, TENANTS)), lifetime=3600)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from shared.runtime.event import http_event
 from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
+from shared.stores.stack_secret import StackSecret
 from shared.stores.tenants import TenantFolders
 from shared.web.process import services_dependency
 from tests.client import BATCHES, BUCKET, TENANTS, TOKEN, frames, make_services
@@ -79,7 +80,7 @@ def test_every_route_has_an_event_and_every_event_a_route() -> None:
 @pytest.fixture(scope="module")
 def stored_files(keys: KeyStore) -> None:
     objects = ObjectStore(keys.aws, BUCKET)
-    folders = TenantFolders(keys.aws, TENANTS)
+    folders = TenantFolders(StackSecret(keys.aws, TENANTS))
     asyncio.run(store_sample_files(objects, folders))
     asyncio.run(store_sample_batches(objects, BatchStore(keys.aws, BATCHES), folders))
 

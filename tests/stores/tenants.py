@@ -5,6 +5,7 @@ import hmac
 import httpx
 
 from shared.stores.aws import Aws
+from shared.stores.stack_secret import StackSecret
 from shared.stores.tenants import TenantFolders
 from tests.client import TENANT_SECRET, TENANTS
 
@@ -13,7 +14,7 @@ _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}
 
 def tenant_folders(secret: str = TENANT_SECRET) -> TenantFolders:
     transport = httpx.MockTransport(lambda request: httpx.Response(200, json={"SecretString": secret}))
-    return TenantFolders(Aws(_CREDENTIALS, transport=transport), TENANTS)
+    return TenantFolders(StackSecret(Aws(_CREDENTIALS, transport=transport), TENANTS))
 
 
 def folder_of(tenant: str, secret: str = TENANT_SECRET) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from shared.stores.aws import Aws
 from shared.stores.aws_calls import AwsError
+from shared.stores.stack_secret import StackSecret
 from shared.stores.tenants import TenantFolders
 from tests.stores.tenants import folder_of, tenant_folders
 
@@ -34,7 +35,7 @@ async def test_the_secret_is_read_once_and_again_only_while_it_could_not_be() ->
         httpx.Response(200, json={"SecretString": "s"}),
     ]
     aws = Aws(CREDENTIALS, transport=httpx.MockTransport(lambda request: answers.pop(0)))
-    folders = TenantFolders(aws, "tenants")
+    folders = TenantFolders(StackSecret(aws, "tenants"))
     with pytest.raises(AwsError):
         await folders.of("acme")
     assert await folders.of("acme") == await folders.of("acme") == folder_of("acme", "s")
@@ -43,9 +44,9 @@ async def test_the_secret_is_read_once_and_again_only_while_it_could_not_be() ->
 
 async def test_an_embedded_aws_gets_a_secret_of_its_own(aws_environment: dict[str, str]) -> None:
     aws = Aws(aws_environment)
-    made, other = TenantFolders(aws, "tenants-one"), TenantFolders(aws, "tenants-two")
-    for folders in (made, other):
-        await folders.create_secret()
-    assert await made.of("acme") == await TenantFolders(aws, "tenants-one").of("acme")
-    assert await made.of("acme") != await other.of("acme")
+    made, other = StackSecret(aws, "tenants-one"), StackSecret(aws, "tenants-two")
+    for secret in (made, other):
+        await secret.create()
+    assert await made.get() == await StackSecret(aws, "tenants-one").get()
+    assert await made.get() != await other.get()
     await aws.aclose()
