@@ -6,10 +6,11 @@ from uuid import uuid4
 
 import boto3
 import pytest
+from samtranslator.yaml_helper import yaml_parse
 
 from shared.schemas.batch import FinishMessage
 from tests.cli.conftest import Command
-from tests.stack.test_template import source, yaml_parse
+from tests.stack.test_template import source
 
 
 class Stack:
