@@ -200,8 +200,8 @@ def searches() -> Iterator[tuple[set[str], str]]:
 def test_the_dashboard_shows_metrics_that_the_gateway_or_aws_writes() -> None:
     shown = [row for widget in widgets() for row in rows(widget)]
     assert shown
-    for namespace, name, *dimensions in shown:
-        assert written(namespace, name, set(dimensions[::2])), (namespace, name, dimensions)
+    for namespace, name, *pairs in shown:
+        assert written(namespace, name, set(pairs[::2])), (namespace, name, pairs)
     found = [*searches()]
     assert found
     for dimensions, name in found:
