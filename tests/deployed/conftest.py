@@ -19,6 +19,7 @@ from scripts.emulator import free_port
 
 ROOT = Path(__file__).parents[2]
 EMULATOR = Path(__file__).with_name("emulated_aws.py")
+TOPIC = "arn:aws:sns:us-east-1:000000000000:pager"
 # Those of the account's root.
 CREDENTIALS = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 _SECONDS_TO_START = 60
@@ -132,7 +133,7 @@ def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
 def stack(deployed_aws: dict[str, str]) -> Stack:
     """A stack that is up."""
     deployed = Stack("inference-gateway", deployed_aws)
-    deployed.deploy()
+    deployed.deploy(Alarms="on", AlarmTopicArn=TOPIC)
     return deployed
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.deployed.conftest import Stack
+from tests.deployed.conftest import TOPIC, Stack
 
 pytestmark = pytest.mark.deployed
 ORIGIN = "https://app.example.com"
@@ -42,6 +42,20 @@ def test_a_changed_parameter_is_live_until_it_is_rolled_back(stack: Stack) -> No
     stack.deploy()
     assert stack.chat(key).headers["access-control-allow-origin"] == ORIGIN
     stack.deploy(CorsOrigin="")
+
+
+def test_alarms_and_dashboard_are_about_the_stacks_own_resources(stack: Stack) -> None:
+    alarms = stack.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{stack.name}-")["MetricAlarms"]
+    assert len(alarms) == 6
+    assert all(alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC] for alarm in alarms)
+    queues = {queue.rpartition("/")[2] for queue in stack.resources("AWS::SQS::Queue")}
+    watched = {row["Value"] for alarm in alarms for row in alarm["Dimensions"] if row["Name"] == "QueueName"}
+    assert watched == queues
+    (name,) = stack.resources("AWS::CloudWatch::Dashboard")
+    body = stack.client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"]
+    assert json.loads(body)["widgets"]
+    assert "${" not in body
+    assert all(function in body for function in stack.resources("AWS::Lambda::Function"))
 
 
 def test_two_stacks_share_nothing_and_one_outlives_the_other(stack: Stack, deployer_aws: dict[str, str]) -> None:
