@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench bench-init bench-images bench-batches bench-limits bench-hostile test-built deploy delete format prices catalog lock clean
+.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench bench-init bench-images bench-batches bench-limits bench-hostile test-built test-stack deploy delete format prices catalog lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -69,6 +69,10 @@ test-built: .venv/dev .venv/lambda-runtime ## Test the built functions under AWS
 	@$(MAKE) --no-print-directory build ARCH=$(HERE)
 	$(BIN)/python -m pytest -m built
 
+test-stack: .venv/dev .venv/lambda-runtime .venv/stack ## Deploy the built stack into an emulated AWS, use, update, roll back, delete it
+	@$(MAKE) --no-print-directory build ARCH=$(HERE)
+	$(BIN)/python -m pytest tests/deployed -m deployed
+
 deploy: .venv/local .venv/sam ## Deploy the stack that samconfig.toml describes under ENV=…: see scripts/deploy.py
 	@arch=$$($(DEPLOY) architecture) && $(MAKE) --no-print-directory build ARCH=$$arch && $(DEPLOY) stack
 
@@ -95,6 +99,7 @@ lock: .venv/dev ## Pin the newest dependency versions that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml -c requirements.txt $(LOCK) $(NOT_IN_LAYER) -o layers/dependencies/requirements.txt
 	$(BIN)/uv pip compile layers/sam.in $(LOCK) -o requirements-sam.txt
 	$(BIN)/uv pip compile layers/lambda-runtime.in $(LOCK:3.11=3.13) -o requirements-lambda-runtime.txt
+	$(BIN)/uv pip compile tests/deployed/ministack.in $(LOCK) -o requirements-stack.txt
 	$(BIN)/uv pip compile tests/sdk/openai-2.in -c requirements-local.txt $(LOCK) -o requirements-openai-2.txt
 
 LOCK := --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
@@ -126,6 +131,12 @@ clean: ## Remove everything that the other targets created
 # What Lambda's image brings.
 .venv/lambda-runtime: requirements-lambda-runtime.txt .venv/sam
 	"$$(scripts/find-python 3.13)" -m pip install --quiet --require-hashes --requirement $< --target $@ --upgrade
+	@touch $@
+
+# An AWS in one process, to which a stack is deployed. What it needs is pinned apart from ours.
+.venv/stack: requirements-stack.txt .venv/python
+	$(PYTHON) -m venv --clear .venv/stack
+	.venv/stack/bin/python -m pip install --quiet --require-hashes --requirement requirements-stack.txt
 	@touch $@
 
 # The previous major version of OpenAI's SDK, which many clients still have, beside the newest.

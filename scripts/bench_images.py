@@ -159,7 +159,7 @@ def running(world: World) -> Iterator[Process]:
             "GATEWAY_TRUST_AUTHORIZER": "on",
             "GEMINI_API_KEY": "bench",
             "GEMINI_BASE_URL": f"http://{address}",
-            "POWERTOOLS_METRICS_NAMESPACE": "bench",
+            "GATEWAY_METRICS_NAMESPACE": "bench",
         }
         process = subprocess.Popen(
             [sys.executable, "-m", "shared.runtime"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL

@@ -33,7 +33,7 @@ SETTINGS = {
     "GATEWAY_SANDBOX": "on",
     "GATEWAY_TRUST_AUTHORIZER": "on",
     "GATEWAY_LIMITS_TABLE": "gateway-limits",
-    "POWERTOOLS_METRICS_NAMESPACE": "bench",
+    "GATEWAY_METRICS_NAMESPACE": "bench",
 }
 
 BARE_SOURCE = """

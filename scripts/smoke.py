@@ -1,6 +1,7 @@
 """Proves a gateway that is up, from outside: `make smoke URL=https://…`. Exits with 1 when a step fails.
 
-A client's key comes from GATEWAY_KEY (or KEY) in the environment, or is asked for without being shown.
+A client's key comes from GATEWAY_KEY (or KEY) in the environment, or is asked for without being shown. BUFFERED=on
+accepts streams that come all at once, as from emulators of API Gateway.
 """
 
 import json
@@ -92,7 +93,8 @@ def _stream(client: httpx.Client, headers: dict[str, str], model: str) -> str:
         arrivals = list(_arrivals(response))
     assert len(arrivals) > 2, f"the stream came in {len(arrivals)} pieces"
     spread = arrivals[-1] - arrivals[0]
-    assert spread > 0.01, "the stream's pieces all came at once: something on the way buffers"
+    streams = spread > 0.01 or os.environ.get("BUFFERED") == "on"
+    assert streams, "the stream's pieces all came at once: something on the way buffers"
     return f"a stream came in {len(arrivals)} pieces over {spread:.2f} s"
 
 

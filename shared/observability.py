@@ -1,9 +1,10 @@
 """Logs, metrics and optional traces of requests; never with a token, key or prompt."""
 
+import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
@@ -19,6 +20,29 @@ if TYPE_CHECKING:
 # Powertools is imported after the first response has been sent, so that logging does not delay it.
 
 _SERVICE = "gateway"
+
+METRICS: tuple[tuple[tuple[str, ...], Mapping[str, str]], ...] = (
+    (
+        ("service", "provider"),
+        {
+            "Requests": "Count",
+            "ServerErrors": "Count",
+            "ClientErrors": "Count",
+            "Latency": "Milliseconds",
+            "TimeToFirstToken": "Milliseconds",
+            "InputTokens": "Count",
+            "OutputTokens": "Count",
+        },
+    ),
+    (("service",), {"Dollars": "None"}),
+    (("service", "error"), {"Errors": "Count"}),
+    (("service", "provider", "error"), {"FailedCalls": "Count"}),
+)
+"""CloudWatch's metrics: the dimensions of each group, and the unit of each metric in it.
+
+Every combination of dimension values is charged for. So a dimension has a small set of values: a model is none, since
+its id may be what a caller sent. Logs have the model of each request.
+"""
 
 
 @cache
@@ -39,7 +63,7 @@ def logger() -> "Logger":
 def log_request(
     request: RequestInfo, meter: Meter, caller: Caller | None, *, method: str, path: str, status: int
 ) -> None:
-    """Logs a finished request, and emits its metrics if POWERTOOLS_METRICS_NAMESPACE is set."""
+    """Logs a finished request, and emits its metrics."""
     seconds = time.perf_counter() - request.began
     usage = meter.usage
     told = {
@@ -62,8 +86,7 @@ def log_request(
         "error": meter.error,
     }
     logger().info("request", extra={name: value for name, value in told.items() if value is not None})
-    if os.environ.get("POWERTOOLS_METRICS_NAMESPACE"):
-        _emit_metrics(meter, status, seconds)
+    _emit(_request_metrics(meter, status, seconds))
 
 
 def log_failed_call(
@@ -76,7 +99,7 @@ def log_failed_call(
     attempt: int,
     seconds: float,
 ) -> None:
-    """Logs a failed call to a provider. `status` is the provider's, None if it did not respond.
+    """Logs and counts a failed call to a provider. `status` is the provider's, None if it did not respond.
 
     The error's message is sanitised: it has no key, host or prompt.
     """
@@ -92,6 +115,7 @@ def log_failed_call(
         "duration_ms": round(seconds * 1000),
     }
     logger().warning("provider call failed", extra={name: value for name, value in told.items() if value is not None})
+    _emit({"provider": model.provider, "error": error.code, "FailedCalls": 1})
 
 
 def log_crash(request: RequestInfo) -> None:
@@ -100,21 +124,40 @@ def log_crash(request: RequestInfo) -> None:
     logger().exception("crash", extra=ids)
 
 
-def _emit_metrics(meter: Meter, status: int, seconds: float) -> None:
-    """CloudWatch's embedded metric format. Each dimension value costs money, so the provider is the only dimension."""
-    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
-
-    metrics = EphemeralMetrics(service=_SERVICE)
-    metrics.add_dimension("provider", meter.model.provider if meter.model else "none")
-    metrics.add_metric("Requests", MetricUnit.Count, 1)
-    metrics.add_metric("ServerErrors", MetricUnit.Count, int(status >= 500))
-    metrics.add_metric("ClientErrors", MetricUnit.Count, int(400 <= status < 500))
-    metrics.add_metric("Latency", MetricUnit.Milliseconds, seconds * 1000)
+def _request_metrics(meter: Meter, status: int, seconds: float) -> dict[str, str | float]:
+    metrics: dict[str, str | float] = {
+        "provider": meter.model.provider if meter.model else "none",
+        "Requests": 1,
+        "ServerErrors": int(status >= 500),
+        "ClientErrors": int(400 <= status < 500),
+        "Latency": seconds * 1000,
+        "InputTokens": meter.usage.input_tokens,
+        "OutputTokens": meter.usage.output_tokens,
+    }
     if meter.first_token is not None:
-        metrics.add_metric("TimeToFirstToken", MetricUnit.Milliseconds, meter.first_token * 1000)
-    metrics.add_metric("InputTokens", MetricUnit.Count, meter.usage.input_tokens)
-    metrics.add_metric("OutputTokens", MetricUnit.Count, meter.usage.output_tokens)
-    metrics.flush_metrics()
+        metrics["TimeToFirstToken"] = meter.first_token * 1000
+    if meter.cost is not None:
+        metrics["Dollars"] = meter.cost / 1_000_000
+    if meter.error is not None:
+        metrics |= {"error": meter.error, "Errors": 1}
+    return metrics
+
+
+def _emit(values: Mapping[str, str | float]) -> None:
+    """Prints metrics and their dimensions in CloudWatch's embedded format, if GATEWAY_METRICS_NAMESPACE is set.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
+    namespace = os.environ.get("GATEWAY_METRICS_NAMESPACE")
+    if not namespace:
+        return
+    directives = []
+    for dimensions, units in METRICS:
+        metrics = [{"Name": name, "Unit": unit} for name, unit in units.items() if name in values]
+        if metrics:
+            directives.append({"Namespace": namespace, "Dimensions": [dimensions], "Metrics": metrics})
+    metadata = {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": directives}
+    print(json.dumps({"_aws": metadata, "service": _SERVICE, **values}), flush=True)
 
 
 @contextmanager

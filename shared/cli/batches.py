@@ -1,9 +1,11 @@
-"""`gateway batch`: submits a file of requests, shows its progress, and prints the results.
+"""`gateway batch`: submits a file of requests, shows its progress, and prints the results; for operators, dead letters.
 
-The only command that calls the gateway's HTTP API, as clients do, with a URL and a key.
+The only command that calls the gateway's HTTP API, as clients do, with a URL and a key. `redrive` works on the stack's
+queues instead.
 """
 
 import asyncio
+import json
 import os
 import sys
 from argparse import ArgumentParser, Namespace
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.cli.output import Output, Row
 from shared.cli.target import NoTarget, Target
+from shared.stores.queue import Outgoing, Queue
 
 if TYPE_CHECKING:
     import httpx
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 _ENDED = {"completed", "failed", "expired", "cancelled"}
 _BATCHES = "/v1/inference/batch"
 _LOCAL_KEY = "sk-local"
+_RECEIVED_AT_ONCE = 10
 
 
 class Refused(Exception):
@@ -52,6 +56,8 @@ def add_commands(commands: Any) -> None:
     results.add_argument("batch_id")
     results.add_argument("--errors", action="store_true")
     results.set_defaults(run=_results)
+    redrive = batch.add_parser("redrive", help="put a stack's dead letters back into the queue of batches")
+    redrive.set_defaults(run=_redrive)
 
 
 async def _submit(options: Namespace, target: Target, output: Output) -> None:
@@ -120,6 +126,28 @@ async def _results(options: Namespace, target: Target, output: Output) -> None:
         async for chunk in answer.aiter_bytes():
             sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()
+
+
+async def _redrive(options: Namespace, target: Target, output: Output) -> None:
+    """Sends each dead letter to the queue of batches before deleting it: one may come twice, and none is lost."""
+    if target.dead_letter_queue is None:
+        raise NoTarget("Only a stack has dead letters: name one with --stack.")
+    dead_letters = Queue(target.services.aws, target.dead_letter_queue)
+    bodies: list[str] = []
+    while messages := await dead_letters.receive(_RECEIVED_AT_ONCE, wait=1):
+        await target.services.batch_queue.send([Outgoing(message.body) for message in messages])
+        for message in messages:
+            await dead_letters.delete(message.receipt)
+        bodies += [message.body for message in messages]
+    output.one({"messages_moved": len(bodies), "batches": sorted({*map(_batch_of, bodies)} - {""})})
+
+
+def _batch_of(body: str) -> str:
+    """The batch that a message is about; empty for messages about none."""
+    try:
+        return str(json.loads(body)["batch"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 async def _watched(client: "httpx.AsyncClient", batch: dict[str, Any]) -> dict[str, Any]:

@@ -32,13 +32,18 @@ class NoTarget(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """A gateway's state and the `url` that it serves. `usage_plan` is the id of API Gateway's, if the stack has one."""
+    """A gateway's state and the `url` that it serves.
+
+    `usage_plan` is the id of API Gateway's and `dead_letter_queue` the URL of the batches' dead-letter queue; None for
+    what is no stack.
+    """
 
     services: Services
     region: str | None
     url: str
     is_local: bool = False
     usage_plan: str | None = None
+    dead_letter_queue: str | None = None
 
     @property
     def keys(self) -> KeyStore:
@@ -100,7 +105,13 @@ def stack(name: str, region: str | None, environment: Mapping[str, str] = os.env
         settings["GATEWAY_CATALOG"] = f"s3://{outputs['MediaBucketName']}/{KEY}"
     region = cloudformation.meta.region_name
     services = _services({**of_aws, **settings, **sandbox, "AWS_REGION": region})
-    return Target(services, region, outputs["BaseUrl"].removesuffix("/v1"), usage_plan=outputs.get("UsagePlanId"))
+    return Target(
+        services,
+        region,
+        outputs["BaseUrl"].removesuffix("/v1"),
+        usage_plan=outputs.get("UsagePlanId"),
+        dead_letter_queue=outputs.get("BatchDeadLetterQueueUrl"),
+    )
 
 
 def client(service: str, region: str | None) -> Any:

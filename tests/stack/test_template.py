@@ -57,7 +57,7 @@ def translated(*, layers: str = "1", **parameters: str) -> Json:
             resource["Properties"]["ContentUri"] = f"s3://bucket/{layers}"
     values = {name: parameter["Default"] for name, parameter in template["Parameters"].items()} | parameters
     result = Translator({}, Parser()).translate(template, values)
-    conditions = {name: decided(body, values) for name, body in result["Conditions"].items()}
+    conditions = {name: decided(body, values, result["Conditions"]) for name, body in result["Conditions"].items()}
     resources = {
         name: resource
         for name, resource in result["Resources"].items()
@@ -67,12 +67,19 @@ def translated(*, layers: str = "1", **parameters: str) -> Json:
     return resolved
 
 
-def decided(condition: Json, values: Json) -> bool:
+def decided(condition: Json, values: Json, others: Json) -> bool:
+    """Whether a condition holds; `others` are all of the template's, by name."""
     match condition:
+        case {"Condition": name}:
+            return decided(others[name], values, others)
+        case {"Fn::And": inner}:
+            return all(decided(one, values, others) for one in inner)
+        case {"Fn::Or": inner}:
+            return any(decided(one, values, others) for one in inner)
         case {"Fn::Equals": [{"Ref": name}, right]}:
             return str(values[name]) == str(right)
         case {"Fn::Not": [inner]}:
-            return not decided(inner, values)
+            return not decided(inner, values, others)
     raise AssertionError(condition)
 
 
@@ -271,10 +278,20 @@ def test_a_deployment_is_at_once_unless_the_operator_wants_it_gradual() -> None:
         assert (resource["Type"] == "AWS::Lambda::Alias") == ("UpdatePolicy" in resource)
 
 
-def test_an_alarm_takes_a_gradual_deployment_back() -> None:
-    stack = translated(Deployment="Linear10PercentEvery1Minute", RollbackAlarm="too-many-errors")
-    for group in of_type("AWS::CodeDeploy::DeploymentGroup", stack).values():
-        assert group["AlarmConfiguration"] == {"Enabled": True, "Alarms": [{"Name": "too-many-errors"}]}
+@pytest.mark.parametrize(
+    ("parameters", "alarm"),
+    [
+        ({"RollbackAlarm": "too-many-errors"}, "too-many-errors"),
+        ({"Alarms": "on"}, {"Ref": "ServerErrorsAlarm"}),
+        ({"Alarms": "on", "RollbackAlarm": "too-many-errors"}, "too-many-errors"),
+    ],
+)
+def test_an_alarm_takes_a_gradual_deployment_back(parameters: dict[str, str], alarm: Any) -> None:
+    stack = translated(Deployment="Linear10PercentEvery1Minute", **parameters)
+    groups = of_type("AWS::CodeDeploy::DeploymentGroup", stack)
+    assert len(groups) == len(FOLDERS)
+    for group in groups.values():
+        assert group["AlarmConfiguration"] == {"Enabled": True, "Alarms": [{"Name": alarm}]}
 
 
 def test_each_way_to_deploy_is_known_to_be_gradual_or_not() -> None:
@@ -483,7 +500,7 @@ def test_a_domain_of_the_operators_leads_to_the_stage() -> None:
 def test_the_outputs_name_the_address_that_clients_use(parameters: dict[str, str], url: str) -> None:
     template = yaml_parse(source())
     values = {name: parameter["Default"] for name, parameter in template["Parameters"].items()} | parameters
-    conditions = {name: decided(body, values) for name, body in template["Conditions"].items()}
+    conditions = {name: decided(body, values, template["Conditions"]) for name, body in template["Conditions"].items()}
     outputs = {name: resolve(row["Value"], values, conditions) for name, row in template["Outputs"].items()}
 
     def put_in(value: Any) -> str:

@@ -18,7 +18,7 @@ from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.secrets import ProviderSecret
 from shared.web.process import services_dependency
-from tests.client import TOKEN, make_services
+from tests.client import TOKEN, gateway_client, make_services
 
 pytestmark = pytest.mark.anyio
 BODY = {"model": "sandbox/chat", "messages": [{"role": "user", "content": "my secret prompt"}]}
@@ -107,7 +107,7 @@ async def test_a_request_leaves_one_log_line_and_its_metrics(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Services")
+    monkeypatch.setenv("GATEWAY_METRICS_NAMESPACE", "Services")
     async with on_lambda(keys, event(None)) as client:
         headers = {"authorization": f"Bearer {TOKEN}", "x-request-id": "r-77"}
         await client.post("/v1/chat/completions", json={**BODY, "stream": True}, headers=headers)
@@ -123,14 +123,71 @@ async def test_a_request_leaves_one_log_line_and_its_metrics(
     }
     assert line["first_token_ms"] <= line["duration_ms"]
     assert line["output_tokens"] > 0
-    lines = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
-    (metrics,) = [line for line in lines if "_aws" in line]
-    (directive,) = metrics["_aws"]["CloudWatchMetrics"]
-    assert directive["Namespace"] == "Services"
-    assert sorted(*directive["Dimensions"]) == ["provider", "service"]
-    assert metrics["Requests"] == [1.0]
-    assert metrics["OutputTokens"] == [float(line["output_tokens"])]
-    assert metrics["TimeToFirstToken"][0] <= metrics["Latency"][0]
+    (metrics,) = emitted(capsys)
+    assert {(directive["Namespace"], *map(tuple, directive["Dimensions"])) for directive in directives(metrics)} == {
+        ("Services", ("service", "provider")),
+        ("Services", ("service",)),
+    }
+    assert (metrics["service"], metrics["provider"]) == ("gateway", "sandbox")
+    assert metrics["Requests"] == 1
+    assert metrics["OutputTokens"] == line["output_tokens"]
+    assert metrics["Dollars"] == line["cost_micro_dollars"] / 1_000_000
+    assert metrics["TimeToFirstToken"] <= metrics["Latency"]
+    assert_told_in_full(metrics)
+
+
+async def test_an_error_is_counted_by_its_kind_and_a_failed_call_by_its_provider_too(
+    keys: KeyStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GATEWAY_METRICS_NAMESPACE", "Services")
+    async with on_lambda(keys, event(CALLER), GATEWAY_TRUST_AUTHORIZER="on") as client:
+        answer = await client.post("/v1/chat/completions", json={**BODY, "model": "sandbox/fail-500"})
+    assert answer.status_code == 502
+    call, request = emitted(capsys)
+    assert (call["provider"], call["error"], call["FailedCalls"]) == ("sandbox", "upstream_error", 1)
+    assert [directive["Dimensions"] for directive in directives(call)] == [[["service", "provider", "error"]]]
+    assert (request["error"], request["Errors"], request["ServerErrors"]) == ("upstream_error", 1, 1)
+    assert [["service", "error"]] in [directive["Dimensions"] for directive in directives(request)]
+    assert_told_in_full(call)
+    assert_told_in_full(request)
+
+
+async def test_a_callers_own_words_are_no_dimension(
+    keys: KeyStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GATEWAY_METRICS_NAMESPACE", "Services")
+    gone = {"error": {"message": "no such model"}}
+    async with gateway_client(keys, {"GROQ_API_KEY": "key"}, lambda _: httpx.Response(500, json=gone)) as client:
+        await client.post("/v1/chat/completions", json={**BODY, "model": "groq/made-up-by-the-caller"})
+    call, request = emitted(capsys)
+    assert call["provider"] == request["provider"] == "groq"
+    assert "made-up" not in json.dumps([call, request])
+
+
+async def test_no_metrics_are_written_without_a_namespace(
+    keys: KeyStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GATEWAY_METRICS_NAMESPACE", "")  # as a stack without alarms sets it
+    async with on_lambda(keys, event(CALLER), GATEWAY_TRUST_AUTHORIZER="on") as client:
+        await client.post("/v1/chat/completions", json=BODY)
+    assert emitted(capsys) == []
+
+
+def emitted(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    lines = [json.loads(text) for text in capsys.readouterr().out.splitlines() if text.startswith("{")]
+    return [line for line in lines if "_aws" in line]
+
+
+def directives(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = metrics["_aws"]["CloudWatchMetrics"]
+    return found
+
+
+def assert_told_in_full(metrics: dict[str, Any]) -> None:
+    """CloudWatch drops what a directive names and the document lacks."""
+    for directive in directives(metrics):
+        assert {*directive["Dimensions"][0]} <= set(metrics)
+        assert {metric["Name"] for metric in directive["Metrics"]} <= set(metrics)
 
 
 async def test_upstream_models_that_are_switched_off_are_one_warning_a_process(
