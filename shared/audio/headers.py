@@ -4,6 +4,7 @@ A decoder begins a frame at a valid header and nowhere else, so that the sum ove
 least what it can find. By chance one in some thousand bytes of sound does, which makes the sum a tenth too large.
 """
 
+import mmap
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ def windows(recording: Recording) -> Iterator[tuple[int, int]]:
     """Parts of a recording, which overlap by the length of a header: one call of C for all would stop every thread."""
     for at in range(0, len(recording), _WINDOW):
         yield at, min(len(recording), at + _WINDOW + _LONGEST)
+        _release(recording, at)
 
 
 def counted(recording: Recording, pattern: re.Pattern[bytes]) -> Iterator[Counter[bytes]]:
@@ -31,7 +33,17 @@ def counted(recording: Recording, pattern: re.Pattern[bytes]) -> Iterator[Counte
 
 def find(recording: Recording, name: bytes, start: int = 0) -> int:
     """Where a name is first, -1 if nowhere. In steps, as `windows` has them."""
-    for at in range(start, len(recording), _WINDOW):
-        if (found := recording.find(name, at, at + _WINDOW + len(name) - 1)) >= 0:
+    at = start
+    while at < len(recording):
+        window = at - at % _WINDOW
+        if (found := recording.find(name, at, window + _WINDOW + len(name) - 1)) >= 0:
             return found
+        _release(recording, window)
+        at = window + _WINDOW
     return -1
+
+
+def _release(recording: Recording, window: int) -> None:
+    """Unmaps a window of a file that has been looked through; it would count as the process's memory."""
+    if isinstance(recording, mmap.mmap):
+        recording.madvise(mmap.MADV_DONTNEED, window, min(_WINDOW, len(recording) - window))
