@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import ModelUnavailable
@@ -202,7 +202,7 @@ def test_buckets_admit_what_the_model_admits_and_name_its_wait(
     runner.run(play(aws, limits, steps, processes=len(steps) if forgets else 1))
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=quickly)
+@settings(max_examples=400, phases=[Phase.generate], deadline=None, suppress_health_check=quickly)
 @given(limits=ALL, steps=steps(faulty=True))
 def test_writes_that_are_lost_repeated_or_late_change_nothing_of_what_the_model_says(
     aws: Aws, runner: asyncio.Runner, limits: Limits, steps: list[Step]

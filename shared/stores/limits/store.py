@@ -478,9 +478,11 @@ class LimitStore:
             if outcome.made:
                 self._settled(outcome.item, settling.counted, now)
                 memory.acknowledged = [one for one in memory.acknowledged if one not in acknowledged]
-                for _, mark in acknowledged:
-                    if not doubtful:
+                if not doubtful:
+                    for _, mark in acknowledged:
                         self._marks.free(item, mark)
+                    if any(one.held.slot is None and asks_for_seat(one.held.mark) for one in waiting):
+                        self._marks.sit(item, number(outcome.item, SEATS))
                 return not doubtful
             gone = [one for one in waiting if not accounts.is_open(one.held, outcome.item)]
             for one in gone:
