@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench-init bench-images bench-batches bench-limits test-built deploy format prices lock clean
+.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench bench-init bench-images bench-batches bench-limits test-built deploy delete format prices catalog lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -11,23 +11,24 @@ run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 test: .venv/dev .venv/openai-2 ## Run the tests
 	$(BIN)/python -m pytest -n 2
 
-check: .venv/dev ## Lint, type-check, and hold the imports against the architecture
+check: .venv/dev ## Lint, type-check, and check the imports against the architecture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
 
-smoke: .venv/local ## Prove a gateway that is up: make smoke URL=https://… KEY=…
-	@URL="$(URL)" KEY="$(KEY)" MODEL="$(or $(MODEL),Auto)" $(BIN)/python scripts/smoke.py
+smoke: .venv/local ## Prove a gateway that is up: make smoke URL=https://…, with a client's key in GATEWAY_KEY
+	@URL="$(URL)" MODEL="$(or $(MODEL),Auto)" $(BIN)/python scripts/smoke.py
 
-gateway: .venv/local ## The command line: make gateway ARGS="keys list"
+gateway: .venv/local ## Run the command line: make gateway ARGS="keys list"
 	@$(BIN)/python -m shared.cli $(ARGS)
 
 SAM = SAM_CLI_TELEMETRY=0 ARCH=$(ARCH) .venv/sam/bin/sam
 HERE = $(subst aarch64,arm64,$(shell uname -m))
 
-build: .venv/sam ## Build what a stack is made of, for ARCH=arm64 or x86_64
+build: .venv/sam ## Build the functions and layers for ARCH=arm64 or x86_64
 	$(SAM) build --parameter-overrides Architecture=$(ARCH)
+	@.venv/sam/bin/python scripts/release.py $(ARCH)
 
 validate: .venv/sam ## Lint the template
 	$(SAM) validate --lint --region us-east-1
@@ -40,38 +41,51 @@ sam-local: .venv/local ## Serve the built template with `sam local start-api`; n
 	@$(MAKE) --no-print-directory build ARCH=$(HERE)
 	@PORT=$(PORT) exec $(BIN)/python -m scripts.sam_local
 
-sam-invoke: .venv/local ## Answer every sample event with `sam local invoke`; needs a Docker engine
+sam-invoke: .venv/local ## Invoke the functions with every sample event by `sam local invoke`; needs a Docker engine
 	@$(MAKE) --no-print-directory build ARCH=$(HERE)
 	@exec $(BIN)/python -m scripts.sam_local events/*.json
+
+# SHORT=on runs a benchmark once and quickly, WRITE=on renews its table in README.
+bench: .venv/local ## Compare CPU time and latency with a plain proxy, and with another checkout: TREE=…
+	@$(BIN)/python -m scripts.bench
 
 bench-init: .venv/dev .venv/lambda-runtime ## Measure cold starts under AWS's Runtime Interface Emulator
 	@$(MAKE) --no-print-directory build ARCH=$(HERE)
 	@$(BIN)/python -m scripts.bench_init
 
-bench-images: .venv/local ## Measure what a large image takes of memory at its peak
+bench-images: .venv/local ## Measure the peak memory for a large image
 	@$(BIN)/python -m scripts.bench_images
 
-bench-batches: .venv/local ## Measure how fast, and in how much memory, batches are answered
+bench-batches: .venv/local ## Measure the throughput and memory of batches
 	@$(BIN)/python -m scripts.bench_batches
 
-bench-limits: .venv/local ## Count the writes of a request with limits, and time the code of a decision
+bench-limits: .venv/local ## Count DynamoDB writes per request with limits, and time the code
 	@$(BIN)/python -m scripts.bench_limits
 
 test-built: .venv/dev .venv/lambda-runtime ## Test the built functions under AWS's Runtime Interface Emulator
 	@$(MAKE) --no-print-directory build ARCH=$(HERE)
 	$(BIN)/python -m pytest -m built
 
-deploy: build ## Deploy a stack: asks what it needs to know, or reads it of ENV=… in samconfig.toml
-	$(SAM) deploy $(if $(ENV),--config-env $(ENV),--guided) $(if $(filter x86_64,$(ARCH)),--parameter-overrides Architecture=x86_64)
+deploy: .venv/local .venv/sam ## Deploy the stack that samconfig.toml describes under ENV=…: see scripts/deploy.py
+	@arch=$$($(DEPLOY) architecture) && $(MAKE) --no-print-directory build ARCH=$$arch && $(DEPLOY) stack
+
+delete: .venv/local ## Delete the stack that samconfig.toml describes under ENV=…, and say what remains of it
+	@$(BIN)/python -m scripts.delete
+
+# make itself exports the variables that were given to it.
+DEPLOY = $(BIN)/python -m scripts.deploy
 
 format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-prices: .venv/dev ## Write shared/prices.toml anew from genai-prices and scripts/prices_by_hand.toml
+prices: .venv/dev ## Regenerate shared/prices.toml from genai-prices and scripts/prices_by_hand.toml
 	@$(BIN)/python -m scripts.update_prices
 
-lock: .venv/dev ## Pin the newest dependencies that pyproject.toml allows
+catalog: .venv/dev ## Compare shared/catalog.toml with the vendors' SDKs and genai-prices; fails for models retired by DATE
+	@$(BIN)/python -m scripts.check_catalog $(DATE)
+
+lock: .venv/dev ## Pin the newest dependency versions that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --extra local -c requirements.txt $(LOCK) -o requirements-local.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements-local.txt $(LOCK) -o requirements-dev.txt
@@ -84,7 +98,7 @@ LOCK := --quiet --upgrade --universal --generate-hashes --python-version 3.11 --
 # boto3 and what it needs come with Lambda's runtime.
 NOT_IN_LAYER := $(addprefix --no-emit-package ,boto3 botocore s3transfer python-dateutil six urllib3)
 
-clean: ## Remove what the other targets made
+clean: ## Remove everything that the other targets created
 	rm -rf .venv .aws-sam .mypy_cache .ruff_cache .pytest_cache
 
 .venv/python:

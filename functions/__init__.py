@@ -1,1 +1,1 @@
-"""Entry points: one folder an endpoint, each its own Lambda function."""
+"""Entry points: one folder for each Lambda function."""

@@ -1,4 +1,4 @@
-"""AWS in a box for local runs: moto's server, with what the stack's template would make in it."""
+"""An embedded AWS for local runs: moto's server with the resources that the stack's template would create."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ LOCAL_TOKEN = "sk-local"  # noqa: S105 - a key that opens nothing but this machi
 
 
 class AtomicMoto:
-    """moto as a WSGI application, with DynamoDB's updates as atomic as they are in AWS: one after the other."""
+    """moto as a WSGI application that serialises DynamoDB's updates, so that they are atomic as in AWS."""
 
     def __init__(self) -> None:
         self._app: Callable[..., Iterable[bytes]] = DomainDispatcherApplication(create_backend_app)
@@ -40,18 +40,18 @@ class AtomicMoto:
 
 @contextmanager
 def embedded_aws() -> Iterator[str]:
-    """Runs the embedded AWS, points this process's AWS clients at it, and gives its URL.
+    """Runs the embedded AWS, points this process's AWS clients at it, and returns its URL.
 
-    Does nothing of this when `AWS_ENDPOINT_URL` says that there is another.
+    If `AWS_ENDPOINT_URL` is set, only returns that.
     """
     if given := os.environ.get("AWS_ENDPOINT_URL"):
         yield given
         return
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every call, and each of ours is one
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would log every call
     server = make_server("127.0.0.1", 0, AtomicMoto(), threaded=True, request_handler=MotoRequestHandler)
     Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}"
-    # By service, so that a Bedrock provider still reaches the real AWS with the user's own credentials.
+    # Set for each service, so that a Bedrock provider still reaches the real AWS with the user's credentials.
     for service in ("DYNAMODB", "S3", "SECRETS_MANAGER", "SQS"):
         os.environ[f"AWS_ENDPOINT_URL_{service}"] = url
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
@@ -66,14 +66,14 @@ def embedded_aws() -> Iterator[str]:
 
 @contextmanager
 def announced(listening: socket.socket) -> Iterator[None]:
-    """Leaves the address of the embedded AWS where the command line finds it, for as long as the gateway listens."""
+    """Writes the address of the embedded AWS to a file for the command line, as long as the gateway listens."""
     file = RUNNING / f"{listening.getsockname()[1]}.json"
     found = {name: value for name, value in os.environ.items() if name.startswith("AWS_ENDPOINT_URL_")}
     if "AWS_ENDPOINT_URL" in os.environ or not found:
         yield
         return
     found |= {name: value for name, value in os.environ.items() if name.endswith("_TABLE")}
-    # The embedded AWS checks no signature; the user's own credentials have no place in a file.
+    # The embedded AWS checks no signatures, so the user's credentials are kept out of the file.
     found |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "embedded", "AWS_SECRET_ACCESS_KEY": "embedded"}
     RUNNING.mkdir(exist_ok=True)
     file.touch(mode=0o600)
@@ -84,16 +84,17 @@ def announced(listening: socket.socket) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-async def seed(keys: KeyStore, objects: ObjectStore, limits: LimitStore) -> None:
-    """Makes the tables, the bucket and the local key, in an AWS that lacks them."""
+async def seed(keys: KeyStore, objects: ObjectStore, limits: LimitStore | None) -> None:
+    """Creates the tables, the bucket and the local key if they do not exist."""
     await keys.create_table()
-    await limits.create_tables()
+    if limits is not None:
+        await limits.create_tables()
     await objects.create_bucket()
     key = Key(key_id="local", tenant="local", permissions=frozenset(Permission))
     await keys.put(LOCAL_TOKEN, key)
 
 
 async def seed_batches(batches: BatchStore, queue: Queue) -> None:
-    """Makes the table and the queue of batches, in an AWS that lacks them."""
+    """Creates the table and the queue of batches if they do not exist."""
     await batches.create_table()
     await queue.create_queue(hidden_seconds=HIDDEN_SECONDS)

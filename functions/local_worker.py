@@ -1,4 +1,4 @@
-"""The batches' worker of the local server: does what batch_worker does in a stack, on the same queue."""
+"""The batch worker of the local server: consumes the queue as the function batch_worker does in a stack."""
 
 import asyncio
 import time
@@ -6,11 +6,11 @@ from contextlib import suppress
 
 from shared.batches.delivery import deliver
 from shared.gateway.services import Services
-from shared.stores.aws import AwsError
+from shared.stores.aws_calls import AwsError
 from shared.stores.queue import Received
 
 HIDDEN_SECONDS = 600
-"""How long a message that is being worked on stays hidden; should the server be killed, it is seen again then."""
+"""How long a message stays hidden while it is processed; after a crash of the server it is redelivered then."""
 _STEP_SECONDS = 300.0
 _AT_ONCE = 4
 _IDLE_SECONDS = 1
@@ -42,6 +42,6 @@ async def _received(services: Services, limit: int) -> list[Received]:
 
 async def _process(services: Services, message: Received) -> None:
     end = time.monotonic() + _STEP_SECONDS
-    with suppress(Exception):  # it is logged, and its message comes again
+    with suppress(Exception):  # logged already, and the message is redelivered
         await deliver(message, services, remaining=lambda: end - time.monotonic())
         await services.batch_queue.delete(message.receipt)

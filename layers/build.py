@@ -1,7 +1,7 @@
-"""Makes what Lambda unpacks to /opt and /var/task; `sam build` calls it for each function and layer: see build.mk.
+"""Builds the contents of a layer or function; `sam build` calls it for each of them through build.mk.
 
-Everything ships with bytecode: both places are read-only, so that without it every cold start would compile every
-module again. It is made by Lambda's own version of Python, and marked as never to be checked against its source.
+Everything ships with bytecode, since Lambda's /opt and /var/task are read-only and every cold start would otherwise
+compile every module. The bytecode is compiled by Lambda's version of Python and never checked against its source.
 """
 
 import os
@@ -17,9 +17,11 @@ REQUIREMENTS = ROOT / "layers" / "dependencies" / "requirements.txt"
 # Lambda's system for Python 3.13 is Amazon Linux 2023, whose glibc is 2.34.
 PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28", "manylinux_2_34")
 PROCESSORS = {"arm64": "aarch64", "x86_64": "x86_64"}
-# What no function reads. Packages look up their own versions and plug-ins in their metadata.
+# Files that no function reads. Metadata stay, since packages look up their version and plug-ins there.
 NEEDLESS = ("bin", "*-stubs", "**/tests", "**/*.pyi", "**/*.c", "**/swagger_ui/*.js", "**/swagger_ui/*.css")
-KEPT_METADATA = {"METADATA", "entry_points.txt"}
+KEPT_METADATA = ("METADATA", "entry_points.txt")
+# Most licences ask to be distributed with what they are for. Newer packages have them in a folder of this name.
+LICENCES = ("licenses", "LICEN[CS]E*", "COPYING*", "NOTICE*", "AUTHORS*")
 
 
 def main() -> None:
@@ -33,6 +35,7 @@ def main() -> None:
             compile_all(target, "/opt")
         case "SharedLayer":
             copy(Path("shared"), target / "python")
+            shutil.copy(ROOT / "LICENSE", target / "python" / "shared")
             compile_all(target, "/opt")
         case "RuntimeLayer":
             target.mkdir(parents=True, exist_ok=True)
@@ -46,7 +49,7 @@ def main() -> None:
 
 
 def folder_of(logical_id: str) -> str:
-    """The folder of a function: batch_worker of BatchWorkerFunction."""
+    """The folder of a function: batch_worker for BatchWorkerFunction."""
     words = re.findall("[A-Z][a-z0-9]*", logical_id.removesuffix("Function"))
     return "_".join(words).lower()
 
@@ -65,7 +68,7 @@ def strip(packages: Path) -> None:
         for path in list(packages.glob(pattern)):
             remove(path)
     for path in list(packages.glob("*.dist-info/*")):
-        if path.name not in KEPT_METADATA:
+        if not any(path.match(pattern) for pattern in (*KEPT_METADATA, *LICENCES)):
             remove(path)
 
 
@@ -82,7 +85,7 @@ def copy(package: Path, target: Path) -> None:
 
 
 def compile_all(target: Path, home: str) -> None:
-    """Compiles all below `target`, which Lambda will unpack to `home`: that path is what tracebacks name."""
+    """Compiles everything below `target`, which Lambda unpacks to `home`: tracebacks show that path."""
     options = ["--invalidation-mode=unchecked-hash", "-s", str(target), "-p", home]
     run([sys.executable, "-m", "compileall", "-q", *options, str(target)])
 

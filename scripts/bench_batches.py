@@ -1,38 +1,33 @@
-"""`make bench-batches`: how fast the worker of `make run` answers a batch of sandbox chats, and in how much memory.
+"""`make bench-batches`: the throughput and memory of the worker of `make run` on batches of sandbox chats.
 
-Each batch goes through a gateway of its own, in a fresh process. AWS in a box runs in this one, so that what is stored
-does not count as the worker's memory. Usage is not kept unless ACCOUNTING=on: its two writes a line take the box's
-DynamoDB so long that they would be all that is measured.
+Each batch runs in a fresh gateway process. The embedded AWS runs in this process, so that stored data does not count as
+the worker's memory. Usage is recorded only with ACCOUNTING=on: its two writes per line are so slow in the embedded
+DynamoDB that they would dominate the measurement.
 """
 
 import asyncio
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 
 from functions.embedded_aws import LOCAL_TOKEN, embedded_aws, seed, seed_batches
+from scripts.benchmark import SHORT
 from scripts.emulator import peak_megabytes
+from scripts.serving import gateway
+from shared.gateway.services import process_services
 from shared.stores.limits.store import LimitStore
-from shared.web.process import process_services
 
-ROOT = Path(__file__).parents[1]
-SIZES = [int(size) for size in os.environ.get("SIZES", "5000 50000").split()]
+SIZES = [int(size) for size in os.environ.get("SIZES", "200" if SHORT else "5000 50000").split()]
 ACCOUNTING = os.environ.get("ACCOUNTING", "off") == "on"
 LIMITS_TABLE = "gateway-limits"
-_START_SECONDS = 60.0
 _ENDED = ("completed", "failed", "expired", "cancelled")
 
 
 def main() -> None:
-    """Prints the table. Exits with one line when a batch does not complete."""
+    """Prints the table. Exits with a one-line message if a batch does not complete."""
     os.environ |= {
         "GATEWAY_SANDBOX": "on",
         "GATEWAY_LIMITS_TABLE": LIMITS_TABLE if ACCOUNTING else "",
@@ -56,8 +51,15 @@ async def _fill() -> None:
 
 def _measure(size: int, aws: str) -> None:
     content = _lines(size)
-    with _services(aws) as (process, client):
-        before = peak_megabytes(process.pid)
+    settings = {
+        name: value for name, value in os.environ.items() if name.startswith(("AWS_", "GATEWAY_", "POWERTOOLS_"))
+    }
+    headers = {"authorization": f"Bearer {LOCAL_TOKEN}"}
+    with (
+        gateway({**settings, "AWS_ENDPOINT_URL": aws}) as server,
+        httpx.Client(base_url=server.url, headers=headers, timeout=120, trust_env=False) as client,
+    ):
+        before = peak_megabytes(server.pid)
         upload = {"file": ("lines.jsonl", content), "purpose": (None, "batch")}
         file = client.post("/v1/files", files=upload).raise_for_status().json()
         order = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
@@ -70,7 +72,7 @@ def _measure(size: int, aws: str) -> None:
         if batch["request_counts"] != {"total": size, "completed": size, "failed": 0}:
             sys.exit(f"the batch ended {batch['status']} with {batch['request_counts']}")
         print(
-            f"| {size:,} | {seconds:.1f} | {size / seconds:.0f} | {before:.0f} | {peak_megabytes(process.pid):.0f} "
+            f"| {size:,} | {seconds:.1f} | {size / seconds:.0f} | {before:.0f} | {peak_megabytes(server.pid):.0f} "
             f"| {len(content) / 2**20:.1f} |",
             flush=True,
         )
@@ -92,39 +94,6 @@ def _lines(size: int) -> bytes:
         + b"\n"
         for number in range(size)
     )
-
-
-@contextmanager
-def _services(aws: str) -> "Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]":
-    """A gateway with its worker, that uses the AWS at an address."""
-    port = "8099"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "functions"],
-        cwd=ROOT,
-        env={**os.environ, "AWS_ENDPOINT_URL": aws, "PORT": port},
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    headers = {"authorization": f"Bearer {LOCAL_TOKEN}"}
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=120, trust_env=False) as client:
-            _await(client, process)
-            yield process, client
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        process.wait()
-
-
-def _await(client: httpx.Client, process: "subprocess.Popen[bytes]") -> None:
-    end = time.monotonic() + _START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            client.get("/v1/models").raise_for_status()
-        except httpx.ConnectError:
-            time.sleep(0.1)
-        else:
-            return
-    sys.exit("the gateway did not come up")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 
 import httpx
 
+from scripts.benchmark import SHORT
 from scripts.memory_dynamodb import MemoryDynamoDb
 from shared.schemas.caller import Caller
 from shared.schemas.limits import Estimate, Limits
@@ -23,11 +24,11 @@ from shared.stores.limits.store import LimitStore, Reservation
 SECOND = 1_000_000
 DOLLARS_A_MILLION_UNITS = 0.625
 """On demand, us-east-1."""
-IN_FLIGHT = 192
+IN_FLIGHT = 16 if SHORT else 192
 SECONDS_EACH = 8
-REQUESTS = 1200
+REQUESTS = 40 if SHORT else 1200
 ESTIMATE = Estimate(tokens=1500, cost=2000)
-DECISIONS = 3000
+DECISIONS = 50 if SHORT else 3000
 ALL = Limits(requests_per_minute=3000, tokens_per_minute=10**7, concurrency=500, budget_day=10**9, budget_month=10**10)
 CASES = {
     "no limits": (Limits(), Limits()),

@@ -1,9 +1,10 @@
 """Starts built functions under AWS's Runtime Interface Emulator, without Docker.
 
-Lambda's interpreter and what its image brings (awslambdaric, boto3) are stood in for by this machine's Python 3.13 and
-the packages in `.venv/lambda-runtime`. The emulator comes with aws-sam-cli.
+This machine's Python 3.13 and the packages in `.venv/lambda-runtime` replace Lambda's interpreter and the packages of
+its image (awslambdaric, boto3). The emulator is part of aws-sam-cli.
 """
 
+import ctypes
 import json
 import os
 import platform
@@ -42,7 +43,8 @@ class Function:
     task: Path
     path: tuple[Path, ...] = ()
     streaming: bool = False
-    routes: frozenset[tuple[str, str]] = frozenset()  # method and path in API Gateway's spelling
+    routes: tuple[tuple[str, str], ...] = ()  # method and path in API Gateway's spelling, in the template's order
+    takes_messages: bool = False  # of a queue
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, python: str) -> list[str]:
@@ -69,14 +71,16 @@ def built_functions() -> dict[str, Function]:
 
 def _built_function(task: Path, properties: Mapping[str, Any], layers: tuple[Path, ...]) -> Function:
     handler = str(properties["Handler"])
-    events = [event["Properties"] for event in properties.get("Events", {}).values() if event["Type"] == "Api"]
+    events = properties.get("Events", {}).values()
+    routes = (event["Properties"] for event in events if event["Type"] == "Api")
     return Function(
         name=handler.split(".")[1],
         handler=handler,
         task=task,
         path=layers,
         streaming=not handler.endswith(".handler"),  # an application and no handler: only our runtime serves it
-        routes=frozenset((event["Method"].upper(), event["Path"]) for event in events),
+        routes=tuple((route["Method"].upper(), route["Path"]) for route in routes),
+        takes_messages=any(event["Type"] == "SQS" for event in events),
     )
 
 
@@ -120,6 +124,10 @@ class Emulated:
         """How long each invocation took that the emulator has reported on."""
         return [float(found) for found in re.findall(r"INVOKE RTDONE\(.*?duration: ([\d.]+)ms\)", self.log())]
 
+    def cpu_milliseconds(self) -> float:
+        """The CPU time that the function's processes have had so far."""
+        return sum(cpu_seconds(pid) for pid in _descendants(self._process.pid)) * 1000
+
     def peak_megabytes(self) -> float:
         """The most resident memory that a process of the function has had."""
         return max(peak_megabytes(pid) for pid in _descendants(self._process.pid))
@@ -146,7 +154,7 @@ def environment_of(function: Function, aws: Mapping[str, str] | None = None) -> 
 def emulated(function: Function, aws: Mapping[str, str] | None = None) -> Iterator[Emulated]:
     """Starts a function; its init only begins with the first invoke. Raises NotReady."""
     emulator, python = _emulator(), lambda_python()
-    ours, theirs = _free_port(), _free_port()
+    ours, theirs = free_port(), free_port()
     listening = ["--runtime-interface-emulator-address", f"127.0.0.1:{ours}"]
     listening += ["--runtime-api-address", f"127.0.0.1:{theirs}"]
     command = [str(emulator), "--log-level", "info", *listening, *function.command(python)]
@@ -179,7 +187,15 @@ def peak_megabytes(pid: int) -> float:
     return int(found.group(1)) / 1024 if found else 0.0
 
 
-def _free_port() -> int:
+def cpu_seconds(pid: int) -> float:
+    """The CPU time that all threads of a process have had; see clock_getcpuclockid(3)."""
+    clock = ctypes.c_int()
+    if error := ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock)):
+        raise OSError(error, os.strerror(error))
+    return time.clock_gettime(clock.value)
+
+
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 

@@ -1,7 +1,7 @@
-"""`make sam-local`: the built template under `sam local`, with AWS in a box. With files of events, it answers these.
+"""`make sam-local`: serves the built template by `sam local`, with an embedded AWS; given event files, invokes them.
 
-SAM passes on only those variables that a template declares, so a copy of the built template declares where the AWS in
-the box is.
+SAM passes on only variables that the template declares, so a copy of the built template declares the embedded AWS's
+address.
 """
 
 import asyncio
@@ -152,7 +152,8 @@ async def store_sample_batches(objects: ObjectStore, batches: BatchStore) -> Non
 
 def _provider_variables() -> set[str]:
     providers = tomllib.loads((ROOT / "shared" / "catalog.toml").read_text("utf-8"))["providers"].values()
-    return {row[name] for row in providers for name in ("api_key_env", "base_url_env") if name in row}
+    addressed = {row[name] for row in providers for name in ("api_key_env", "base_url_env") if name in row}
+    return addressed.union(*(row.get("requires", ()) for row in providers))
 
 
 def _wired(template: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
@@ -161,6 +162,9 @@ def _wired(template: dict[str, Any], environment: dict[str, str]) -> dict[str, A
         if resource["Type"] == "AWS::Serverless::Api":
             # `sam local` buffers what a stack streams, and would answer these in base64.
             resource["Properties"]["BinaryMediaTypes"] += [*MEDIA_TYPES.values(), "application/octet-stream"]
+            # It knows no function by an alias.
+            for authorizer in resource["Properties"]["Auth"]["Authorizers"].values():
+                authorizer["FunctionArn"] = {"Fn::GetAtt": ["AuthorizerFunction", "Arn"]}
         if resource["Type"] == "AWS::Serverless::Function":
             variables = resource["Properties"].setdefault("Environment", {}).setdefault("Variables", {})
             variables |= environment | {

@@ -1,10 +1,14 @@
-"""Proves a gateway that is up, from outside: `make smoke URL=https://… KEY=…`. Exits with 1 when a step fails."""
+"""Proves a gateway that is up, from outside: `make smoke URL=https://…`. Exits with 1 when a step fails.
+
+A client's key comes from GATEWAY_KEY (or KEY) in the environment, or is asked for without being shown.
+"""
 
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from getpass import getpass
 from typing import Any
 
 import httpx
@@ -15,15 +19,22 @@ _QUESTION = [{"role": "user", "content": "Count from one to twenty in words."}]
 
 def main() -> None:
     """Runs every step, printing one line each."""
-    url, key = os.environ.get("URL", "").rstrip("/"), os.environ.get("KEY", "")
+    url, key = os.environ.get("URL", "").rstrip("/"), _key()
     if not url or not key:
-        sys.exit("usage: make smoke URL=https://… KEY=… [MODEL=Auto]")
+        sys.exit("usage: make smoke URL=https://… [MODEL=Auto], with a client's key in GATEWAY_KEY")
     model = os.environ.get("MODEL", "Auto")
     failed = 0
     with httpx.Client(base_url=url, timeout=120) as client:
         for step in (_unauthorized, _models, _chat, _dialects, _stream, _image, _batch):
             failed += not _passes(step, client, {"authorization": f"Bearer {key}"}, model)
     sys.exit(1 if failed else 0)
+
+
+def _key() -> str:
+    given = os.environ.get("KEY") or os.environ.get("GATEWAY_KEY")
+    if given or not sys.stdin.isatty():
+        return given or ""
+    return getpass("A client's key, not shown: ").strip()
 
 
 Step = Callable[[httpx.Client, dict[str, str], str], str]

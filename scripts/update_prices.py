@@ -1,12 +1,11 @@
 """`make prices`: writes shared/prices.toml from the library genai-prices and the prices kept by hand beside this file.
 
-Prints which models of the catalog have no price, and what a maintainer should look at: hand-kept prices that the
-library has, too, and models that it knows by another name.
+Prints the catalog's models without a price, and what a maintainer should check: hand-kept prices that the library also
+has, and models that the library lists under another name.
 """
 
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from importlib.metadata import version
@@ -16,10 +15,11 @@ from typing import Any, TypeAlias
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, StartDateConstraint, TieredPrices
 
+from shared.catalog import Catalog
 from shared.schemas.price import Price
+from shared.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-CATALOG = ROOT / "shared" / "catalog.toml"
 TABLE = ROOT / "shared" / "prices.toml"
 BY_HAND = ROOT / "scripts" / "prices_by_hand.toml"
 LIBRARY = "genai-prices"
@@ -57,7 +57,7 @@ IGNORED = {
 def main() -> None:
     today = datetime.now(UTC).date()
     by_hand: Prices = tomllib.loads(BY_HAND.read_text("utf-8"))["prices"]
-    models = list(upstreams(tomllib.loads(CATALOG.read_text("utf-8"))))
+    models = upstreams(Catalog.load(Settings()))
     TABLE.write_text(text(prices(models, by_hand, today), today), "utf-8")
     for provider, upstream in models:
         kept = by_hand.get(provider, {})
@@ -70,10 +70,9 @@ def main() -> None:
             print(f"no price: {provider} {upstream}")
 
 
-def upstreams(catalog: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def upstreams(catalog: Catalog) -> list[tuple[str, str]]:
     """Provider and upstream of every model of the catalog, once each, in its order."""
-    rows = (row for row in catalog["models"] if not row["id"].endswith("/*"))
-    return iter(dict.fromkeys((row["provider"], row.get("upstream", row["id"])) for row in rows))
+    return list(dict.fromkeys((model.provider, model.upstream) for model in catalog.every_model()))
 
 
 def prices(models: list[tuple[str, str]], by_hand: Prices, today: date) -> Prices:

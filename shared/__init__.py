@@ -1,1 +1,1 @@
-"""The gateway's own code: everything that the functions share, shipped as one Lambda layer."""
+"""The gateway's own code, shared by all functions and shipped as one Lambda layer."""

@@ -1,4 +1,4 @@
-"""The Lambda authorizer of type REQUEST: lets known keys through and tells the functions who is calling.
+"""The Lambda authorizer of type REQUEST: admits valid keys and passes the caller on to the functions.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html
 """
@@ -23,15 +23,26 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     """Answers an Allow for the whole stage. Raises exactly `Exception("Unauthorized")` for a 401, and ModelUnavailable
     where nothing can be said of the key, which the stack's AUTHORIZER_FAILURE response makes a 503.
 
-    What a caller may do is for the functions to say, in their own dialects: API Gateway caches this answer by the
-    token alone, for all routes.
+    What a caller may do is for the functions to say, in their own dialects: API Gateway caches this answer for all
+    routes, by the value of the header that the template names as the authorizer's identity source. No other header may
+    count here: whoever sent the cached value would be let in as the account that another header named.
     """
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     try:
-        key = _runner().run(authenticate(headers, _keys()))
+        key = _runner().run(authenticate(_headers(event), _keys(), _settings().key_header))
     except Unauthorized:
         raise Exception("Unauthorized") from None  # API Gateway knows this very text
     return _allow(key, event["methodArn"])
+
+
+def _headers(event: Mapping[str, Any]) -> dict[str, str]:
+    """The request's headers with lower-case names.
+
+    Raises Unauthorized for several values of a header that may hold the key, of which API Gateway caches by one.
+    """
+    for name, values in (event.get("multiValueHeaders") or {}).items():
+        if name.lower() in ("authorization", "x-api-key") and len(set(values)) > 1:
+            raise Unauthorized("A header that holds the API key was sent twice.")
+    return {name.lower(): value for name, value in (event.get("headers") or {}).items()}
 
 
 def caller_of(event: Mapping[str, Any]) -> Caller | None:
@@ -56,7 +67,7 @@ def _allow(key: Key, method_arn: str) -> dict[str, Any]:
 
 @cache
 def _runner() -> asyncio.Runner:
-    """One event loop for the life of the sandbox, so that connections can be used again."""
+    """One event loop for the life of the process, so that connections are reused."""
     return asyncio.Runner()
 
 

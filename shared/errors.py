@@ -7,6 +7,7 @@
     │   ├── UnsupportedFeature    400   the chosen model lacks a feature that the request needs
     │   ├── ContentFiltered       400   a content filter refused the whole request
     │   └── UpstreamRejected      400   the provider's own 400, cleaned
+    │       └── ContextTooLong    400   the input, or the input and the answer, do not fit into the model's context
     ├── Unauthorized              401
     │   └── TokenMissing          401
     ├── PermissionDenied          403
@@ -20,9 +21,13 @@
     ├── RateLimited               429
     │   ├── BudgetExceeded        429   money or a quota is used up until its day or month ends
     │   └── UpstreamRateLimited   429
+    ├── InsufficientQuota         429   the operator's account with the provider has no credit left
     ├── InternalError             500
     ├── UpstreamError             502
+    │   ├── CredentialsRefused    502   the provider refused the operator's key or account
+    │   └── UpstreamIncomplete    502   the provider's answer broke off, or could not be read
     ├── ModelUnavailable          503
+    │   └── UpstreamOverloaded    503   the provider has no capacity at the moment
     └── UpstreamTimeout           504
 
 A message is written for the caller: no exception text, key, stack or internal host may be put into one.
@@ -31,6 +36,9 @@ A message is written for the caller: no exception text, key, stack or internal h
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+# OpenAI's and Anthropic's SDKs wait this many seconds at most for a retry, whatever Retry-After says.
+_LONGEST_SDK_WAIT = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,8 @@ class GatewayError(Exception):
     """An answer that is not a success.
 
     `status` is the HTTP status, `code` the canonical code that dialects translate, `retryable` whether the same
-    request may succeed later, `retry_after` whole seconds to wait, `details` the fields that are wrong.
+    request may succeed later, `retry_after` whole seconds to wait, `details` the fields that are wrong. `unsent` says
+    that the provider has certainly not got the request, so that it charges nothing.
     """
 
     status: ClassVar[int]
@@ -63,11 +72,17 @@ class GatewayError(Exception):
         self.message = message
         self.details = tuple(details)
         self.retry_after = retry_after
+        self.unsent = False
 
     @property
     def param(self) -> str | None:
         """The field at fault, where there is one."""
         return self.details[0].field if self.details else None
+
+    @property
+    def sdk_may_retry(self) -> bool:
+        """Whether a retry by the caller's SDK can succeed; SDKs wait for a minute at most."""
+        return (self.retryable or self.retry_after is not None) and (self.retry_after or 0) <= _LONGEST_SDK_WAIT
 
 
 class InvalidRequest(GatewayError):
@@ -97,7 +112,15 @@ class ContentFiltered(InvalidRequest):
 
 
 class UpstreamRejected(InvalidRequest):
-    pass
+    """`vendor_code` is the provider's code, such as `unsupported_parameter`, and `param` the field that it names."""
+
+    def __init__(self, message: str, *, vendor_code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message, details=[FieldError(param, message)] if param else ())
+        self.vendor_code = vendor_code
+
+
+class ContextTooLong(UpstreamRejected):
+    code = "context_length_exceeded"
 
 
 class Unauthorized(GatewayError):
@@ -169,9 +192,17 @@ class UpstreamRateLimited(RateLimited):
     code = "upstream_rate_limited"
 
 
+class InsufficientQuota(GatewayError):
+    """429 without `retry_after`: the operator's account has to be topped up."""
+
+    status = 429
+    code = "insufficient_quota"
+
+
 class InternalError(GatewayError):
     status = 500
     code = "internal_error"
+    retryable = True
 
 
 class UpstreamError(GatewayError):
@@ -180,9 +211,27 @@ class UpstreamError(GatewayError):
     retryable = True
 
 
+class CredentialsRefused(UpstreamError):
+    retryable = False
+
+
+class UpstreamIncomplete(UpstreamError):
+    pass
+
+
 class ModelUnavailable(GatewayError):
     status = 503
     code = "model_unavailable"
+
+
+class UpstreamOverloaded(ModelUnavailable):
+    """503; `retry_after` is always set here."""
+
+    code = "overloaded"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message, retry_after=retry_after)
 
 
 class UpstreamTimeout(GatewayError):

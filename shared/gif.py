@@ -1,12 +1,13 @@
 """The first frame of a GIF as a PNG, for vendors that refuse GIF; in pure Python, so that no wheel has to be shipped.
 
-Follows https://www.w3.org/Graphics/GIF/spec-gif89a.txt and https://www.w3.org/TR/png-3/.
+Follows https://www.w3.org/Graphics/GIF/spec-gif89a.txt.
 """
 
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from struct import pack, unpack_from
+from struct import unpack_from
+
+from shared import png
 
 # Bounds memory (two bytes a pixel) and time (a second per 3 million pixels of noise, the worst case, on a desktop).
 MAX_PIXELS = 25_000_000
@@ -191,27 +192,22 @@ def _png(frame: _Frame, pixels: bytearray) -> bytes:
         transparent = next((index for index in range(256) if index not in pixels), None)
     blank = bytes((transparent or 0,))
     pixels += blank * missing
-    header = pack(">IIBBBBB", frame.screen_width, frame.screen_height, 8, 3, 0, 0, 0)
-    alphas = b"" if transparent is None else b"\xff" * transparent + b"\0"
-    return b"".join(
-        (
-            b"\x89PNG\r\n\x1a\n",
-            *_chunk(b"IHDR", header),
-            *_chunk(b"PLTE", frame.palette.ljust(768, b"\0")),
-            *(_chunk(b"tRNS", alphas) if alphas else ()),
-            *_chunk(b"IDAT", _deflate(_rows(frame, pixels, blank))),
-            *_chunk(b"IEND", b""),
-        )
+    return png.encode(
+        frame.screen_width,
+        frame.screen_height,
+        _rows(frame, pixels, blank),
+        palette=frame.palette.ljust(768, b"\0"),
+        alphas=b"" if transparent is None else b"\xff" * transparent + b"\0",
     )
 
 
 def _rows(frame: _Frame, pixels: bytearray, blank: bytes) -> Iterator[bytes]:
-    """The screen's rows from top to bottom, each behind the filter type 0 (none) that suits palettes best."""
+    """The screen's rows from top to bottom."""
     stored = memoryview(pixels)
     order = _stored_rows(frame)
-    before = b"\0" + blank * frame.left
+    before = blank * frame.left
     after = blank * (frame.screen_width - frame.left - frame.width)
-    empty = b"\0" + blank * frame.screen_width
+    empty = blank * frame.screen_width
     for y in range(frame.screen_height):
         if frame.top <= y < frame.top + frame.height:
             start = order[y - frame.top] * frame.width
@@ -228,12 +224,3 @@ def _stored_rows(frame: _Frame) -> Sequence[int]:
     for place, y in enumerate(y for start, step in _PASSES for y in range(start, frame.height, step)):
         object_keys[y] = place
     return object_keys
-
-
-def _deflate(pieces: Iterator[bytes]) -> bytes:
-    compressor = zlib.compressobj()
-    return b"".join([*map(compressor.compress, pieces), compressor.flush()])
-
-
-def _chunk(kind: bytes, content: bytes) -> tuple[bytes, ...]:
-    return pack(">I", len(content)), kind, content, pack(">I", zlib.crc32(content, zlib.crc32(kind)))

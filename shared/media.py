@@ -1,4 +1,4 @@
-"""Media that travels inside requests: its type by its bytes, base64 in every spelling, data URIs.
+"""Media inside requests: type detection, base64 in all variants, data URIs.
 
 The messages of the ValueErrors raised here quote nothing of the input and may be shown to a caller.
 """
@@ -8,13 +8,13 @@ import re
 from base64 import b64encode
 from urllib.parse import unquote_to_bytes
 
-# The most that one image, recording or document may weigh, in bytes of its own (not of its base64).
+# The largest image, recording or document, in decoded bytes (not base64).
 MAX_MEDIA_BYTES = 20 * 1024 * 1024
 
-# The images that may go into a request, whoever sends them on.
+# The image types that a request may have.
 IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
-# How many of a file's first bytes `sniff` needs; a WebM names itself only after some 30 of them.
+# How many of a file's first bytes `sniff` needs; a WebM is recognisable only after some 30 of them.
 SNIFF_BYTES = 64
 
 _MAGIC = (
@@ -31,7 +31,7 @@ _MAGIC = (
 # What may stand at offset 8 of a RIFF file, as four characters.
 _RIFF_FORMS = {b"WAVE": "audio/wav", b"WEBP": "image/webp"}
 
-# MP4 brands of sound and film. The brands of still images (avif, heic, mif1) share the container and are not here.
+# MP4 brands of audio and video. The brands of still images (avif, heic, mif1) share the container and are left out.
 _MP4_BRANDS = re.compile(rb"M4[ABPV] |mp4[12]|iso[m2-9]|avc1|dash|MSNV|f4[av] |3g[p2].", re.DOTALL)
 
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
@@ -48,11 +48,11 @@ _MAX_DATA_URI_HEAD = 1024
 
 
 def sniff(data: bytes) -> str | None:
-    """The media type that the first `SNIFF_BYTES` bytes of a file show, or None where it is none of ours.
+    """The media type of a file by its first `SNIFF_BYTES` bytes, None if it is not supported.
 
-    Knows image/png, image/jpeg, image/gif, image/webp, application/pdf, audio/wav, audio/mpeg, audio/mp4,
-    audio/webm, audio/ogg, audio/flac and audio/aac. A container that may hold film as well as sound is named by its
-    audio type: sound is all that the gateway takes from one.
+    Detects image/png, image/jpeg, image/gif, image/webp, application/pdf, audio/wav, audio/mpeg, audio/mp4,
+    audio/webm, audio/ogg, audio/flac and audio/aac. A container for audio and video gets its audio type, since the
+    gateway only uses the audio.
     """
     for magic, media_type in _MAGIC:
         if data.startswith(magic):
@@ -69,7 +69,7 @@ def sniff(data: bytes) -> str | None:
 def _sniff_frame(data: bytes) -> str | None:
     """The type of bare MPEG audio, which has no magic number but starts with a frame header.
 
-    Every field with forbidden values is looked at, since the sync bits alone are also a UTF-16 byte order mark.
+    Checks every field that has forbidden values, since the sync bits alone also match a UTF-16 byte order mark.
     """
     if len(data) < 4 or data[0] != 0xFF or data[1] & 0xE0 != 0xE0:
         return None
@@ -83,7 +83,7 @@ def _sniff_frame(data: bytes) -> str | None:
 
 
 def standard_base64(text: str) -> str:
-    """Base64 in the standard alphabet with padding; the very same object where `text` already is that.
+    """Base64 in the standard alphabet with padding; the same object if `text` already is that.
 
     Reads the standard and the URL-safe alphabet (RFC 4648 sections 4 and 5), with all of its padding or none, with
     ASCII white space anywhere, as MIME breaks lines. Raises ValueError on everything else, and on bits left over at
@@ -106,7 +106,7 @@ def _is_standard(text: str) -> bool:
 def head_bytes(base64_text: str, n: int = SNIFF_BYTES) -> bytes:
     """The first `n` bytes (fewer where there are no more) of standard, padded base64. Decodes only those.
 
-    Raises ValueError where that part is not standard base64; the rest is not looked at.
+    Raises ValueError if that part is not standard base64; the rest is not checked.
     """
     quads = -(-n // 3)
     try:

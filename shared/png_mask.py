@@ -1,5 +1,5 @@
-"""The transparency of a PNG as the brightness of another, for vendors that read masks so; in pure Python, as no wheel
-has to be shipped.
+"""Converts the transparency of a PNG mask to brightness, for vendors that read masks so; in pure Python, which saves a
+dependency.
 
 Follows https://www.w3.org/TR/png-3/.
 """
@@ -8,7 +8,9 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from struct import pack, unpack, unpack_from
+from struct import unpack, unpack_from
+
+from shared import png
 
 # Bounds time: a second per 5 million pixels of noise, the worst case, on a desktop. Stability takes no larger images.
 MAX_PIXELS = 9_437_184
@@ -19,7 +21,6 @@ _MAX_SIDE = 65_535
 # About so many bytes of pixels are unpacked at a time.
 _BLOCK_BYTES = 1 << 20
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PALETTE = 3
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), _PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 
@@ -44,9 +45,9 @@ class _Picture:
 
 @dataclass(slots=True)
 class _Lane:
-    """Where the bytes that tell the alpha of a row are: one in `step`, from `offset` on, in a row of `row_size` bytes.
+    """Which bytes of a row hold alpha: every `step`th one from `offset` on, in a row of `row_size` bytes.
 
-    Each of them holds as many pixels as there are `tables`, which translate it to the brightness of the first, the
+    Each of them holds as many pixels as there are `tables`, which map it to the brightness of the first pixel, the
     second and so on.
     """
 
@@ -57,9 +58,9 @@ class _Lane:
 
 
 def has_alpha(data: bytes) -> bool:
-    """Whether a PNG can have transparent pixels. Looks at what stands ahead of its pixels only.
+    """Whether a PNG can have transparent pixels. Reads only what precedes its pixels.
 
-    Raises ValueError where that is damaged or no PNG. Its message may be shown to a caller.
+    Raises ValueError if that is damaged or not a PNG. Its message may be shown to a caller.
     """
     picture = _read(data, header_only=True)
     return picture.colour_type in _CHANNELS or picture.transparency is not None
@@ -80,10 +81,8 @@ def brightness_mask(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
         raise ValueError(f"is a PNG of more than {_MAX_SIDE} pixels a side")
     if picture.interlaced:
         raise ValueError("is an interlaced PNG: save it without interlacing")
-    return _png(picture, _rows(picture, _lane(picture)))
-
-
-# --- reading
+    # Masks are flat: unfiltered rows shrink well.
+    return png.encode(picture.width, picture.height, _rows(picture, _lane(picture)))
 
 
 def _read(data: bytes, *, header_only: bool = False) -> _Picture:
@@ -110,18 +109,18 @@ def _read(data: bytes, *, header_only: bool = False) -> _Picture:
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """The kind and content of each chunk up to the last one, IEND."""
-    if not data.startswith(_SIGNATURE):
+    if not data.startswith(png.SIGNATURE):
         raise ValueError("is not a PNG")
     view = memoryview(data)
-    position = len(_SIGNATURE)
+    position = len(png.SIGNATURE)
     kind = b""
     while kind != b"IEND":
         if position + 12 > len(data):
-            raise ValueError("is a PNG that breaks off")
+            raise ValueError("is a truncated PNG")
         size, kind = unpack_from(">I4s", data, position)
         end = position + 8 + size
         if end + 4 > len(data):
-            raise ValueError("is a PNG that breaks off")
+            raise ValueError("is a truncated PNG")
         if zlib.crc32(view[position + 4 : end]) != unpack_from(">I", data, end)[0]:
             raise ValueError("is a damaged PNG")
         yield kind, view[position + 8 : end]
@@ -233,25 +232,3 @@ def _paeth(coded: bytes, above: bytes) -> bytes:
         corner = up
         row.append(left)
     return bytes(row)
-
-
-# --- writing
-
-
-def _png(picture: _Picture, rows: Iterator[bytes]) -> bytes:
-    """A greyscale PNG of these rows, none of them filtered: masks are flat."""
-    compressor = zlib.compressobj()
-    pieces = [compressor.compress(b"\0" + row) for row in rows]
-    header = pack(">IIBBBBB", picture.width, picture.height, 8, 0, 0, 0, 0)
-    return b"".join(
-        (
-            _SIGNATURE,
-            *_chunk(b"IHDR", header),
-            *_chunk(b"IDAT", b"".join((*pieces, compressor.flush()))),
-            *_chunk(b"IEND", b""),
-        )
-    )
-
-
-def _chunk(kind: bytes, content: bytes) -> tuple[bytes, ...]:
-    return pack(">I", len(content)), kind, content, pack(">I", zlib.crc32(content, zlib.crc32(kind)))

@@ -15,10 +15,10 @@ _WHEN = ("starts", "hours")
 
 
 class PriceTable:
-    """Rows by provider and upstream. They become `Price`s only when they are asked for.
+    """Rows by provider and upstream model, converted to `Price`s on demand.
 
-    An upstream has one row or several: of those that hold at a time, the last one is its price. `starts` is the first
-    day of a row, in UTC; `hours` are the times of day, from and until, between which it holds.
+    An upstream model has one row or several: the last one in effect is its price. `starts` is the first day of a row,
+    in UTC; `hours` is the start and end of the time of day in which it is in effect.
     """
 
     def __init__(self, tables: Mapping[str, Any]) -> None:
@@ -30,7 +30,7 @@ class PriceTable:
         return cls(tomllib.loads(_DEFAULT.read_text("utf-8")))
 
     def find(self, provider: str, upstream: str, at: datetime) -> Price | None:
-        """What the provider charges for its model at a time, which has a time zone. None where nobody knows."""
+        """The price of a provider's model at a time, which has a time zone. None if no price is configured."""
         upstreams = self._rows.get(provider, {})
         rows = upstreams.get(upstream) or upstreams.get(_EVERY_OTHER, [])
         holding = [row for row in rows if _holds(row, at.astimezone(UTC))]

@@ -24,9 +24,9 @@ def cost(usage: Usage, price: Price) -> int:
 
 
 def upper_bound(most: Usage, price: Price) -> int:
-    """Micro-dollars that no call exceeds whose every total is at most the one in `most`.
+    """An upper bound in micro-dollars for calls whose totals do not exceed those in `most`.
 
-    Whatever its shares are: the input may be new to the cache or all images, the output all reasoning.
+    It holds for any mix of token kinds: uncached input, only images, or only reasoning.
     """
     reachable = [price.rates, *(tier.rates for tier in price.tiers if tier.above < most.input_tokens)]
     return _whole(

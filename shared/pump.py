@@ -1,7 +1,8 @@
-"""Runs several things at once and leaves none of them behind: calls together, async iterators in tasks of their own."""
+"""Structured concurrency: runs calls together, and async iterators in tasks of their own, without leaking a task."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Coroutine, Iterable
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
@@ -9,61 +10,96 @@ T = TypeVar("T")
 _BUFFERED = 64  # enough to decouple, little enough that a slow reader still slows the source
 
 
-class _Ended:
-    """Stands in the queue for the end of one source."""
-
-
 class Pump(Generic[T]):
-    """Reads one or more sources at once, handing out their items as they come.
+    """Reads one or more sources concurrently and yields their items as they arrive.
 
-    An error of any source is raised by `get` after the items before it. Each source is driven, and closed, by one
-    task only, as cancel scopes inside async generators require. To be closed by `aclose`, whatever happened.
+    An error of any source is raised after the items before it. Each source is iterated and closed by a single task, as
+    cancel scopes inside async generators require. Must be closed with `aclose`.
     """
 
     def __init__(self, *sources: AsyncGenerator[T, None]) -> None:
-        self._queue: asyncio.Queue[T | _Ended | BaseException] = asyncio.Queue(_BUFFERED)
+        self._items: deque[T] = deque()
+        self._error: Exception | None = None
         self._running = len(sources)
+        self._reader: asyncio.Future[None] | None = None
+        self._room = asyncio.Event()
+        self._room.set()
         self._tasks = [asyncio.create_task(self._drain(source)) for source in sources]
 
     async def _drain(self, source: AsyncGenerator[T, None]) -> None:
         try:
             async with aclosing(source) as items:
                 async for item in items:
-                    await self._queue.put(item)
-        except Exception as error:  # noqa: BLE001 - it is raised again by get()
-            await self._queue.put(error)
-        else:
-            await self._queue.put(_Ended())
+                    self._items.append(item)
+                    self._wake()
+                    if len(self._items) >= _BUFFERED:
+                        self._room.clear()
+                        await self._room.wait()
+        except Exception as error:  # noqa: BLE001 - it is raised again for the reader
+            self._error = self._error or error
+        self._running -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
 
     async def get(self, seconds: float | None = None) -> T:
         """The next item. Raises StopAsyncIteration at the end of all, TimeoutError after `seconds`."""
-        while self._running:
-            item = await self._next(seconds)
-            if isinstance(item, _Ended):
-                self._running -= 1
-            elif isinstance(item, BaseException):
-                self._running = 0
-                raise item
-            else:
-                return item
-        raise StopAsyncIteration
+        await self._ready(seconds)
+        item = self._items.popleft()
+        self._room.set()
+        return item
 
-    async def _next(self, seconds: float | None) -> "T | _Ended | BaseException":
-        if not self._queue.empty():
-            return self._queue.get_nowait()
-        async with asyncio.timeout(seconds):
-            return await self._queue.get()
+    async def get_all(self, seconds: float | None = None) -> list[T]:
+        """All items that have arrived, at least one. Raises what `get` raises."""
+        await self._ready(seconds)
+        items = list(self._items)
+        self._items.clear()
+        self._room.set()
+        return items
+
+    async def _ready(self, seconds: float | None) -> None:
+        """Waits until there is an item."""
+        while not self._items:
+            if self._error is not None:
+                raise self._error
+            if not self._running:
+                raise StopAsyncIteration
+            await self._wait(seconds)
+
+    async def _wait(self, seconds: float | None) -> None:
+        # There is a wait for each token: a future and a timer cost less than asyncio.timeout.
+        loop = asyncio.get_running_loop()
+        self._reader = reader = loop.create_future()
+        timer = None if seconds is None else loop.call_later(seconds, _expire, reader)
+        try:
+            await reader
+        finally:
+            self._reader = None
+            if timer is not None:
+                timer.cancel()
+
+    def __aiter__(self) -> "Pump[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        return await self.get()
 
     async def aclose(self) -> None:
         """Stops all sources and waits until they are closed."""
-        self._running = 0
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+def _expire(reader: asyncio.Future[None]) -> None:
+    if not reader.done():
+        reader.set_exception(TimeoutError())
+
+
 async def gather_or_cancel(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of all calls, in their order. The first error ends the others and is raised."""
+    """The results of all calls, in order. The first error cancels the others and is raised."""
     tasks = [asyncio.create_task(call) for call in calls]
     try:
         return await asyncio.gather(*tasks)
@@ -71,17 +107,3 @@ async def gather_or_cancel(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def merge(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
-    """The items of all sources as they come."""
-    pump = Pump(*sources)
-    try:
-        while True:
-            try:
-                item = await pump.get()
-            except StopAsyncIteration:
-                return
-            yield item
-    finally:
-        await pump.aclose()

@@ -2,15 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 
 _PREFIX = "GATEWAY_"
+
+
+class KeyHeader(StrEnum):
+    """The header in which clients send their key."""
+
+    AUTHORIZATION = "Authorization"
+    X_API_KEY = "x-api-key"
+    EITHER = "either"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Settings, each read from `GATEWAY_` plus its name in capitals. Times are in seconds, sizes in bytes.
 
-    `environment` is kept for what the catalog names there (providers' keys and base URLs), and out of every repr.
+    `environment` is kept for the variables that the catalog refers to (providers' keys and base URLs); not in the repr.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -18,23 +27,26 @@ class Settings:
     sandbox: bool = False
     """Whether the built-in sandbox provider answers. `make run` turns it on."""
     catalog: str | None = None
-    """A TOML file of providers and models that are added to the default catalog or replace its rows."""
+    """A TOML file of providers and models that are added to the default catalog or replace its rows; in a stack an
+    object, `s3://bucket/key`, whose changes functions take in within five minutes."""
     keys_table: str = "gateway-keys"
     """The DynamoDB table of keys."""
     limits_table: str | None = None
-    """The DynamoDB table of limits and of today's usage. Without one nothing is limited, and no usage is kept."""
+    """The DynamoDB table of limits and of today's usage. Without it, nothing is limited and no usage is recorded."""
     usage_table: str = "gateway-usage"
     """The DynamoDB table of past days' usage."""
     limits_fail_open: bool = False
-    """Whether keys without a budget are let through while DynamoDB cannot be reached."""
+    """Whether keys without a budget are admitted while DynamoDB cannot be reached."""
     allow_unpriced: bool = False
-    """Whether keys with a budget may use models of which nobody knows the price. Those then cost them nothing."""
+    """Whether keys with a budget may use models without a configured price, which are then free for them."""
     provider_secret: str | None = None
-    """The Secrets Manager secret that holds providers' keys, by the names that the environment would have."""
+    """The Secrets Manager secret with providers' keys, keyed by environment variable names."""
     trust_authorizer: bool = False
     """Whether API Gateway's authorizer has checked the key. Off: each function does, as where none stands before it."""
+    key_header: KeyHeader = KeyHeader.EITHER
+    """The header that holds a client's key: `Authorization`, `x-api-key` or `either`."""
     usage_key: str | None = None
-    """The API Gateway key that keys without one of their own go by."""
+    """The API Gateway key for keys that have none of their own."""
     key_cache: float = 60.0
     """How long a function may go on trusting a key that it has looked up."""
     key_grace: float = 900.0
@@ -45,7 +57,7 @@ class Settings:
     """The largest request body. API Gateway allows 10 MB, and Lambda 6 MB, whatever is set here."""
     connect_timeout: float = 5.0
     upstream_timeout: float = 300.0
-    """The longest a whole call of a provider may take."""
+    """The time-out of a whole call to a provider."""
     first_event_wait: float = 10.0
     """How long a stream's status line waits for the provider's first event."""
     keep_alive: float = 15.0
@@ -53,27 +65,32 @@ class Settings:
     media_bucket: str = "gateway-media"
     """The S3 bucket of generated images and uploaded files."""
     image_url_lifetime: int = 3600
-    """How long the URL of a generated image opens; at most 7 days, and no longer than the credentials that sign it."""
+    """How long a generated image's URL is valid: at most 7 days, and no longer than the credentials that sign it."""
     max_stored_audio: int = 100 * 1024 * 1024
     """The largest stored file that is transcribed. Vendors have limits of their own, 25 MB and more."""
     batches_table: str = "gateway-batches"
     """The DynamoDB table of batches."""
     batch_queue: str = "gateway-batches"
-    """The SQS queue of the batches' work: its URL, or its name."""
+    """The SQS queue of batch work: its URL or its name."""
     batch_concurrency: int = 8
     """How many lines of one chunk of a batch are answered at once. Interactive requests share the providers' limits."""
     batch_share: float = 0.5
     """The share of a key's requests and tokens a minute that its batches may take; the rest is for interactive ones."""
     batch_chunk_lines: int = 100
-    """How many lines a chunk of a batch has. What was not stored when a worker was killed is asked, and paid, again."""
+    """The number of lines in a chunk of a batch. If a worker dies, unstored lines of its chunk are paid for again."""
     batch_max_lines: int = 100_000
     """The most lines that one batch may have."""
     batch_max_bytes: int = 512 * 1024 * 1024
     """The largest input of a batch."""
     batch_url_lifetime: int = 3600
-    """How long the URLs of a batch's results open; each look at the batch gives new ones."""
+    """How long the URLs of a batch's results are valid; each request for the batch returns new ones."""
     fetch_http: bool = False
     """Whether images may be fetched by plain http."""
+
+    @property
+    def catalog_in_bucket(self) -> bool:
+        """Whether `catalog` names an object and no file."""
+        return self.catalog is not None and self.catalog.startswith("s3://")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -93,6 +110,11 @@ def _read(variable: str, text: str, default: object) -> object:
         if text.lower() not in _BOOLEANS:
             raise ValueError(f"{variable} must be on or off")
         return _BOOLEANS[text.lower()]
+    if isinstance(default, KeyHeader):
+        try:
+            return KeyHeader(text)
+        except ValueError:
+            raise ValueError(f"{variable} must be one of: {', '.join(KeyHeader)}") from None
     if isinstance(default, (int, float)):
         try:
             number = type(default)(text)

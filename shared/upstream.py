@@ -1,4 +1,4 @@
-"""The one place that does HTTP with providers: connections, time-outs and what can go wrong on the way."""
+"""The HTTP client for providers: connections, time-outs and network errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -6,21 +6,23 @@ from contextlib import asynccontextmanager
 from io import BytesIO
 from typing import Any, BinaryIO, Protocol
 
+import httpcore
 import httpx
 
-from shared.errors import InvalidRequest, UpstreamError, UpstreamTimeout
+from shared.errors import InvalidRequest, UpstreamError, UpstreamIncomplete, UpstreamTimeout
+from shared.http_transport import StreamTransport
 from shared.schemas.upload import Upload
 
-# Sandboxes freeze between invocations: a connection that idled longer than this may be dead without our knowing.
+# Lambda freezes processes between invocations: a connection idle for longer than this may be dead unnoticed.
 _KEEP_ALIVE_SECONDS = 20.0
-# A stream's last event is usually followed by nothing but the end of the body, which has come with it.
+# After a stream's last event there is usually only the end of the body, which has already arrived.
 _DRAIN_SECONDS = 0.05
 _DRAIN_BYTES = 1024
 MAX_ANSWER_BYTES = 128 * 1024 * 1024
 
 
 class InProcessAnswer(Protocol):
-    """What a provider inside the gateway answers: body bytes, or pauses in seconds as floats."""
+    """The response of an in-process provider; chunks are body bytes, or pauses in seconds as floats."""
 
     @property
     def status(self) -> int: ...
@@ -34,7 +36,7 @@ InProcess = Callable[[str, bytes], InProcessAnswer]
 
 
 class Upstream:
-    """One HTTP client for the life of the process, on one event loop, made when it is first needed."""
+    """One HTTP client for the life of the process, on one event loop, created on first use."""
 
     def __init__(
         self,
@@ -51,10 +53,7 @@ class Upstream:
     def _http(self) -> httpx.AsyncClient:
         if self._client is None:
             self._client = httpx.AsyncClient(
-                transport=self._transport
-                or httpx.AsyncHTTPTransport(
-                    retries=1, limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS)
-                ),
+                transport=self._transport or StreamTransport(retries=1, keepalive_expiry=_KEEP_ALIVE_SECONDS),
                 mounts={f"{scheme}://": _InProcessTransport(answer) for scheme, answer in self._in_process.items()},
                 trust_env=False,
                 follow_redirects=False,
@@ -72,13 +71,14 @@ class Upstream:
         url: str,
         *,
         headers: Mapping[str, str],
+        auth: httpx.Auth | None,
         json: Any,
         form: Sequence[tuple[str, str | Upload]] | None,
         deadline: float,
     ) -> AsyncIterator["Answer"]:
-        """Sends a request and gives the answer once its head has come; the body is read from the answer.
+        """Sends a request and returns the response once its head has arrived; the body is read from the response.
 
-        `headers` hold the provider's key, `json` is the body before its encoding, or `form` the fields and files of a
+        `auth` authenticates the request, `json` is the body before its encoding, or `form` the fields and files of a
         multipart one, `deadline` is on the event loop's clock. Raises InvalidRequest for JSON that cannot be sent,
         UpstreamTimeout and UpstreamError.
         """
@@ -94,9 +94,12 @@ class Upstream:
                 timeout=httpx.Timeout(None, connect=self._connect_timeout),
             )
         except ValueError:  # JSON has no infinity: a number such as 1e999 in a schema
-            raise InvalidRequest("The request holds a number that JSON cannot express.") from None
-        async with _failures(deadline):
-            response = await client.send(request, stream=True)
+            raise InvalidRequest("The request has a number that JSON cannot represent.") from None
+        try:
+            async with asyncio.timeout_at(deadline):
+                response = await client.send(request, stream=True, auth=auth)
+        except _FAILURES as error:
+            raise _failure(error) from None
         try:
             yield Answer(response, deadline)
         finally:
@@ -104,13 +107,15 @@ class Upstream:
 
 
 class Answer:
-    """A provider's answer of which the head has come; iterating gives the body as it comes.
+    """A provider's response whose head has arrived; iterating yields the body as it arrives.
 
     Iteration raises UpstreamTimeout past the deadline and UpstreamError for a connection that breaks.
     """
 
     def __init__(self, response: httpx.Response, deadline: float) -> None:
-        self._body = response.aiter_bytes()
+        encoded = "content-encoding" in response.headers
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        self._body = response.aiter_bytes() if encoded else aiter(response.stream)
         self._deadline = deadline
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
@@ -119,11 +124,12 @@ class Answer:
         return self
 
     async def __anext__(self) -> bytes:
-        async with _failures(self._deadline):
-            chunk = await anext(self._body, None)
-        if chunk is None:
-            raise StopAsyncIteration
-        return chunk
+        # Runs once per chunk: kept minimal.
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await anext(self._body)
+        except _FAILURES as error:
+            raise _failure(error) from None
 
     async def read(self) -> bytes:
         """The whole body. Raises UpstreamError past MAX_ANSWER_BYTES, and what iterating raises."""
@@ -131,40 +137,67 @@ class Answer:
         async for chunk in self:
             body.write(chunk)
             if body.tell() > MAX_ANSWER_BYTES:
-                raise UpstreamError("The provider's answer is too large.")
+                raise UpstreamError("The provider's response is too large.")
         return body.getvalue()  # no copy, which that of a bytearray would be
 
     async def drain(self) -> None:
-        """Reads what little may follow the last event of a stream, so that the connection can be used again."""
+        """Reads the rest after a stream's last event, if it is short, so that the connection can be reused."""
         try:
             async with asyncio.timeout(_DRAIN_SECONDS):
                 while len(await anext(self._body, b"")) in range(1, _DRAIN_BYTES):
                     pass
-        except (TimeoutError, httpx.HTTPError, httpx.StreamError):
+        except _FAILURES:
             return
 
 
 def _part(value: str | Upload) -> tuple[str | None, str | BinaryIO, str | None]:
-    """A part of a multipart body as httpx takes it: without a file name it is a plain field."""
+    """A part of a multipart body in httpx's format: without a file name it is a plain field."""
     if isinstance(value, str):
         return None, value, None
     return value.filename, value.open(), value.media_type
 
 
-@asynccontextmanager
-async def _failures(deadline: float) -> AsyncIterator[None]:
-    """Turns what the network does into our errors. Their texts name no host."""
-    try:
-        async with asyncio.timeout_at(deadline):
-            yield
-    except (TimeoutError, httpx.TimeoutException):
-        raise UpstreamTimeout("The provider did not answer in time.") from None
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError):
-        raise UpstreamError("The provider could not be reached, or broke off.") from None
+_FAILURES = (
+    TimeoutError,
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.StreamError,
+)
+
+
+# Errors that occur before the whole request has been sent.
+_UNSENT = (
+    httpcore.ConnectError,
+    httpcore.ConnectTimeout,
+    httpcore.PoolTimeout,
+    httpcore.WriteError,
+    httpcore.UnsupportedProtocol,
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.WriteError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+)
+
+
+def _failure(error: Exception) -> UpstreamIncomplete | UpstreamTimeout:
+    """Converts a network error to one of ours, with a message that names no host."""
+    failure: UpstreamIncomplete | UpstreamTimeout
+    if isinstance(error, (TimeoutError, httpcore.TimeoutException, httpx.TimeoutException)):
+        failure = UpstreamTimeout("The provider did not respond in time.")
+    else:
+        failure = UpstreamIncomplete("The provider could not be reached, or closed the connection.")
+    failure.unsent = isinstance(error, _UNSENT)
+    return failure
 
 
 class _InProcessTransport(httpx.AsyncBaseTransport):
-    """Gives an in-process provider the same door as the others."""
+    """Makes an in-process provider callable like the others."""
 
     def __init__(self, answer: InProcess) -> None:
         self._answer = answer

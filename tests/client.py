@@ -17,7 +17,7 @@ from shared.settings import Settings
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.secrets import ProviderSecret
-from shared.web.process import process_services
+from shared.web.process import services_dependency
 
 TOKEN = "sk-test"
 BUCKET = "media"
@@ -80,15 +80,15 @@ async def gateway_client(
     settings = {"GATEWAY_SANDBOX": "on"} if environment is None else environment
     services = make_services(keys, settings, upstream, aws=aws, fetcher=fetcher)
     functions = AllFunctions()
-    for app in functions.apps:
-        app.dependency_overrides[process_services] = lambda: services
+    for app in functions.apps.values():
+        app.dependency_overrides[services_dependency] = lambda: services
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     transport = httpx.ASGITransport(functions, raise_app_exceptions=False)
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:
             yield client
     finally:
-        for app in functions.apps:
+        for app in functions.apps.values():
             app.dependency_overrides.clear()
         await services.aclose()
 

@@ -3,7 +3,8 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 
 # Leaves: small tools that know no other part; everything may use them.
-LEAVES = {"errors", "framing", "media", "gif", "png_mask", "pump"}
+LEAVES = {"errors", "framing", "media", "png", "gif", "png_mask", "pump", "request_id", "snapshot"}
 MAY_IMPORT = {
     "functions": {
         "functions",
@@ -23,42 +24,62 @@ MAY_IMPORT = {
         "dialects",
         "gateway",
         "observability",
+        "routes",
         "stores",
         "schemas",
     },
-    "web": {"web", "batches", "gateway", "authentication", "authorizer", "dialects", "schemas", "observability"},
+    "web": {
+        "web",
+        "batches",
+        "gateway",
+        "authentication",
+        "authorizer",
+        "dialects",
+        "routes",
+        "schemas",
+        "observability",
+    },
     # A line of a batch goes the way that a request goes through web, without HTTP.
-    "batches": {"batches", "gateway", "dialects", "stores", "schemas", "settings", "fetch", "observability"},
-    "cli": {"cli", "batches", "gateway", "stores", "schemas", "settings"},
+    "batches": {
+        "batches",
+        "authentication",
+        "gateway",
+        "dialects",
+        "routes",
+        "stores",
+        "schemas",
+        "settings",
+        "fetch",
+        "observability",
+    },
+    "cli": {"cli", "batches", "catalog", "gateway", "stores", "schemas", "settings"},
     # These four are where the parts meet; the rest is taken apart so that each file has one reason to exist.
     "gateway": {
         "gateway",
         "catalog",
-        "selection",
-        "inputs",
+        "observability",
         "providers",
         "upstream",
         "fetch",
         "stores",
         "schemas",
         "settings",
-        "stopping",
         "prices",
         "pricing",
     },
-    "selection": {"catalog", "schemas"},
-    "inputs": {"fetch", "stores", "schemas"},
-    "stopping": {"schemas"},
     "pricing": {"schemas"},
     "prices": {"schemas"},
     "catalog": {"schemas", "settings"},
     "providers": {"providers", "schemas"},
     "dialects": {"dialects", "schemas"},
-    "observability": {"schemas"},
-    "authentication": {"stores", "schemas"},
+    "routes": {"schemas"},
+    "observability": {"schemas", "terminal_log"},
+    "terminal_log": set(),
+    "authentication": {"stores", "schemas", "settings"},
     "authorizer": {"authentication", "stores", "schemas", "settings"},
     "runtime": {"runtime"},
-    "upstream": {"schemas"},
+    "upstream": {"http_transport", "schemas"},
+    "http_transport": set(),
     "fetch": set(),
     "stores": {"stores", "schemas", "settings"},
     "schemas": {"schemas"},
@@ -73,12 +94,12 @@ ONLY_IN = {
     "werkzeug": {"functions"},
     "boto3": {"stores", "cli"},
     "botocore": {"stores"},
-    "httpx": {"upstream", "gateway", "stores", "cli"},
+    "httpx": {"upstream", "http_transport", "gateway", "providers", "stores", "cli"},
     "mangum": {"runtime", "functions"},
     "rich": {"cli"},
-    "httpcore": {"fetch"},
+    "httpcore": {"fetch", "http_transport", "upstream"},
     "idna": {"fetch"},
-    "aws_lambda_powertools": {"observability", "batches"},
+    "aws_lambda_powertools": {"observability", "terminal_log", "batches"},
     "pydantic": {"schemas", "dialects", "providers", "catalog", "web"},
     "pydantic_core": {"batches", "dialects", "providers", "gateway", "web"},
 }
@@ -116,6 +137,54 @@ def test_a_module_only_imports_what_the_architecture_lets_it(path: Path) -> None
             assert unit in ONLY_IN.get(top, ()), f"{unit} may not import {top}"
 
 
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def without_type_checking(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes below one, leaving out what only type checkers read."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from without_type_checking(child)
+
+
+def module_graph(sources: Mapping[str, str]) -> dict[str, set[str]]:
+    """The modules that each module imports at run time, inside functions too, from the sources by module name."""
+    graph: dict[str, set[str]] = {}
+    for name, source in sources.items():
+        targets = graph.setdefault(name, set())
+        for node in without_type_checking(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                targets.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module is not None:
+                members = {f"{node.module}.{alias.name}" for alias in node.names}
+                targets.update(member if member in sources else node.module for member in members)
+        targets &= sources.keys()
+    return graph
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = module_graph({module_name(path): path.read_text("utf-8") for path in modules()})
+    assert "shared.upstream" in graph["shared.gateway.services"], "imports inside functions count"
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"import cycle: {' <- '.join(error.args[1])}")
+
+
+def test_an_import_cycle_is_found_unless_only_type_checkers_see_it() -> None:
+    upper = "def f():\n    from shared import lower\n"
+    typing_only = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from shared.upper import f\n"
+    TopologicalSorter(module_graph({"shared.upper": upper, "shared.lower": typing_only})).prepare()
+    with pytest.raises(CycleError):
+        TopologicalSorter(
+            module_graph({"shared.upper": upper, "shared.lower": "from shared.upper import f\n"})
+        ).prepare()
+
+
 def loaded_by(statement: str) -> set[str]:
     """The modules that a fresh interpreter has after a statement, in which sockets, files and processes are off."""
     program = f"""
@@ -150,7 +219,16 @@ def test_importing_a_function_does_no_io_and_loads_no_adapter_and_no_aws_client(
     assert "botocore.session" not in loaded
 
 
-@pytest.mark.parametrize("unit", ["gateway", "stores.keys", "catalog", "upstream", "fetch", "dialects.openai.chat"])
+def test_a_function_loads_the_modules_of_its_own_operations_only() -> None:
+    loaded = loaded_by("import functions.models.app")
+    assert "shared.web.models" in loaded
+    for other in ("shared.web.chat", "shared.web.events", "shared.gateway.chat", "shared.dialects.openai.chat"):
+        assert other not in loaded
+
+
+@pytest.mark.parametrize(
+    "unit", ["routes", "gateway", "stores.keys", "catalog", "upstream", "fetch", "dialects.openai.chat"]
+)
 def test_importing_what_is_not_http_loads_no_fastapi(unit: str) -> None:
     loaded = loaded_by(f"import shared.{unit}")
     assert "fastapi" not in loaded

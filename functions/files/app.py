@@ -1,8 +1,5 @@
-"""Callers' own files, for what is too large to be sent with a request."""
+"""Callers' files, for content that is too large for a request."""
 
 from shared.web.app import create_app
-from shared.web.files import file_routes
 
-app = create_app(
-    file_routes,
-)
+app = create_app("files")

@@ -1,7 +1,7 @@
-"""Batches: many requests in one file, each answered exactly once whatever breaks in between.
+"""Batches: many requests in one file, each with exactly one result in spite of retries and crashes.
 
-A batch's input lies in the bucket. One message has it split into chunks, each a range of its bytes and a message of its
-own; a chunk's lines are answered and written as one object, which once there never changes; then the chunk is counted
-in the batch's row, once. When all are counted, the objects are put together to the two result files. Each step can be
-done again: what is there already is found, and what a second worker does at the same time is thrown away.
+A batch's input is stored in the bucket. A first message has it split into chunks, each a byte range with its own
+message. A chunk's lines are answered and written as one immutable object; then the chunk is counted, once, in the
+batch's row. When all chunks are counted, the objects are joined into the two result files. Every step is idempotent: it
+skips what is already stored, and the output of a concurrent duplicate is discarded.
 """

@@ -1,9 +1,10 @@
-"""What callers do with batches: submit, look, list, cancel. The rest happens in the workers."""
+"""What callers do with batches: submit, get, list, cancel. The workers do the rest."""
 
 import re
 import time
 from collections.abc import Callable
 
+from shared.batches.endpoints import ENDPOINTS
 from shared.batches.object_keys import input_key
 from shared.errors import BatchNotFound, Conflict, InvalidRequest, NotFound
 from shared.gateway.services import Services
@@ -14,6 +15,7 @@ from shared.schemas.batch import (
     BatchStatus,
     FileInput,
     InlineInput,
+    ResultUrls,
     SplitMessage,
     Submission,
     UrlInput,
@@ -28,7 +30,8 @@ from shared.stores.queue import MAX_DELAY_SECONDS, Outgoing
 
 _MEDIA_TYPE = "application/jsonl"
 _FILE_ID = re.compile(r"files/[^/]+/([^/]+)/")
-# The row is written after the message, so that no batch is ever left without one; a worker must not be too quick.
+# The message is sent before the row is written, so that every row has its message. The delay, in seconds, lets the row
+# be written before a worker looks for it.
 _HEAD_START = 1
 
 
@@ -40,10 +43,12 @@ class BatchService:
         self._clock = clock
 
     async def submit(self, order: BatchOrder, caller: Caller, token: str) -> Batch:
-        """Takes a batch on. Raises InvalidRequest for an input that cannot be had.
+        """Accepts a batch. Raises InvalidRequest for an unknown endpoint and for an input that cannot be fetched.
 
-        The key that `token` opens is looked up again whenever lines are answered.
+        The key of `token` is looked up again whenever lines are answered.
         """
+        if order.endpoint not in (None, *ENDPOINTS):
+            raise InvalidRequest.field("endpoint", f"must be one of {', '.join(ENDPOINTS)}")
         now = self._clock()
         submission = Submission(
             id=new_batch_id(now),
@@ -56,7 +61,7 @@ class BatchService:
             created_at=int(now),
             expires_at=int(now) + WINDOW_SECONDS[order.window],
         )
-        await self._bring(order, submission)
+        await self._store_input(order, submission)
         begin = SplitMessage(tenant=caller.tenant, batch=submission.id)
         watch = WatchMessage(tenant=caller.tenant, batch=submission.id)
         await self._services.batch_queue.send(
@@ -69,21 +74,21 @@ class BatchService:
         return Batch(submission, BatchStatus.VALIDATING)
 
     async def find(self, caller: Caller, batch_id: str) -> Batch:
-        """Raises BatchNotFound, also for another tenant's."""
+        """One batch. Raises BatchNotFound, also for another tenant's batch."""
         batch = await self._services.batches.find(caller.tenant, batch_id)
         if batch is None:
-            raise BatchNotFound(f"There is no batch '{batch_id[:100]}'.")
+            raise BatchNotFound(f"The batch '{batch_id[:100]}' does not exist.")
         return batch
 
     async def list(
         self, caller: Caller, *, status: BatchStatus | None = None, after: str | None, limit: int
     ) -> tuple[list[Batch], bool]:
-        """The newest batches first, after the one of the id `after`, and whether there are more."""
+        """The batches, newest first, starting after the id `after`, and whether there are more."""
         found = await self._services.batches.list(caller.tenant, status=status, after=after, limit=limit + 1)
         return found[:limit], len(found) > limit
 
     async def cancel(self, caller: Caller, batch_id: str) -> Batch:
-        """Begins no more of the batch's lines. Raises BatchNotFound, and Conflict for a batch that has ended."""
+        """Stops the workers from starting more lines. Raises BatchNotFound, and Conflict for a batch that has ended."""
         batch = await self.find(caller, batch_id)
         if not batch.status.ended:
             batch = await self._services.batches.cancel(batch) or batch
@@ -91,8 +96,8 @@ class BatchService:
             raise Conflict(f"The batch is {batch.status} and can no longer be cancelled.")
         return batch
 
-    async def result_urls(self, batch: Batch) -> tuple[str | None, str | None]:
-        """URLs that open the output file and the error file of a batch that has ended, where there are such files."""
+    async def result_urls(self, batch: Batch) -> ResultUrls:
+        """Presigned URLs of the output file and the error file; None for a file that the batch does not have."""
         return (
             await self._url(batch.output_key if batch.output_file_id else None),
             await self._url(batch.error_key if batch.error_file_id else None),
@@ -105,8 +110,8 @@ class BatchService:
         name = key.rpartition("/")[2]
         return await self._services.objects.presigned("GET", key, seconds, media_type=_MEDIA_TYPE, download_name=name)
 
-    async def _bring(self, order: BatchOrder, submission: Submission) -> None:
-        """Puts the input where nobody changes it any more."""
+    async def _store_input(self, order: BatchOrder, submission: Submission) -> None:
+        """Copies the input to an object of the batch's own, so that the caller can no longer change it."""
         key = input_key(submission)
         match order.input:
             case InlineInput(content):
@@ -125,13 +130,13 @@ class BatchService:
         try:
             file = await self._services.files.find(caller.tenant, file_id)
         except NotFound:
-            raise InvalidRequest.field("input_file_id", "there is no such file") from None
+            raise InvalidRequest.field("input_file_id", "no such file") from None
         if file.purpose != "batch":
-            raise InvalidRequest.field("input_file_id", "is a file whose purpose is not batch")
+            raise InvalidRequest.field("input_file_id", "must be a file with the purpose 'batch'")
         return file
 
     async def _referenced(self, caller: Caller, url: str, field: str) -> StoredFile:
-        """The caller's own file that an `s3://` reference leads to; all others are one refusal."""
+        """The caller's own file at an `s3://` URL. Every other reference raises the same InvalidRequest."""
         bucket, _, key = url.removeprefix("s3://").partition("/")
         named = _FILE_ID.match(key)
         try:
@@ -139,7 +144,7 @@ class BatchService:
         except NotFound:
             file = None
         if file is None or (bucket, key) != (self._services.objects.bucket, file.key):
-            raise InvalidRequest.field(field, "is no reference to a file of yours")
+            raise InvalidRequest.field(field, "does not refer to one of your files")
         return file
 
     async def _copy(self, file: StoredFile, key: str, field: str) -> None:
@@ -153,4 +158,4 @@ class BatchService:
             await objects.complete_upload(key, upload, [part])
         except ObjectNotFound:
             await objects.abort_upload(key, upload)
-            raise InvalidRequest.field(field, "there is no such file") from None
+            raise InvalidRequest.field(field, "no such file") from None

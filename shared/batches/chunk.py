@@ -1,4 +1,4 @@
-"""Answers the lines of one chunk: several at once, as long as there is time, each until it has ended for good."""
+"""Answers the lines of one chunk, several at once, until all have a result or the invocation's time runs out."""
 
 import asyncio
 import random
@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from shared.authentication import require_permissions
 from shared.batches.endpoints import URLS, answer, error_answer
 from shared.batches.lines import BadLine, Line, duplicate, is_blank, read_line
 from shared.batches.object_keys import input_key
@@ -19,35 +20,35 @@ from shared.observability import log_crash, log_request
 from shared.pump import gather_or_cancel
 from shared.schemas.batch import Batch, BatchStatus, ChunkMessage
 from shared.schemas.caller import Caller, Permission
-from shared.schemas.context import RequestContext
-from shared.stores.aws import AwsError
+from shared.schemas.context import Meter, RequestContext, RequestInfo
+from shared.stores.aws_calls import AwsError
 
 LONGEST_WAIT = 300
-"""The most seconds for which a chunk is put off at once: a cancelled batch ends no later than that."""
+"""The longest delay of a chunk's message, in seconds, and so the longest that cancelling a batch takes."""
 _FIRST_WAIT = 2
-# A line that is begun has this share of the function's time left at least, but for what storing the results takes.
+# A line is started only while at least this share of the invocation's time is left, including storing the results.
 _RESERVED = 0.35
 _STORING_SECONDS = 10.0
 _MONEY_BACK_SECONDS = 10
-# How often a chunk looks whether its batch was cancelled.
+# How often a chunk checks whether its batch was cancelled.
 _LOOK_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why lines that have not been begun end."""
+    """Why the remaining lines are not started."""
 
     code: str
     message: str
 
 
-CANCELLED = Ending("cancelled", "The batch was cancelled before this request was begun.")
+CANCELLED = Ending("cancelled", "The batch was cancelled before this request was started.")
 EXPIRED = Ending("expired", "The batch's window ended before this request was answered.")
-GIVEN_UP = Ending("internal_error", "The gateway failed again and again on this part of the batch.")
+GIVEN_UP = Ending("internal_error", "The gateway failed repeatedly on this part of the batch.")
 
 
 class ChunkRun:
-    """One try at a chunk. `remaining` gives the seconds that are left for it, `clock` is Unix time."""
+    """One attempt at a chunk. `remaining` returns the seconds left for it, `clock` is Unix time."""
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class ChunkRun:
         self._resting: dict[str, float] = {}
 
     async def run(self) -> ChunkMessage | None:
-        """Answers what lines it can: None when all have their results, or the message for the rest. Raises AwsError."""
+        """Answers as many lines as possible: None if all have results, else a message for the rest. Raises AwsError."""
         begun = self._results.tally
         await self._read()
         caller = await self._caller()
@@ -87,7 +88,7 @@ class ChunkRun:
         return self._message.model_copy(update={"round": rounds, "not_before": resume, "failures": 0})
 
     async def _read(self) -> None:
-        """Takes the lines that have no results yet from the input."""
+        """Reads the lines that have no result yet from the input."""
         message, submission = self._message, self._batch.submission
         stored = await self._services.objects.get(input_key(submission), first=message.first, last=message.last)
         for number, text in enumerate(stored.content.split(b"\n"), message.line):
@@ -103,17 +104,18 @@ class ChunkRun:
                 self._lines.append(line)
 
     async def _caller(self) -> Caller | GatewayError:
-        """Who submitted the batch, as their key is now, or why they may no longer do so."""
+        """The current state of the key that submitted the batch, or why it may no longer be used."""
         key = await self._services.keys.find_hashed(self._batch.submission.token_hash)
         if key is None or not key.usable(datetime.fromtimestamp(self._clock(), UTC)):
             return Unauthorized("The API key is no longer valid.")
-        for permission in (Permission.MODELS_USE, Permission.BATCH_USE):
-            if permission not in key.permissions:
-                return PermissionDenied(f"This key lacks the permission {permission}.")
+        try:
+            require_permissions(key, (Permission.MODELS_USE, Permission.BATCH_USE))
+        except PermissionDenied as error:
+            return error
         return key
 
     async def _work(self, caller: Caller | GatewayError) -> None:
-        """One of those who take lines, until there are none or no time is left."""
+        """One of several concurrent workers: answers lines until there are none or no time is left."""
         while self._lines and (self._remaining() > self._reserved or self._ending):
             ending = await self._look()
             if not self._lines:
@@ -127,7 +129,7 @@ class ChunkRun:
                 await self._answer(line, caller)
 
     async def _look(self) -> Ending | None:
-        """Why no more lines are to be begun, if so."""
+        """Why no more lines may be started; None if they may."""
         now = self._clock()
         if self._ending is None and now >= self._batch.submission.expires_at:
             self._ending = EXPIRED
@@ -135,45 +137,47 @@ class ChunkRun:
             self._ending = CANCELLED
         if self._ending is None and now >= self._looked + _LOOK_SECONDS:
             self._looked = now
-            with suppress(AwsError):  # what is being answered is worth more than the look
+            with suppress(AwsError):  # a failed check must not lose the lines in progress
                 self._batch = await self._services.batches.find(self._batch.tenant, self._batch.id) or self._batch
             return await self._look()
         return self._ending
 
     async def _answer(self, line: Line, caller: Caller | GatewayError) -> None:
-        """Answers one line, or puts it off where that may help."""
+        """Answers one line, or postpones it if a retry may succeed."""
         request_id = f"{self._batch.id}.{line.number}"
         deadline = asyncio.get_running_loop().time() + max(0.0, self._remaining() - _STORING_SECONDS)
-        context = RequestContext(request_id=request_id, deadline=deadline, is_batch=True)
+        request, meter = RequestInfo(request_id, deadline, is_batch=True), Meter()
         status = 200
         try:
             if isinstance(caller, GatewayError):
                 raise caller
-            context.caller = caller
+            context = RequestContext(request, caller, meter)
             body = await answer(line.url, line.body, self._services, context)
         except AwsError:
             status = 503
             self._put_off(line, self._clock() + self._pause())
         except GatewayError as error:
-            status = self._failed(line, error, context)
-        except Exception:  # noqa: BLE001 - one line's crash is not the others'
-            log_crash(context)
-            status = self._failed(line, InternalError("The gateway failed."), context)
+            meter.error = error.code
+            status = self._failed(line, error, request_id)
+        except Exception:  # noqa: BLE001 - a crash in one line must not fail the others
+            log_crash(request)
+            status = self._failed(line, InternalError("The gateway failed."), request_id)
         else:
             self._results.succeed(line, request_id, body)
         finally:
-            log_request(context, method="POST", path=line.url, status=status)
+            key = None if isinstance(caller, GatewayError) else caller
+            log_request(request, meter, key, method="POST", path=line.url, status=status)
 
-    def _failed(self, line: Line, error: GatewayError, context: RequestContext) -> int:
-        """What an error means for its line. Gives its status."""
-        status, body = error_answer(line.url, error, context)
+    def _failed(self, line: Line, error: GatewayError, request_id: str) -> int:
+        """Records the error as the line's result, or postpones the line. Returns the HTTP status."""
+        status, body = error_answer(line.url, error, request_id)
         if _may_succeed_later(error):
             resume = self._clock() + max(error.retry_after or 0, self._pause())
-            if isinstance(error, RateLimited):  # the next line for the same model would only hear the same
+            if isinstance(error, RateLimited):  # the next line for the same model would be refused, too
                 self._resting[_model(line)] = max(resume, self._resting.get(_model(line), 0.0))
             self._put_off(line, resume)
         else:
-            response = {"status_code": status, "request_id": context.request_id, "body": body}
+            response = {"status_code": status, "request_id": request_id, "body": body}
             code = body["error"].get("code") or body["error"].get("type") or error.code
             self._results.fail(line, code, error.message, response)
         return status
@@ -183,15 +187,17 @@ class ChunkRun:
         self._resumes.append(resume)
 
     def _pause(self) -> float:
-        """Seconds that grow with the rounds in which nothing was done, a little different for each line."""
+        """Seconds to wait: exponential in the number of rounds without progress, with jitter for each line."""
         longest = min(float(LONGEST_WAIT), _FIRST_WAIT * 2.0 ** min(self._message.round, 10))
         return longest * random.uniform(0.75, 1.0)  # noqa: S311 - jitter needs no secrecy
 
 
 def _may_succeed_later(error: GatewayError) -> bool:
-    """Whether a line is worth being tried again before its window ends."""
-    if isinstance(error, BudgetExceeded):  # unless the money is only reserved, by requests that are under way
+    """Whether retrying the line before the batch's window ends may succeed."""
+    if isinstance(error, BudgetExceeded):  # retry only if requests in flight merely hold the money reserved
         return error.retry_after is not None and error.retry_after <= _MONEY_BACK_SECONDS
+    if isinstance(error, InternalError):  # the same line would crash again
+        return False
     return error.retryable or error.retry_after is not None
 
 

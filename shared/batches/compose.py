@@ -1,6 +1,6 @@
-"""Puts the chunks' results together to the two result files, in the order of the chunks.
+"""Joins the chunks' results into the two result files, in the order of the chunks.
 
-S3 joins what is large without moving it here; what is smaller than a part may be is read and joined in memory.
+Large objects are copied inside S3; what is below the minimum part size is read and joined in memory.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ _AT_ONCE = 8
 
 
 async def compose(batch: Batch, objects: ObjectStore) -> tuple[bool, bool]:
-    """Writes the result files that have lines; says whether there are outputs, and errors. Raises AwsError."""
+    """Writes the result files that have lines; returns whether there are outputs, and errors. Raises AwsError."""
     assert batch.chunks is not None
     assert batch.output_key is not None
     assert batch.error_key is not None
@@ -38,7 +38,7 @@ async def compose(batch: Batch, objects: ObjectStore) -> tuple[bool, bool]:
 
 @dataclass(slots=True)
 class _Target:
-    """A file that grows piece by piece."""
+    """A result file being written."""
 
     objects: ObjectStore
     key: str
@@ -47,14 +47,14 @@ class _Target:
     upload: str | None = None
 
     async def append(self, source: str, beginning: StoredObject, first: int, end: int) -> None:
-        """Adds the bytes of an object from `first` up to `end`, of which the `beginning` has been read already."""
+        """Appends the bytes `first` to `end` (exclusive) of an object whose `beginning` has already been read."""
         known = len(beginning.content)
         if first < known:
             self.rest += memoryview(beginning.content)[first : min(end, known)]
             first = min(end, known)
         if len(self.rest) >= MIN_PART_BYTES:
             await self._send()
-        # A part that is copied may follow upon whole parts only, and must not be small itself.
+        # A copied part must have the minimum part size, and so must every part before it.
         while end - first >= 2 * MIN_PART_BYTES:
             if not self.rest:
                 part = await self.objects.copy_part(
@@ -83,7 +83,7 @@ class _Target:
         return self.upload
 
     async def finish(self) -> bool:
-        """Whether there is a file."""
+        """Completes the file. Returns False if it has no content and was not written."""
         if self.upload is None:
             if self.rest:
                 await self.objects.put(self.key, bytes(self.rest), MEDIA_TYPE)

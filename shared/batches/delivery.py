@@ -1,4 +1,4 @@
-"""Delivers a message to its step, and has it delivered again where that fails."""
+"""Processes a batch message and has it redelivered if that fails."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from shared.gateway.services import Services
 from shared.observability import logger
 from shared.schemas.batch import read_message
 from shared.schemas.settlement import SettlementMessage
-from shared.stores.aws import AwsError
+from shared.stores.aws_calls import AwsError
 from shared.stores.queue import MAX_DELAY_SECONDS, Outgoing, Received
 
 
@@ -21,37 +21,37 @@ async def deliver(
     remaining: Callable[[], float],
     clock: Callable[[], float] = time.time,
 ) -> None:
-    """Does a message's step, or where AWS fails in it, sends the message anew to be tried later.
+    """Processes a message; if AWS fails, sends a delayed copy of the message in its place.
 
-    So the times that a message itself was received count the workers that it has killed, and no outage makes it a dead
-    letter. Raises what else the step raises, and what of AWS keeps the message from being sent anew; then it comes back
-    before long.
+    A message's receive count thus counts the workers that died on it, and no outage moves it to the dead-letter queue.
+    Raises any other exception of the step, and AwsError if the copy cannot be sent; the message is then redelivered
+    after a short delay.
     """
-    told = {"request_id": message.id, "receives": message.receives}
+    fields = {"request_id": message.id, "receives": message.receives}
     try:
         if SettlementMessage.is_kind_of(message.body):
             await settle_deferred(message.body, services)
         else:
             await Steps(services, clock=clock).process(message.body, receives=message.receives, remaining=remaining)
     except AwsError as error:
-        logger().warning("batch step put off", extra={**told, "error": str(error)})
-        await _send_anew(message, services)
+        logger().warning("batch step postponed", extra={**fields, "error": str(error)})
+        await _send_copy(message, services)
     except NotReady:
-        logger().info("batch step too early", extra=told)
-        await _bring_back(message, services)
+        logger().info("batch not found yet", extra=fields)
+        await _shorten_visibility(message, services)
         raise
     except Exception:
-        logger().exception("batch step failed", extra=told)
-        await _bring_back(message, services)
+        logger().exception("batch step failed", extra=fields)
+        await _shorten_visibility(message, services)
         raise
 
 
-async def _send_anew(message: Received, services: Services) -> None:
+async def _send_copy(message: Received, services: Services) -> None:
     body, failures = _failed_again(message.body)
     try:
         await services.batch_queue.send([Outgoing(body, _pause(failures))])
     except AwsError:
-        await _bring_back(message, services)
+        await _shorten_visibility(message, services)
         raise
 
 
@@ -64,14 +64,14 @@ def _failed_again(text: str) -> tuple[str, int]:
     return content.model_copy(update={"failures": content.failures + 1}).model_dump_json(), content.failures + 1
 
 
-async def _bring_back(message: Received, services: Services) -> None:
-    """Has a message seen again sooner than it would be of its own."""
+async def _shorten_visibility(message: Received, services: Services) -> None:
+    """Makes a message visible before its visibility timeout ends."""
     try:
         await services.batch_queue.hide(message.receipt, _pause(message.receives))
     except AwsError:
-        logger().warning("a message comes back only when its visibility ends", extra={"request_id": message.id})
+        logger().warning("visibility timeout could not be shortened", extra={"request_id": message.id})
 
 
 def _pause(failures: int) -> int:
-    """Seconds that double with each failure."""
+    """Seconds to wait, doubling with each failure."""
     return min(MAX_DELAY_SECONDS, 1 << min(failures, 10))

@@ -1,4 +1,4 @@
-"""The lines of a batch's input: read from a stream without holding it whole, and held against the rules of each."""
+"""The lines of a batch's input: split from a stream without holding it whole, and validated."""
 
 import hashlib
 from collections.abc import AsyncIterator, Collection
@@ -9,7 +9,7 @@ from shared.dialects.base import JsonObject, read_json
 from shared.errors import MalformedRequest
 
 MAX_LINE_BYTES = 10 * 1024 * 1024
-"""What API Gateway lets through as one request may also stand on one line."""
+"""The same size that API Gateway allows for one request."""
 MAX_CUSTOM_ID = 512
 _BOM = b"\xef\xbb\xbf"
 
@@ -25,7 +25,7 @@ class InputRejected(Exception):
 
 
 class BadLine(Exception):
-    """One line cannot be used; it may still have a `custom_id`. `readable` says whether it is a JSON object at all."""
+    """An invalid line, with its `custom_id` if it has one. `readable` is whether it is a JSON object at all."""
 
     def __init__(self, code: str, message: str, custom_id: str | None, *, readable: bool = True) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class BadLine(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One request; `number` counts the input's lines from 1."""
+    """One request; `number` is its line number in the input, from 1."""
 
     number: int
     custom_id: str
@@ -47,7 +47,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class RawLine:
-    """A line that is not blank. `first` is where it begins in the input, `size` its length without the line's end."""
+    """A line that is not blank. `first` is its byte offset in the input, `size` its length without the line break."""
 
     number: int
     first: int
@@ -56,7 +56,7 @@ class RawLine:
 
 
 async def raw_lines(chunks: AsyncIterator[bytes], longest: int = MAX_LINE_BYTES) -> AsyncIterator[RawLine]:
-    """The lines of a stream. Raises InputRejected for one of more than `longest` bytes."""
+    """The lines of a stream that are not blank. Raises InputRejected for one of more than `longest` bytes."""
     number = first = 0
     rest = bytearray()
     async for chunk in chunks:
@@ -92,7 +92,7 @@ def read_line(number: int, text: bytes, urls: Collection[str], endpoint: str | N
         raise BadLine("invalid_json_line", "This line is not a JSON object.", None, readable=False) from None
     custom_id = value.get("custom_id")
     if not isinstance(custom_id, str) or not 0 < len(custom_id) <= MAX_CUSTOM_ID:
-        raise BadLine("invalid_custom_id", f"custom_id: must be a text of 1 to {MAX_CUSTOM_ID} characters", None)
+        raise BadLine("invalid_custom_id", f"custom_id: must be a string of 1 to {MAX_CUSTOM_ID} characters", None)
 
     def bad(field: str, message: str) -> BadLine:
         return BadLine(f"invalid_{field}", f"{field}: {message}", custom_id)
@@ -111,17 +111,17 @@ def read_line(number: int, text: bytes, urls: Collection[str], endpoint: str | N
 
 
 def duplicate(custom_id: str, first: int) -> BadLine:
-    """What is wrong with a line whose custom_id belongs to the line of number `first`."""
-    return BadLine("duplicate_custom_id", f"custom_id: is the one of line {first} already", custom_id)
+    """The error of a line whose custom_id was first used by the line number `first`."""
+    return BadLine("duplicate_custom_id", f"custom_id: already used by line {first}", custom_id)
 
 
 class CustomIds:
-    """The ids seen so far, of which only hashes are kept: a hundred thousand take a few megabytes."""
+    """The ids seen so far. Only hashes are kept: a hundred thousand take a few megabytes."""
 
     def __init__(self) -> None:
         self._lines: dict[bytes, int] = {}
 
     def claim(self, custom_id: str, number: int) -> int:
-        """The number of the line that has the id: this one, unless an earlier line has it."""
+        """The number of the first line with this id: this one, unless an earlier line has it."""
         digest = hashlib.blake2b(custom_id.encode(errors="surrogatepass"), digest_size=16).digest()
         return self._lines.setdefault(digest, number)

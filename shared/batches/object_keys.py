@@ -1,4 +1,4 @@
-"""Where a batch's objects lie in the bucket. All but the result files, which are files of the caller's."""
+"""The keys of a batch's objects in the bucket, except the result files, which are stored as the caller's files."""
 
 from shared.schemas.batch import Batch, Submission
 from shared.stores.objects import tenant_folder
@@ -9,7 +9,7 @@ def input_key(submission: Submission) -> str:
 
 
 def plan_key(batch: Batch) -> str:
-    """The chunks, once the input has been split."""
+    """The list of chunks, written when the input has been split."""
     return f"{_folder(batch.submission)}chunks.json"
 
 
@@ -19,7 +19,7 @@ def result_key(batch: Batch, chunk: int) -> str:
 
 
 def partial_key(batch: Batch, chunk: int) -> str:
-    """The results of a chunk that has to wait for the rest."""
+    """The results so far of a chunk whose other lines are postponed."""
     return f"{_folder(batch.submission)}partial/{chunk:05d}.jsonl"
 
 

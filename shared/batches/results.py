@@ -1,7 +1,6 @@
-"""The results of a chunk's lines: collected on disk where they are large, and stored as one object.
+"""The results of a chunk's lines: collected, on disk if they are large, and stored as one object.
 
-The object holds the output lines, then the error lines; its metadata say where the second begin, and how many of each
-there are.
+The object holds the output lines, then the error lines; its metadata hold the size of the output lines and the counts.
 """
 
 import hashlib
@@ -23,7 +22,7 @@ _LONGEST = 1024**3
 
 
 class Results:
-    """What has become of a chunk's lines so far; to be closed."""
+    """The results of a chunk's lines so far. Must be closed."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch_id = batch.id
@@ -37,23 +36,23 @@ class Results:
         self._errors.close()
 
     def has(self, number: int) -> bool:
-        """Whether the line of a number has its result."""
+        """Whether the line with this number has a result."""
         return self._id(number) in self._ids
 
     def succeed(self, line: Line, request_id: str, body: JsonObject) -> None:
-        """A line has its answer."""
+        """Adds the response to a line."""
         response = {"status_code": 200, "request_id": request_id, "body": body}
         self._keep(line.number, line.custom_id, response, None)
 
     def fail(
         self, line: Line, code: str, message: str, response: JsonObject | None = None, *, expired: bool = False
     ) -> None:
-        """A line has ended without its answer."""
+        """Adds the error of a line that was attempted, cancelled or expired."""
         error = {"code": code, "message": message, "line": line.number}
         self._keep(line.number, line.custom_id, response, error, expired=expired)
 
     def refuse(self, number: int, bad: BadLine) -> None:
-        """A line cannot be used."""
+        """Adds the error of an invalid line."""
         error = {"code": bad.code, "message": f"line {number}: {bad.message}", "line": number}
         self._keep(number, bad.custom_id, None, error)
 
@@ -80,12 +79,12 @@ class Results:
         self.tally = Tally(tally.completed + (not failed), tally.failed + failed, tally.expired + expired)
 
     def _id(self, number: int) -> str:
-        """The same each time, so that it shows that a result has been made already."""
+        """The id of a line's result; deterministic, so that a retry gives the same id."""
         digest = hashlib.sha256(f"{self._batch_id}.{number}".encode()).hexdigest()
         return f"batch_req_{digest[:24]}"
 
     async def load(self, objects: ObjectStore, key: str) -> None:
-        """Takes over what an earlier try has stored, if there is such an object."""
+        """Loads the results that an earlier attempt has stored, if any."""
         try:
             async with objects.stream(key) as chunks:
                 async for raw in raw_lines(chunks, _LONGEST):
@@ -95,10 +94,7 @@ class Results:
             pass
 
     async def store(self, objects: ObjectStore, key: str, *, new: bool) -> None:
-        """Stores the results, in place of others or, where they have to be `new`, unless there are any.
-
-        Raises ObjectExists then, and AwsError.
-        """
+        """Stores the results, replacing earlier ones unless `new`. Raises AwsError, and ObjectExists if `new`."""
         metadata = {
             _OUTPUTS: str(self._outputs.tell()),
             **{name: str(getattr(self.tally, name)) for name in Tally.__dataclass_fields__},
@@ -121,7 +117,7 @@ class Results:
             raise
 
     def _parts(self) -> Iterator[bytes]:
-        """Both files one after the other, in parts of which only the last is small."""
+        """Both files, one after the other, in parts of the minimum size or more, except the last."""
         for file in (self._outputs, self._errors):
             file.seek(0)
         while True:
@@ -134,7 +130,7 @@ class Results:
 
 
 async def stored_tally(objects: ObjectStore, key: str) -> Tally | None:
-    """How the lines of a stored result ended, None where it is not stored."""
+    """The counts of a stored result, None if it is not stored."""
     info = await objects.head(key)
     return None if info is None else tally_of(info.metadata)
 
@@ -144,5 +140,5 @@ def tally_of(metadata: Mapping[str, str]) -> Tally:
 
 
 def output_bytes(metadata: Mapping[str, str]) -> int:
-    """How many of a stored result's bytes are output lines; the rest are error lines."""
+    """The size of a stored result's output lines in bytes; the rest are error lines."""
     return int(metadata[_OUTPUTS])

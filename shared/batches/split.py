@@ -1,4 +1,4 @@
-"""Splits an input into chunks by ranges of its bytes, and holds every line against the rules before any is answered."""
+"""Splits an input into chunks, each a byte range, and validates every line before any is answered."""
 
 import asyncio
 
@@ -10,12 +10,12 @@ from shared.settings import Settings
 from shared.stores.objects import ObjectNotFound, ObjectStore
 
 CHUNK_BYTES = 4 * 1024 * 1024
-"""A chunk ends with the line that takes it past this, if not before. It is held whole while its lines are answered."""
+"""A chunk ends at the latest with the line that exceeds this. It is held in memory while its lines are answered."""
 _LINES_AT_ONCE = 500
 
 
 async def split(batch: Batch, objects: ObjectStore, settings: Settings) -> tuple[tuple[ChunkMessage, ...], int]:
-    """The chunks of a batch's input, and how many lines they have. Raises InputRejected, and AwsError."""
+    """The chunks of a batch's input and their number of lines. Raises InputRejected, and AwsError."""
     splitter = _Splitter(batch, max(1, settings.batch_chunk_lines))
     try:
         async with objects.stream(input_key(batch.submission)) as content:
@@ -26,7 +26,7 @@ async def split(batch: Batch, objects: ObjectStore, settings: Settings) -> tuple
                         "too_many_lines", f"A batch can have at most {settings.batch_max_lines} lines.", raw.number
                     )
                 if not splitter.total % _LINES_AT_ONCE:
-                    await asyncio.sleep(0)  # other work of this process goes on meanwhile
+                    await asyncio.sleep(0)  # lets other tasks run
     except ObjectNotFound:
         raise InputRejected("no_input", "The input is no longer stored.") from None
     return splitter.end(), splitter.total
@@ -45,7 +45,7 @@ class _Splitter:
         self.total = 0
 
     def add(self, raw: RawLine) -> None:
-        """Takes in the next line."""
+        """Adds the next line."""
         self.total += 1
         self._check(raw)
         self._raw.append((raw.number, raw.first, raw.size))
@@ -66,7 +66,7 @@ class _Splitter:
             self._duplicates[raw.number] = owner
 
     def _cut(self) -> None:
-        """Makes a chunk of the lines that have come since the last one."""
+        """Makes a chunk of the lines added since the last one."""
         line, first, _ = self._raw[0]
         _, begin, size = self._raw[-1]
         self._chunks.append(
@@ -84,7 +84,7 @@ class _Splitter:
         self._duplicates = {}
 
     def end(self) -> tuple[ChunkMessage, ...]:
-        """All chunks. Raises InputRejected where the input has no lines, or none that is JSON."""
+        """All chunks. Raises InputRejected if the input has no lines, or none that is JSON."""
         if self._raw:
             self._cut()
         if not self._chunks:

@@ -1,4 +1,4 @@
-"""The steps of a batch's work, each started by a message and safe to be done again."""
+"""The steps of processing a batch: each is started by a message and is idempotent."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -31,16 +31,16 @@ from shared.stores.objects import ObjectExists
 from shared.stores.queue import MAX_DELAY_SECONDS, Outgoing
 
 MAX_RECEIVES = 8
-"""How many workers a message may kill; the next gives up what it stands for. `maxReceiveCount` is higher."""
+"""A message received more often than this has its step given up as failed. Below the queue's `maxReceiveCount`."""
 _GRACE_SECONDS = 60
 
 
 class NotReady(Exception):
-    """The message has come too early, or for a batch that there is not."""
+    """The batch does not exist, or its row has not been written yet."""
 
 
 class Steps:
-    """Does what messages say. `clock` is Unix time."""
+    """Processes batch messages. `clock` is Unix time."""
 
     def __init__(self, services: Services, *, clock: Callable[[], float] = time.time) -> None:
         self._services = services
@@ -49,18 +49,18 @@ class Steps:
         self._clock = clock
 
     async def process(self, text: str, *, receives: int, remaining: Callable[[], float]) -> None:
-        """Does the step of a message that was received `receives` times; `remaining` gives the seconds left for it.
+        """Processes a message that was received `receives` times; `remaining` returns the seconds left for it.
 
-        Whatever it raises, the message is to be delivered again: NotReady, AwsError, and ValueError for what is no
-        message.
+        Raises NotReady, AwsError, and ValueError for an invalid message. After any exception the message must be
+        delivered again.
         """
         message = read_message(text)
         batch = await self._store.find(message.tenant, message.batch)
         last_try = receives > MAX_RECEIVES
         if batch is None:
             if last_try:
-                return  # its submission has failed half-way
-            raise NotReady("there is no such batch")
+                return  # the submission failed before the row was written
+            raise NotReady("unknown batch")
         if batch.status.ended:
             return
         await self._services.refresh()
@@ -81,7 +81,7 @@ class Steps:
         if batch.chunks is None:
             try:
                 if last_try:
-                    raise InputRejected("internal_error", "The gateway failed again and again to read the input.")
+                    raise InputRejected("internal_error", "The gateway failed repeatedly to read the input.")
                 plan, total = await split(batch, self._objects, self._services.settings)
             except InputRejected as rejected:
                 error = InputError(code=rejected.code, message=rejected.message, line=rejected.line)
@@ -119,7 +119,7 @@ class Steps:
     async def _answered(
         self, batch: Batch, message: ChunkMessage, last_try: bool, remaining: Callable[[], float]
     ) -> Tally | None:
-        """How the lines of a chunk have ended; None when some of them have to wait, for which a message was sent."""
+        """The counts of a finished chunk; None if lines were postponed, for which a message was sent."""
         with closing(Results(batch)) as results:
             await results.load(self._objects, partial_key(batch, message.chunk))
             run = ChunkRun(
@@ -133,7 +133,7 @@ class Steps:
             key = result_key(batch, message.chunk)
             try:
                 await results.store(self._objects, key, new=True)
-            except ObjectExists:  # another worker's, or our own of a try whose answer was lost
+            except ObjectExists:  # stored by another worker, or by an earlier attempt whose response was lost
                 return await stored_tally(self._objects, key)
             return results.tally
 
@@ -151,12 +151,12 @@ class Steps:
         if batch.status.ended:
             return
         has_output, has_errors = await compose(batch, self._objects)
-        while not batch.status.ended:  # it may be cancelled at any moment
+        while not batch.status.ended:  # it may be cancelled concurrently, which changes the final status
             status = _end_of(batch)
             batch = _known(await self._store.finish(batch, status, has_output=has_output, has_errors=has_errors))
 
     async def _watch(self, batch: Batch, message: WatchMessage) -> None:
-        """Once the window is over, hands out again what is not done: it was lost, or is in the queue still."""
+        """Once the batch's window has ended, sends the unfinished chunks again, in case their messages were lost."""
         messages: list[BatchMessage] = []
         if self._clock() > batch.submission.expires_at + _GRACE_SECONDS:
             messages.append(SplitMessage(tenant=batch.tenant, batch=batch.id))
@@ -177,7 +177,7 @@ class Steps:
 
 def _known(batch: Batch | None) -> Batch:
     if batch is None:
-        raise NotReady("the batch is gone")
+        raise NotReady("the batch no longer exists")
     return batch
 
 

@@ -1,4 +1,4 @@
-"""The Lambda function behind the batches' queue: several messages at once, of which only those that failed come back.
+"""The Lambda function that consumes the batch queue, several messages at a time; only failed ones are redelivered.
 
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools.utilities.batch import AsyncBatchProcessor, EventType, async_process_partial_response
 
 from shared.batches.delivery import deliver
-from shared.gateway.services import Services
+from shared.gateway.services import process_services
 from shared.stores.queue import Received
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
-    """Does the steps of the event's messages, and names those that are to be delivered again."""
+    """Processes the event's messages and reports those that must be redelivered."""
     if os.environ.get("LAMBDA_TASK_ROOT"):
         _keep_event_loop()
     processor = AsyncBatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
@@ -31,17 +31,12 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemF
 
 @cache
 def _keep_event_loop() -> None:
-    """One event loop for the life of the sandbox, which Powertools finds, so that connections can be used again."""
+    """Sets one event loop for the life of the process, which Powertools picks up, so that connections are reused."""
     asyncio.set_event_loop(asyncio.new_event_loop())
 
 
-@cache
-def _services() -> Services:
-    return Services.from_environment(dict(os.environ))
-
-
 async def _process(record: "SQSRecord", lambda_context: "LambdaContext") -> None:
-    """Does the step of one message; whatever it raises has the message delivered again."""
+    """Processes one message; if it raises, the message is redelivered."""
     receives = int(record.attributes.approximate_receive_count)
     received = Received(record.message_id, record.body, record.receipt_handle, receives)
-    await deliver(received, _services(), remaining=lambda: lambda_context.get_remaining_time_in_millis() / 1000)
+    await deliver(received, process_services(), remaining=lambda: lambda_context.get_remaining_time_in_millis() / 1000)

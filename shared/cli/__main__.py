@@ -1,4 +1,4 @@
-"""Reads the command line, does what it says, and exits with one line when that cannot be done."""
+"""Parses the command line and runs the command; on failure exits with a one-line message."""
 
 import asyncio
 import sys
@@ -6,20 +6,20 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from shared.cli import batches, keys, models, usage
+from shared.cli import batches, catalog, keys, models, providers, releases, usage
 from shared.cli.output import Output
 from shared.cli.target import NoTarget, local, stack
-from shared.stores.aws import AwsError
+from shared.stores.aws_calls import AwsError
 
 
 class _Parser(ArgumentParser):
-    """One for the whole command line, its commands included: where to work may stand anywhere in it."""
+    """The parser of the command line and of each command: the options of the target may stand anywhere."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         where = "work on a deployed stack (default: what `make run` serves)"
         self.add_argument("--stack", metavar="NAME", default=SUPPRESS, help=where)
-        where = "the stack's region (default: that of your AWS profile)"
+        where = "the stack's region (default: your AWS profile's)"
         self.add_argument("--region", metavar="REGION", default=SUPPRESS, help=where)
         self.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON")
 
@@ -29,18 +29,18 @@ class _Parser(ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point `gateway`."""
-    parser = _Parser(prog="gateway", description="Keys, usage, models and batches of an inference gateway.")
+    parser = _Parser(prog="gateway", description="Operates an inference gateway.")
     parser.set_defaults(stack=None, region=None, json=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (keys, usage, models, batches):
+    for module in (keys, usage, models, providers, catalog, batches, releases):
         module.add_commands(commands)
     options = parser.parse_args(arguments)
     try:
         asyncio.run(_run(options))
-    except (NoTarget, keys.NoSuchKey, batches.Refused, AwsError, ValueError) as error:
+    except (NoTarget, keys.NoSuchKey, batches.Refused, providers.ProviderFailed, AwsError, ValueError) as error:
         sys.exit(f"gateway: {error}")
     except ModuleNotFoundError as error:
-        sys.exit(f"gateway: {error}; pip install 'inference-gateway[local]' brings it")
+        sys.exit(f"gateway: {error}; install it with: pip install 'inference-gateway[local]'")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -1,6 +1,6 @@
-"""`gateway batch`: submits a file of requests, shows how far they are, and brings the results.
+"""`gateway batch`: submits a file of requests, shows its progress, and prints the results.
 
-The only command that calls the gateway itself, as its clients do: with a URL and a key.
+The only command that calls the gateway's HTTP API, as clients do, with a URL and a key.
 """
 
 import asyncio
@@ -22,33 +22,33 @@ _LOCAL_KEY = "sk-local"
 
 
 class Refused(Exception):
-    """The gateway answered with an error; the message is its own."""
+    """The gateway returned an error, with this message."""
 
 
 def add_commands(commands: Any) -> None:
-    """The command's parsers."""
-    parser: ArgumentParser = commands.add_parser("batch", help="many requests at once, from a file")
-    parser.add_argument("--url", help="where the gateway is (default: the stack's, or 127.0.0.1 on PORT)")
+    """Adds the command's parsers."""
+    parser: ArgumentParser = commands.add_parser("batch", help="run many requests from a file")
+    parser.add_argument("--url", help="the gateway's URL (default: the stack's, or 127.0.0.1 on PORT)")
     parser.add_argument("--key", help="a client's key (default: GATEWAY_KEY, or sk-local for `make run`)")
     batch = parser.add_subparsers(required=True)
-    submit = batch.add_parser("submit", help="submit a file of JSON lines")
+    submit = batch.add_parser("submit", help="submit a JSON Lines file")
     submit.add_argument("file", type=Path)
     submit.add_argument("--window", choices=["24h", "4h", "1h"], default="24h")
     submit.add_argument("--wait", action="store_true", help="show the progress until it has ended")
     submit.set_defaults(run=_submit)
-    listing = batch.add_parser("list", help="the newest batches")
+    listing = batch.add_parser("list", help="list the newest batches")
     listing.add_argument("--status")
     listing.add_argument("--limit", type=int, default=20)
     listing.set_defaults(run=_list)
     for name, run, what in (
-        ("show", _show, "one batch"),
+        ("show", _show, "show one batch"),
         ("wait", _wait, "show the progress until it has ended"),
-        ("cancel", _cancel, "end it; what is done is kept"),
+        ("cancel", _cancel, "cancel it; finished results are kept"),
     ):
         command = batch.add_parser(name, help=what)
         command.add_argument("batch_id")
         command.set_defaults(run=run)
-    results = batch.add_parser("results", help="print the results, or those lines that failed")
+    results = batch.add_parser("results", help="print the results, or the lines that failed")
     results.add_argument("batch_id")
     results.add_argument("--errors", action="store_true")
     results.set_defaults(run=_results)
@@ -56,7 +56,7 @@ def add_commands(commands: Any) -> None:
 
 async def _submit(options: Namespace, target: Target, output: Output) -> None:
     if not options.file.is_file():
-        raise NoTarget(f"There is no file {options.file}.")
+        raise NoTarget(f"No such file: {options.file}")
     async with _client(options, target) as client:
         announced = {"filename": "batch.jsonl", "purpose": "batch", "bytes": options.file.stat().st_size}
         file = _data(await client.post("/v1/files", json=announced))
@@ -69,7 +69,7 @@ async def _submit(options: Namespace, target: Target, output: Output) -> None:
 
 
 async def _upload(file: Path, upload: dict[str, Any]) -> None:
-    """PUTs the file to the presigned URL, which is no place for the client's key."""
+    """PUTs the file to the presigned URL, without the client's key."""
     import httpx
 
     with file.open("rb") as content:
@@ -81,7 +81,7 @@ async def _upload(file: Path, upload: dict[str, Any]) -> None:
         async with httpx.AsyncClient(timeout=60) as client:
             answer = await client.put(upload["url"], content=chunks(), headers=upload["headers"])
     if answer.status_code != 200:
-        raise Refused(f"The file could not be uploaded: {answer.status_code}")
+        raise Refused(f"The file could not be uploaded: status {answer.status_code}.")
 
 
 async def _list(options: Namespace, target: Target, output: Output) -> None:
@@ -114,7 +114,7 @@ async def _results(options: Namespace, target: Target, output: Output) -> None:
         batch = _data(await client.get(f"{_BATCHES}/{options.batch_id}"))
     url = batch["error_file_url" if options.errors else "output_file_url"]
     if url is None:
-        print(f"There are none: the batch is {batch['status']}.", file=sys.stderr)
+        print(f"No results: the batch is {batch['status']}.", file=sys.stderr)
         return
     async with httpx.AsyncClient(timeout=60) as client, client.stream("GET", url) as answer:
         async for chunk in answer.aiter_bytes():
@@ -123,7 +123,7 @@ async def _results(options: Namespace, target: Target, output: Output) -> None:
 
 
 async def _watched(client: "httpx.AsyncClient", batch: dict[str, Any]) -> dict[str, Any]:
-    """The batch as it ended, with a progress bar on the way; on stderr, so that stdout stays the result's."""
+    """Waits until the batch has ended, with a progress bar on stderr, since stdout is for the result."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -150,12 +150,12 @@ def _client(options: Namespace, target: Target) -> "httpx.AsyncClient":
     url = options.url or target.url
     key = options.key or os.environ.get("GATEWAY_KEY") or (_LOCAL_KEY if target.is_local else None)
     if key is None:
-        raise NoTarget("A client's key is needed: --key, or GATEWAY_KEY in the environment.")
+        raise NoTarget("A client's key is required: use --key, or set GATEWAY_KEY.")
     return httpx.AsyncClient(base_url=url.rstrip("/"), headers={"authorization": f"Bearer {key}"}, timeout=60)
 
 
 def _data(answer: "httpx.Response") -> dict[str, Any]:
-    """What a success holds, enveloped or not. Raises Refused with the gateway's own words."""
+    """The data of a response, enveloped or not. Raises Refused with the gateway's error message."""
     try:
         body: dict[str, Any] = answer.json()
     except ValueError:

@@ -1,4 +1,4 @@
-"""`gateway keys` and `gateway tenants`: makes, shows, rotates and revokes keys."""
+"""`gateway keys` and `gateway tenants`: creates, lists, shows, rotates and revokes keys, and sets tenants' limits."""
 
 import secrets
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -23,34 +23,40 @@ _LIMITS = {
 
 
 class NoSuchKey(Exception):
-    """There is no key of that id."""
+    """No usable key has that id, or the tenant has none."""
 
 
 def add_commands(commands: Any) -> None:
-    """The parsers of both commands."""
-    keys = commands.add_parser("keys", help="make, list, show, rotate and revoke keys").add_subparsers(required=True)
-    create = keys.add_parser("create", help="make a key; its token is shown once")
-    create.add_argument("name", help="what people call it")
-    create.add_argument("--tenant", help="who shares files, images and batches with it (default: the name)")
+    """Adds the parsers of both commands."""
+    keys = commands.add_parser("keys", help="create, list, show, rotate and revoke keys").add_subparsers(required=True)
+    create = keys.add_parser("create", help="create a key; its token is shown only once")
+    create.add_argument("name", help="a name for people")
+    create.add_argument("--tenant", help="the tenant, whose keys share files, images and batches (default: the name)")
     create.add_argument("--permissions", type=_permissions, default=_DEFAULT_PERMISSIONS, metavar="LIST")
-    create.add_argument("--models", type=values.listed, metavar="LIST", help="the only models that it may use")
-    create.add_argument("--expires", type=values.moment, metavar="WHEN", help="a day, or a time such as 30d")
-    create.add_argument("--api-gateway", action="store_true", help="with a key of its own in API Gateway's usage plan")
+    create.add_argument(
+        "--models", type=values.listed, metavar="LIST", help="the models that it may use (default: all)"
+    )
+    create.add_argument("--expires", type=values.moment, metavar="WHEN", help="a day, or a duration such as 30d")
+    create.add_argument(
+        "--api-gateway", action="store_true", help="also create an API Gateway key in the stack's usage plan"
+    )
     _add_limits(create)
     create.set_defaults(run=_create)
-    keys.add_parser("list", help="every key").set_defaults(run=_list)
-    show = keys.add_parser("show", help="all that is known of a key")
+    keys.add_parser("list", help="list all keys").set_defaults(run=_list)
+    show = keys.add_parser("show", help="show a key's details")
     show.add_argument("key_id")
     show.set_defaults(run=_show)
-    rotate = keys.add_parser("rotate", help="give a key a new token; the old one works on for a while")
+    rotate = keys.add_parser("rotate", help="give a key a new token; the old one stays valid for a while")
     rotate.add_argument("key_id")
     rotate.add_argument("--overlap", type=values.duration, default=timedelta(days=1), metavar="TIME")
     rotate.set_defaults(run=_rotate)
-    revoke = keys.add_parser("revoke", help="let a key in no more, at once or after at most a minute")
+    revoke = keys.add_parser("revoke", help="revoke a key, effective within a minute")
     revoke.add_argument("key_id")
     revoke.set_defaults(run=_revoke)
-    tenants = commands.add_parser("tenants", help="limits above all keys of a tenant").add_subparsers(required=True)
-    limit = tenants.add_parser("limit", help="set a tenant's limits; those left out are lifted")
+    tenants = commands.add_parser("tenants", help="set the limits shared by all keys of a tenant").add_subparsers(
+        required=True
+    )
+    limit = tenants.add_parser("limit", help="set a tenant's limits; limits not given are removed")
     limit.add_argument("tenant")
     _add_limits(limit)
     limit.set_defaults(run=_limit_tenant)
@@ -75,7 +81,7 @@ def _limits(options: Namespace) -> Limits:
 
 async def _create(options: Namespace, target: Target, output: Output) -> None:
     if options.expires and options.expires <= _now():
-        raise ValueError("--expires: that is past")
+        raise ValueError("--expires: is in the past")
     limits = _limits(options)
     tenant = options.tenant or options.name
     usage_key = _new_usage_key(target, options.name) if options.api_gateway else None
@@ -97,7 +103,7 @@ async def _create(options: Namespace, target: Target, output: Output) -> None:
 
 
 async def _tenant_limits(target: Target, tenant: str) -> Limits:
-    """What the tenant's other keys have: the limits are kept with each of them, so that no request looks them up."""
+    """The tenant's limits, from one of its keys: each key holds a copy, so that requests need no extra look-up."""
     for key in await target.keys.all():
         if key.tenant == tenant:
             return key.tenant_limits
@@ -107,7 +113,7 @@ async def _tenant_limits(target: Target, tenant: str) -> Limits:
 async def _list(options: Namespace, target: Target, output: Output) -> None:
     found = _by_id(await target.keys.all())
     rows = [_described(keys) for keys in sorted(found.values(), key=lambda keys: (keys[0].tenant, keys[0].name))]
-    output.rows(rows, empty="There are no keys yet: gateway keys create NAME")
+    output.rows(rows, empty="There are no keys yet. Create one with: gateway keys create NAME")
 
 
 async def _show(options: Namespace, target: Target, output: Output) -> None:
@@ -120,7 +126,7 @@ async def _rotate(options: Namespace, target: Target, output: Output) -> None:
     old = await _find(target, options.key_id)
     newest = max(old, key=lambda key: key.created_at or datetime.min.replace(tzinfo=UTC))
     if not newest.usable(_now()):
-        raise NoSuchKey(f"The key {options.key_id} is {_state(old)}: make another with gateway keys create")
+        raise NoSuchKey(f"The key {options.key_id} is {_state(old)}. Create another with: gateway keys create")
     until = _now() + options.overlap
     await target.keys.change(
         options.key_id,
@@ -150,7 +156,7 @@ async def _limit_tenant(options: Namespace, target: Target, output: Output) -> N
 async def _find(target: Target, key_id: str) -> list[Key]:
     keys = [key for key in await target.keys.all() if key.key_id == key_id]
     if not keys:
-        raise NoSuchKey(f"There is no key {key_id}: see gateway keys list")
+        raise NoSuchKey(f"Unknown key {key_id}. List the keys with: gateway keys list")
     return keys
 
 
@@ -162,7 +168,7 @@ def _by_id(keys: Sequence[Key]) -> dict[str, list[Key]]:
 
 
 def _described(keys: Sequence[Key]) -> Mapping[str, Any]:
-    """A key, of which there are several while an old token of it still works."""
+    """A key's details; `keys` has several entries while an old token is still valid."""
     newest = max(keys, key=lambda key: key.created_at or datetime.min.replace(tzinfo=UTC))
     return {
         "key_id": newest.key_id,
@@ -195,16 +201,16 @@ def _described_limits(limits: Limits) -> dict[str, Any]:
 
 
 def _new_usage_key(target: Target, name: str) -> str:
-    """A key of API Gateway's own in the stack's usage plan; its value is what the authorizer answers."""
+    """Creates an API Gateway key in the stack's usage plan and returns its value, which the authorizer returns, too."""
     if target.usage_plan is None:
         raise NoTarget("Only a stack has API Gateway keys: name one with --stack.")
     value = secrets.token_hex(30)
     try:
-        services = client("apigateway", target.aws.region)
+        services = client("apigateway", target.region)
         made = services.create_api_key(name=name, value=value, enabled=True)
         services.create_usage_plan_key(usagePlanId=target.usage_plan, keyId=made["id"], keyType="API_KEY")
     except Exception as error:  # noqa: BLE001 - botocore's errors have no common base worth importing
-        raise NoTarget(f"API Gateway made no key: {error}") from None
+        raise NoTarget(f"The API Gateway key could not be created: {error}") from None
     return value
 
 

@@ -9,13 +9,13 @@ Row = Mapping[str, Any]
 
 
 class Output:
-    """Prints results to stdout. `as_json` chooses the form for machines: one document, with exact values."""
+    """Prints results to stdout. With `as_json`, one JSON document with exact values."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
 
     def rows(self, rows: Sequence[Row], *, empty: str) -> None:
-        """A table with a column for each name that any row has, or the sentence `empty`."""
+        """Prints a table with a column for each name in any row, or the sentence `empty` if there are no rows."""
         if self._as_json:
             self._json(list(rows))
             return
@@ -32,11 +32,11 @@ class Output:
             table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
         for row in rows:
             table.add_row(*(_shown(row.get(name)) for name in names))
-        # A pipe gets whole lines, however long.
+        # In a pipe, long lines must not be wrapped.
         Console(width=None if sys.stdout.isatty() else 1000, highlight=False, markup=False).print(table)
 
     def one(self, row: Row) -> None:
-        """One thing, a line for each of its values."""
+        """Prints one row, with a line for each value."""
         if self._as_json:
             self._json(row)
             return

@@ -1,4 +1,4 @@
-"""`gateway usage`: what keys have used, by day, model or key, and what it cost."""
+"""`gateway usage`: the usage of keys and its cost, by day, model or key."""
 
 from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from shared.cli.target import NoTarget, Target
 from shared.schemas.limits import UsageRow
 from shared.stores.limits.usage import By, summed
 
-# What is zero in every row is not worth a column.
+# Columns that are left out if they are zero in every row.
 _RARE = (
     "cached_read_tokens",
     "cache_write_tokens",
@@ -26,24 +26,24 @@ _RARE = (
 
 
 def add_commands(commands: Any) -> None:
-    """The command's parser."""
-    parser: ArgumentParser = commands.add_parser("usage", help="what was used, and what it cost")
+    """Adds the command's parser."""
+    parser: ArgumentParser = commands.add_parser("usage", help="show usage and cost")
     parser.add_argument("--by", choices=[by.value for by in By], default=By.DAY.value)
     parser.add_argument("--since", type=values.day, metavar="DAY", help="default: the first of this month")
-    parser.add_argument("--until", type=values.day, metavar="DAY", help="default: today; days are UTC's")
-    parser.add_argument("--key", metavar="KEY_ID", help="of one key")
+    parser.add_argument("--until", type=values.day, metavar="DAY", help="default: today; days are in UTC")
+    parser.add_argument("--key", metavar="KEY_ID", help="only this key's usage")
     parser.set_defaults(run=_report)
 
 
 async def _report(options: Namespace, target: Target, output: Output) -> None:
     limits = target.services.limits
     if limits is None:
-        raise NoTarget("This gateway keeps no usage: GATEWAY_LIMITS_TABLE names no table.")
+        raise NoTarget("This gateway records no usage: GATEWAY_LIMITS_TABLE is not set.")
     now = datetime.now(UTC)
     since = options.since or now.strftime("%Y-%m-01")
     until = options.until or now.strftime("%Y-%m-%d")
     if since > until:
-        raise NoTarget(f"The report would end before it begins: from {since} to {until}.")
+        raise NoTarget(f"The report ends before it begins: from {since} to {until}.")
     by = By(options.by)
     sums = summed(await limits.usage.rows(since, until, options.key), by)
     titles = await _names_of_keys(target) if by is By.KEY else {}

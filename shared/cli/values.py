@@ -1,4 +1,4 @@
-"""Reads what is typed: money, times, lists. Each raises argparse's own error with words for a person."""
+"""Parses argument values: money, times, lists. Each function raises ArgumentTypeError with a message for the user."""
 
 import re
 from argparse import ArgumentTypeError
@@ -17,16 +17,16 @@ def dollars(text: str) -> int:
     try:
         amount = Decimal(text.removeprefix("$"))
     except InvalidOperation:
-        raise ArgumentTypeError(f"{text!r} is no amount in dollars, such as 2.50") from None
+        raise ArgumentTypeError(f"{text!r} is not an amount in dollars such as 2.50") from None
     if not amount.is_finite() or not 0 <= amount <= _MOST_DOLLARS:
-        raise ArgumentTypeError(f"{text!r} is no amount from 0 to {_MOST_DOLLARS} dollars")
+        raise ArgumentTypeError(f"{text!r} is not between 0 and {_MOST_DOLLARS} dollars")
     if amount * _MICRO != int(amount * _MICRO):
-        raise ArgumentTypeError(f"{text!r} is no amount of dollars down to a millionth")
+        raise ArgumentTypeError(f"{text!r} has more than six decimals")
     return int(amount * _MICRO)
 
 
 def shown_dollars(micro: int | None) -> str | None:
-    """Micro-dollars as dollars, with cents at least and nothing rounded."""
+    """Micro-dollars as dollars with at least two decimals, not rounded."""
     if micro is None:
         return None
     whole, fraction = divmod(micro, _MICRO)
@@ -40,7 +40,7 @@ def whole(most: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and 1 <= int(text) <= most:
             return int(text)
-        raise ArgumentTypeError(f"{text!r} is no whole number from 1 to {most}")
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 1 to {most}")
 
     return read
 
@@ -49,18 +49,18 @@ def duration(text: str) -> timedelta:
     """`90m`, `24h`, `30d`, `2w`."""
     found = re.fullmatch(r"([0-9]{1,5})([mhdw])", text)
     if found is None:
-        raise ArgumentTypeError(f"{text!r} is no time such as 90m, 24h, 30d or 2w")
+        raise ArgumentTypeError(f"{text!r} is not a duration such as 90m, 24h, 30d or 2w")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def moment(text: str) -> datetime:
-    """A day, a moment in ISO 8601, or how long from now. Days are UTC's."""
+    """A date or time in ISO 8601, or a duration from now. UTC unless it has an offset."""
     if re.fullmatch(r"[0-9]{1,5}[mhdw]", text):
         return datetime.now(UTC) + duration(text)
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no day such as 2027-01-31, and no time such as 30d") from None
+        raise ArgumentTypeError(f"{text!r} is not a day such as 2027-01-31 or a duration such as 30d") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
@@ -69,9 +69,9 @@ def day(text: str) -> str:
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).strftime("%Y-%m-%d")
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no day such as 2026-11-21") from None
+        raise ArgumentTypeError(f"{text!r} is not a day such as 2026-11-21") from None
 
 
 def listed(text: str) -> frozenset[str]:
-    """A list with commas."""
+    """A comma-separated list."""
     return frozenset(item.strip() for item in text.split(",") if item.strip())

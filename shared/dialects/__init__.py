@@ -1,22 +1,27 @@
 """Dialects: the wire formats that clients speak, each translated to and from the canonical types."""
 
+from functools import cache
+from importlib import import_module
+from typing import Any
+
 from shared.dialects.base import Dialect
 
-
-def dialect_for(path: str) -> Dialect:
-    """The dialect that answers on a path, also where no route matches."""
-    if _under(path, "/v1/inference"):
-        from shared.dialects import envelope
-
-        return envelope.dialect
-    if _under(path, "/ai"):
-        from shared.dialects import compact
-
-        return compact.dialect
-    from shared.dialects import openai
-
-    return openai.dialect
+# Dialects are imported when the first request needs them: most processes only ever speak one.
 
 
-def _under(path: str, prefix: str) -> bool:
-    return path == prefix or path.startswith(f"{prefix}/")
+@cache
+def dialect_named(name: str) -> Dialect:
+    """The error format and headers of a dialect of the route table."""
+    dialect: Dialect = import_module(f"shared.dialects.{name}").dialect
+    return dialect
+
+
+def wire_module(dialect: str, module: str) -> Any:
+    """A module of a dialect's package."""
+    return import_module(f"shared.dialects.{dialect}.{module}")
+
+
+def parser(dialect: str, name: str) -> Any:
+    """A parser of request bodies, `name` being its `module.function` in the dialect's package."""
+    module, _, function = name.rpartition(".")
+    return getattr(wire_module(dialect, module), function)

@@ -1,4 +1,4 @@
-"""What a dialect is, and the pieces that every dialect uses to read requests and to shape answers."""
+"""The protocols of a dialect, and what all dialects use to parse requests and build responses."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,11 @@ from pydantic_core import from_json, to_json
 
 from shared.errors import FieldError, GatewayError, InvalidRequest, MalformedRequest, ValidationFailed
 from shared.framing import sse_frame
-from shared.schemas.context import RequestContext
+from shared.schemas.context import Meter, RequestContext, RequestInfo
 from shared.schemas.model import Model
 
 if TYPE_CHECKING:  # a function loads the schemas of its own requests only
+    from shared.schemas.batch import Batch, BatchOrder, BatchQuery, ResultUrls
     from shared.schemas.chat import ChatRequest, ChatResponse
     from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
     from shared.schemas.events import ChatEvent
@@ -23,19 +24,19 @@ if TYPE_CHECKING:  # a function loads the schemas of its own requests only
 
 JsonObject: TypeAlias = dict[str, Any]
 _MAX_DETAILS = 20
-# Where pydantic's own words would name one of our classes.
+# Replacements for pydantic messages that would name one of our classes.
 _WORDS = {"model_type": "Input should be an object", "missing": "is required"}
 
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What the operator sets for fields that a caller leaves out."""
+    """The operator's defaults for fields that a caller leaves out."""
 
     max_tokens: int
 
 
 class Dialect(Protocol):
-    """The shape of everything on a route that is not a success."""
+    """The format of errors and common headers on a dialect's routes."""
 
     def status(self, error: GatewayError) -> int:
         """The HTTP status of an error."""
@@ -45,8 +46,8 @@ class Dialect(Protocol):
         """The body of an error."""
         ...
 
-    def headers(self, context: RequestContext) -> Mapping[str, str]:
-        """The dialect's own names for the headers that every answer carries."""
+    def headers(self, request: RequestInfo, meter: Meter) -> Mapping[str, str]:
+        """The dialect's own headers for every response."""
         ...
 
 
@@ -54,10 +55,10 @@ EventT = TypeVar("EventT", contravariant=True)
 
 
 class Encoder(Protocol[EventT]):
-    """Turns one answer's events into bytes of server-sent events."""
+    """Encodes one response's events as server-sent events."""
 
     def event(self, event: EventT) -> bytes:
-        """The frames of an event; empty where the dialect shows nothing of it."""
+        """The frames of an event; empty if the dialect does not show it."""
         ...
 
     def error(self, error: GatewayError) -> bytes:
@@ -73,13 +74,13 @@ StreamEncoder: TypeAlias = "Encoder[ChatEvent]"
 
 
 class Operation(Protocol):
-    """One parsed request: what to ask the gateway, and how to answer."""
+    """One parsed request: what to ask the gateway, and how to build the response."""
 
     @property
     def requests(self) -> "Sequence[ChatRequest]": ...
 
     def body(self, response: "ChatResponse", context: RequestContext) -> JsonObject:
-        """The answer in one piece."""
+        """The response in one piece."""
         ...
 
     def encoder(self, context: RequestContext) -> StreamEncoder:
@@ -105,7 +106,7 @@ class Form:
 
 
 class ImageOperation(Protocol):
-    """One parsed request for images; `stored` says whether they are to be given by URL."""
+    """One parsed request for images; `stored` is whether they are returned by URL."""
 
     @property
     def request(self) -> "ImageRequest": ...
@@ -136,7 +137,7 @@ class TranscriptionOperation(Protocol):
     def request(self) -> "TranscriptionRequest": ...
 
     def body(self, transcript: "Transcript", context: RequestContext) -> JsonObject | tuple[str, str]:
-        """The answer, or its media type and text where it is no JSON."""
+        """The response body, or its media type and text if it is not JSON."""
         ...
 
     def encoder(self, context: RequestContext) -> "Encoder[TranscriptEvent]":
@@ -145,9 +146,35 @@ class TranscriptionOperation(Protocol):
 
 
 class ModelLister(Protocol):
-    """Shapes the list of models."""
+    """Builds the list of models."""
 
     def __call__(self, models: Sequence[Model]) -> JsonObject: ...
+
+
+class BatchWire(Protocol):
+    """How a dialect's clients submit and read batches: the dialect's module `batches`."""
+
+    WAY_AROUND: str
+    """The advice in the error for an order that is too large."""
+    SHOWS_RESULT_URLS: bool
+
+    def order(self, body: JsonObject) -> "BatchOrder":
+        """Parses an order. Raises InvalidRequest, and PayloadTooLarge."""
+        ...
+
+    def query(self, parameters: Mapping[str, str]) -> "BatchQuery":
+        """Parses the query of a list. Raises InvalidRequest."""
+        ...
+
+    def batch_body(self, batch: "Batch", urls: "ResultUrls", context: RequestContext) -> JsonObject:
+        """One batch."""
+        ...
+
+    def list_body(
+        self, rows: "Sequence[tuple[Batch, ResultUrls]]", *, has_more: bool, context: RequestContext
+    ) -> JsonObject:
+        """A page of batches."""
+        ...
 
 
 class Wire(BaseModel):
@@ -164,7 +191,7 @@ class Wire(BaseModel):
 
 
 class FormWire(Wire):
-    """The base of multipart bodies, where numbers come as text. An empty field is one that was left out."""
+    """The base of multipart bodies, where numbers are text. An empty field counts as absent."""
 
     model_config = ConfigDict(strict=False)
 
@@ -174,7 +201,7 @@ FormWireT = TypeVar("FormWireT", bound=FormWire)
 
 
 def read(wire: type[WireT], body: JsonObject) -> WireT:
-    """The body as a wire type. Raises ValidationFailed naming each field that is wrong."""
+    """The body as a wire type. Raises ValidationFailed naming each invalid field."""
     try:
         return wire.model_validate(body)
     except ValidationError as error:
@@ -187,12 +214,12 @@ def read(wire: type[WireT], body: JsonObject) -> WireT:
 
 
 def read_form(wire: type[FormWireT], form: Form) -> FormWireT:
-    """The form's fields as a wire type; of a field that occurs several times the last. Raises ValidationFailed."""
+    """The form's fields as a wire type; the last value of a repeated field counts. Raises ValidationFailed."""
     return read(wire, {name: values[-1] for name, values in form.fields.items() if values[-1] != ""})
 
 
 def _path(location: Sequence[int | str]) -> str:
-    """`messages[0].content[1].text`; the names in angle brackets are those of our unions' branches."""
+    """The location as `messages[0].content[1].text`, without the names of our unions' branches."""
     path = ""
     for step in location:
         if isinstance(step, int):
@@ -203,7 +230,7 @@ def _path(location: Sequence[int | str]) -> str:
 
 
 def read_json(data: bytes | bytearray) -> JsonObject:
-    """A request body as a JSON object. Raises MalformedRequest for anything else, too deep nesting included."""
+    """A request body as a JSON object. Raises MalformedRequest for anything else and for too deep nesting."""
     try:
         body = from_json(data, allow_inf_nan=False)
     except ValueError:

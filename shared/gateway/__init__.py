@@ -1,1 +1,1 @@
-"""The one place where the parts meet: a module for each kind of request, and what every request is taken through."""
+"""The core that connects the parts: a module for each kind of request, and what they share."""

@@ -1,54 +1,54 @@
-"""Raw content: the provider's own response, or one made of several where it gives one candidate a call."""
+"""Raw content: the provider's own response, merged from several calls if the model gives one candidate per call."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shared.errors import InvalidRequest
+from shared.gateway.attempt import Attempt, Plan, only, run
 from shared.gateway.estimates import of_content
 from shared.gateway.image_compat import still_inlines
-from shared.gateway.metering import metered, record_usage
-from shared.providers.base import ContentAdapter
+from shared.gateway.selection import select_for
+from shared.gateway.single_calls import seeds
 from shared.pump import gather_or_cancel
 from shared.schemas.context import RequestContext
 from shared.schemas.generated_content import ContentRequest, ContentResponse, JsonObject
-from shared.schemas.model import Capability, Model
+from shared.schemas.model import Capability
 
 if TYPE_CHECKING:
     from shared.gateway.services import Services
 
 
 async def generate(services: "Services", request: ContentRequest, context: RequestContext) -> ContentResponse:
-    """See Gateway.content."""
-    needs = Capability.IMAGE_EDITING if request.images else Capability.IMAGE_GENERATION
-    route = services.route_for(needs, request.model, ContentAdapter, context)  # type: ignore[type-abstract]
-    model = route.model
-    if not isinstance(route.adapter, ContentAdapter):
-        raise InvalidRequest.field("model", f"'{model.id}' is served by a provider that this route cannot speak to")
+    """The provider's GenerateContentResponse; if several calls are needed, one with the candidates of all.
 
+    Raises any GatewayError, InvalidRequest for a provider that does not speak Gemini's generateContent.
+    """
+
+    async def sources(attempt: Attempt) -> list[AsyncGenerator[ContentResponse, None]]:
+        return [_response(attempt, request)]
+
+    needs = Capability.IMAGE_EDITING if request.images else Capability.IMAGE_GENERATION
+    model = select_for(needs, request.model, services.catalog, context.caller)
+    plan = Plan("content", request.model, [model], lambda model: of_content(request), sources)
+    return await only(run(services, context, plan))
+
+
+async def _response(attempt: Attempt, request: ContentRequest) -> AsyncGenerator[ContentResponse, None]:
     async def called(call: ContentRequest) -> ContentResponse:
-        response = await route.answer(route.adapter.content(call, model), route.adapter.content_response)
-        record_usage(context, response.usage)
+        response: ContentResponse = await attempt.response(attempt.adapter, call, lambda: of_content(call))
         return response
 
-    request = replace(request, images=await still_inlines(request.images, model))
-    async with metered(services, context, *of_content(request)):
-        responses = await gather_or_cancel(called(call) for call in _single_calls(request, model))
-    return responses[0] if len(responses) == 1 else _merged(responses)
-
-
-def _single_calls(request: ContentRequest, model: Model) -> Iterator[ContentRequest]:
-    if "single_candidate" not in model.quirks:
-        yield request
-        return
-    for copy in range(request.candidate_count):
-        # The same seed in each call would give the same candidate again and again.
-        seed = None if request.seed is None else request.seed + copy
-        yield replace(request, candidate_count=1, seed=seed)
+    request = replace(request, images=await still_inlines(request.images, attempt.model))
+    calls = [
+        replace(request, candidate_count=n, seed=seed)
+        for n, seed in seeds(request.candidate_count, request.seed, attempt.model)
+    ]
+    responses = await gather_or_cancel(called(call) for call in calls)
+    yield responses[0] if len(responses) == 1 else _merged(responses)
 
 
 def _merged(responses: Sequence[ContentResponse]) -> ContentResponse:
-    """The first response with the candidates of all, numbered through, and the sum of what they count."""
+    """The first response with the candidates of all, renumbered, and the sum of their usage."""
     candidates = [candidate for response in responses for candidate in response.body["candidates"]]
     body = {
         **responses[0].body,
@@ -62,7 +62,7 @@ def _merged(responses: Sequence[ContentResponse]) -> ContentResponse:
 
 
 def _summed(counts: Sequence[JsonObject]) -> JsonObject:
-    """Numbers added up, the details by modality as well; anything else is the first response's."""
+    """Numbers added up, also the details by modality; all other values are the first response's."""
     total = dict(counts[0])
     for count in counts[1:]:
         for name, value in count.items():

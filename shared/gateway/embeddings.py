@@ -1,15 +1,15 @@
-"""Embeddings: inputs in batches as large as their provider takes, several at once, and the vectors in order."""
+"""Embeddings: sends the inputs in batches as large as the provider accepts, in parallel; keeps the vectors in order."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamError
-from shared.gateway.estimates import CHARACTERS_PER_TOKEN, of_embeddings
-from shared.gateway.metering import metered, record_usage
-from shared.providers.base import EmbeddingAdapter
+from shared.gateway.attempt import Attempt, Plan, only, run
+from shared.gateway.estimates import BYTES_PER_TOKEN, of_embeddings
+from shared.gateway.selection import select_for
 from shared.pump import gather_or_cancel
 from shared.schemas.context import RequestContext
 from shared.schemas.embedding import EmbeddingInput, EmbeddingRequest, EmbeddingResponse
@@ -19,40 +19,46 @@ if TYPE_CHECKING:
     from shared.gateway.services import Services
 
 _AT_ONCE = 8
-# OpenAI takes 300,000 tokens a call; a careful estimate may still be short of some scripts.
+# OpenAI accepts 300,000 tokens per call; our estimate may be too low for some scripts.
 _MOST_TOKENS = 200_000
 
 
 async def embed(services: "Services", request: EmbeddingRequest, context: RequestContext) -> EmbeddingResponse:
-    """See Gateway.embeddings."""
-    route = services.route_for(Capability.EMBEDDINGS, request.model, EmbeddingAdapter, context)  # type: ignore[type-abstract]
-    model = route.model
+    """A vector for each input, in their order. Raises any GatewayError."""
+
+    async def sources(attempt: Attempt) -> list[AsyncGenerator[EmbeddingResponse, None]]:
+        return [_response(attempt, request)]
+
+    model = select_for(Capability.EMBEDDINGS, request.model, services.catalog, context.caller)
+    plan = Plan("embeddings", request.model, [model], lambda model: of_embeddings(request), sources)
+    return await only(run(services, context, plan))
+
+
+async def _response(attempt: Attempt, request: EmbeddingRequest) -> AsyncGenerator[EmbeddingResponse, None]:
     turn = asyncio.Semaphore(_AT_ONCE)
 
     async def called(inputs: Sequence[EmbeddingInput]) -> EmbeddingResponse:
         async with turn:
-            call = route.adapter.embedding(replace(request, inputs=tuple(inputs)), model)
-            response = await route.answer(call, route.adapter.embedding_response)
-        record_usage(context, response.usage)
+            call = replace(request, inputs=tuple(inputs))
+            response: EmbeddingResponse = await attempt.response(attempt.adapter, call, lambda: of_embeddings(call))
         if len(response.vectors) != len(inputs):
-            raise UpstreamError("The provider answered with another number of vectors than it was asked for.")
+            raise UpstreamError("The provider returned a different number of vectors than inputs.")
         return response
 
-    batches = list(_batches(request.inputs, route.adapter.embedding_batch(model)))
-    async with metered(services, context, *of_embeddings(request)):
-        responses = await gather_or_cancel(called(batch) for batch in batches)
+    batches = _batches(request.inputs, attempt.adapter.batch_size(attempt.model))
+    responses = await gather_or_cancel(called(batch) for batch in batches)
     vectors = tuple(chain.from_iterable(response.vectors for response in responses))
     if len({len(vector) for vector in vectors}) != 1:
-        raise UpstreamError("The provider answered with vectors of different lengths.")
-    return EmbeddingResponse(vectors, context.usage)
+        raise UpstreamError("The provider returned vectors of different lengths.")
+    yield EmbeddingResponse(vectors, attempt.context.meter.usage)
 
 
 def _batches(inputs: Sequence[EmbeddingInput], most: int) -> Iterator[list[EmbeddingInput]]:
-    """The inputs in their order, `most` at a time, and fewer where they are long."""
+    """The inputs in order, at most `most` in a batch, and fewer if they are long."""
     batch: list[EmbeddingInput] = []
     size = 0
     for item in inputs:
-        tokens = len(item) // CHARACTERS_PER_TOKEN if isinstance(item, str) else len(item)
+        tokens = len(item) // BYTES_PER_TOKEN if isinstance(item, str) else len(item)
         if batch and (len(batch) == most or size + tokens > _MOST_TOKENS):
             yield batch
             batch, size = [], 0

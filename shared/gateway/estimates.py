@@ -1,13 +1,13 @@
-"""What a request will probably use, and what it uses at most, before it is made; and what one used that broke off.
+"""Estimates the expected and the maximum usage of a request before it is made.
 
-Each function gives both as `Usage`. What is probable counts against the tokens a minute; what is possible bounds the
-cost, since a budget holds exactly as long as no request costs more than was reserved for it.
+Each function returns both as `Usage`. The expected usage counts against the tokens per minute; the ceiling bounds the
+cost: a budget is never exceeded as long as no request costs more than was reserved for it.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, assert_never
 
-from shared.schemas.content import Audio, File, Image, Reasoning, Refusal, Text, ToolCall, ToolResult
+from shared.schemas.content import Audio, File, Image, Inline, Reasoning, Refusal, Text, ToolCall, ToolResult
 from shared.schemas.model import Capability, Model
 from shared.schemas.usage import Usage
 
@@ -20,19 +20,21 @@ if TYPE_CHECKING:
     from shared.schemas.speech import SpeechRequest
     from shared.schemas.transcription import TranscriptionRequest
 
-# A careful estimate: English has about 4 characters a token, code and other scripts fewer.
-CHARACTERS_PER_TOKEN = 3
-TOKENS_PER_MEDIUM = 1500
-# Of an answer that the caller does not cap.
+# A conservative estimate: English has about 4 bytes of UTF-8 per token, code and other scripts fewer.
+BYTES_PER_TOKEN = 3
+_TOKENS_PER_MEDIUM = 1500
+# Output tokens if the caller sets no maximum.
 _PROBABLE_ANSWER = 1024
 _LONGEST_ANSWER = 32_768
-# More than any vendor's largest image takes, one that is made and one that is shown.
+# More than any vendor's largest image takes, as output and as input.
 _TOKENS_PER_IMAGE = 8192
 _TOKENS_PER_LOOK = 10_000
-# What stands around a message, a tool and a text, and what some vendors tell a model about tools in general.
+# Of a document behind a URL, whose size is not known here: the longest context of any model.
+_LARGEST_DOCUMENT = 2_000_000
+# Overhead of each message, tool and text, and the instructions about tools that some vendors add.
 _TOKENS_AROUND = 16
 _TOKENS_ABOUT_TOOLS = 1000
-# Speech as it is usually compressed, and at the lowest rate of MP3; what vendors count for a second, and its words.
+# Speech as usually compressed, and at MP3's lowest bit rate; vendors' input tokens and spoken tokens per second.
 _BYTES_PER_SECOND = 16_000
 _LEAST_BYTES_PER_SECOND = 1000
 _TOKENS_PER_SECOND = 32
@@ -42,9 +44,7 @@ _WAV_RATE = slice(28, 32)
 
 
 def of_chat(requests: "Sequence[ChatRequest]", model: Model) -> tuple[Usage, Usage]:
-    """Of chat requests that are made together."""
-    from shared.gateway.chat_model import input_tokens
-
+    """The usage of chat requests that are answered together."""
     calls = [(request, request.n if "single_candidate" in model.quirks else 1) for request in requests]
     draws = Capability.IMAGE_OUTPUT in model.capabilities and Capability.FUNCTION_CALLING not in model.capabilities
     longest = _TOKENS_PER_IMAGE if draws else model.max_output_tokens or _LONGEST_ANSWER
@@ -60,8 +60,29 @@ def of_chat(requests: "Sequence[ChatRequest]", model: Model) -> tuple[Usage, Usa
     return expected, ceiling
 
 
+def input_tokens(request: "ChatRequest") -> int:
+    """The approximate number of a request's input tokens."""
+    size = _bytes(request.system or "") + sum(_bytes(str(tool.parameters)) for tool in request.tools)
+    if request.response_format is not None:
+        size += _bytes(request.response_format.model_dump_json())
+    media = 0
+    for message in request.messages:
+        for part in message.parts:
+            match part:
+                case Text() | Reasoning() | Refusal():
+                    size += _bytes(part.text)
+                case ToolCall():
+                    size += _bytes(part.arguments)
+                case ToolResult():
+                    size += sum(_bytes(piece.text) for piece in part.content if isinstance(piece, Text))
+                    media += sum(not isinstance(piece, Text) for piece in part.content)
+                case Image() | Audio() | File():
+                    media += 1
+    return size // BYTES_PER_TOKEN + media * _TOKENS_PER_MEDIUM
+
+
 def _most_input(request: "ChatRequest", model: Model) -> int:
-    """No tokenizer makes more tokens of a text than it has bytes."""
+    """An upper bound of the input tokens: no tokenizer produces more tokens than a text has bytes."""
     size = _TOKENS_AROUND + _bytes(request.system or "")
     if request.tools:
         size += _TOKENS_ABOUT_TOOLS + sum(_bytes(tool.model_dump_json()) + _TOKENS_AROUND for tool in request.tools)
@@ -87,44 +108,45 @@ def _most_of_part(part: "Part", model: Model) -> int:
         case Audio():
             return (len(part.data) // _LEAST_BYTES_PER_SECOND + 1) * _TOKENS_PER_SECOND
         case File():
-            size = max(len(part.source.data), _TOKENS_PER_LOOK)
+            size = len(part.source.data) if isinstance(part.source, Inline) else _LARGEST_DOCUMENT
+            size = max(size, _TOKENS_PER_LOOK)
             return min(size, model.context_length or size)
         case _:
             assert_never(part)
 
 
 def of_images(request: "ImageRequest") -> tuple[Usage, Usage]:
-    """Of images that are made or edited."""
+    """The usage of image generation or editing."""
     media = len(request.images) + (request.mask is not None)
     return _of_pictures(request.prompt, media, request.n)
 
 
 def of_content(request: "ContentRequest") -> tuple[Usage, Usage]:
-    """Of raw content."""
+    """The usage of raw content generation."""
     text = request.prompt + (request.system_instruction or "")
     return _of_pictures(text, len(request.images), request.candidate_count)
 
 
 def _of_pictures(text: str, media: int, count: int) -> tuple[Usage, Usage]:
-    inputs = len(text) // CHARACTERS_PER_TOKEN + media * TOKENS_PER_MEDIUM + 1
+    inputs = _bytes(text) // BYTES_PER_TOKEN + media * _TOKENS_PER_MEDIUM + 1
     ceiling = _bytes(text) + _TOKENS_AROUND + media * _TOKENS_PER_LOOK
     return (
-        Usage(input_tokens=inputs * count, output_tokens=TOKENS_PER_MEDIUM * count, images=count),
+        Usage(input_tokens=inputs * count, output_tokens=_TOKENS_PER_MEDIUM * count, images=count),
         Usage(input_tokens=ceiling * count, output_tokens=_TOKENS_PER_IMAGE * count, images=count),
     )
 
 
 def of_embeddings(request: "EmbeddingRequest") -> tuple[Usage, Usage]:
-    """Of texts and tokens that are embedded."""
+    """The usage of embedding texts or tokens."""
     expected = ceiling = 0
     for item in request.inputs:
-        expected += len(item) // (CHARACTERS_PER_TOKEN if isinstance(item, str) else 1) + 1
+        expected += (_bytes(item) // BYTES_PER_TOKEN if isinstance(item, str) else len(item)) + 1
         ceiling += (_bytes(item) if isinstance(item, str) else len(item)) + _TOKENS_AROUND
     return Usage(input_tokens=expected), Usage(input_tokens=ceiling)
 
 
 def of_transcription(request: "TranscriptionRequest") -> tuple[Usage, Usage]:
-    """Of a recording. How long it is nobody knows before it is read, but for WAV, whose head tells."""
+    """The usage of transcribing a recording. Its length is estimated from its size; for WAV the header has the rate."""
     usual, least = _BYTES_PER_SECOND, _LEAST_BYTES_PER_SECOND
     if request.file.media_type == "audio/wav":
         head = request.file.open().read(_WAV_RATE.stop)
@@ -133,7 +155,7 @@ def of_transcription(request: "TranscriptionRequest") -> tuple[Usage, Usage]:
     prompt = _bytes(request.prompt or "")
     return (
         Usage(
-            input_tokens=seconds * _TOKENS_PER_SECOND + prompt // CHARACTERS_PER_TOKEN,
+            input_tokens=seconds * _TOKENS_PER_SECOND + prompt // BYTES_PER_TOKEN,
             output_tokens=seconds * _SPOKEN_PER_SECOND,
             audio_seconds=float(seconds),
         ),
@@ -146,9 +168,9 @@ def of_transcription(request: "TranscriptionRequest") -> tuple[Usage, Usage]:
 
 
 def of_speech(request: "SpeechRequest") -> tuple[Usage, Usage]:
-    """Of a text that is spoken."""
+    """The usage of speaking a text."""
     characters = len(request.input)
-    tokens = (characters + len(request.instructions or "")) // CHARACTERS_PER_TOKEN + 1
+    tokens = (characters + len(request.instructions or "")) // BYTES_PER_TOKEN + 1
     ceiling = _bytes(request.input) + _bytes(request.instructions or "") + _TOKENS_AROUND
     return (
         Usage(input_tokens=tokens, characters=characters),
@@ -158,41 +180,3 @@ def of_speech(request: "SpeechRequest") -> tuple[Usage, Usage]:
 
 def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
-
-class StreamedUsage:
-    """What a stream has said so far, for the case that it breaks off before its vendor has told what it used."""
-
-    def __init__(self) -> None:
-        self._characters = 0
-        self._images = 0
-        self._open: set[int] = set()
-
-    def add(self, item: object) -> None:
-        """Takes note of a ChatEvent or TranscriptEvent. By their fields, so that nobody loads the others' types."""
-        index: int = getattr(item, "index", 0)
-        if hasattr(item, "reason") or hasattr(item, "transcript"):
-            self._open.discard(index)
-            return
-        said = "".join(getattr(item, name, "") for name in ("text", "name", "arguments"))
-        drawn = hasattr(item, "media_type")
-        if said or drawn:
-            self._open.add(index)
-            self._characters += len(said)
-            self._images += drawn
-
-    def unreported(self, expected: Usage, told: Usage) -> Usage:
-        """What was probably used beyond what has been told; nothing where all that had begun is complete."""
-        if not self._open:
-            return Usage()
-        tokens = self._images * TOKENS_PER_MEDIUM
-        record_usage = expected.model_copy(
-            update={
-                "output_tokens": tokens + -(-self._characters // CHARACTERS_PER_TOKEN),
-                "output_image_tokens": tokens,
-                "images": self._images,
-            }
-        )
-        return Usage(
-            **{name: max(0, getattr(record_usage, name) - getattr(told, name)) for name in Usage.model_fields},
-        )

@@ -1,6 +1,6 @@
-"""Images as their vendor takes them: the first frame of a GIF as PNG, a mask's transparency as brightness.
+"""Converts images to what their vendor accepts: a GIF's first frame to PNG, a mask's transparency to brightness.
 
-All of it off the event loop, since it may take a second.
+The conversions run in threads, since they may take a second.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shared.errors import InvalidRequest
-from shared.inputs import first_frame
+from shared.gateway.chat_images import first_frame
 from shared.schemas.content import Inline
 from shared.schemas.model import Model
 from shared.schemas.upload import Upload
@@ -19,12 +19,12 @@ _GIF = "image/gif"
 
 
 async def still_uploads(images: Sequence[Upload], model: Model) -> tuple[Upload, ...]:
-    """Uploaded images as the model takes them. Raises InvalidRequest for a GIF that cannot be read."""
+    """Uploaded images as the model accepts them. Raises InvalidRequest for a GIF that cannot be read."""
     return tuple([await _still_upload(image) if _is_refused(image.media_type, model) else image for image in images])
 
 
 async def still_inlines(images: Sequence[Inline], model: Model) -> tuple[Inline, ...]:
-    """Inline images likewise; the error names the image by its index."""
+    """The same for inline images; the error names the image by its index."""
     return tuple(
         [
             await _still_inline(image, f"images[{at}]") if _is_refused(image.media_type, model) else image
@@ -36,7 +36,7 @@ async def still_inlines(images: Sequence[Inline], model: Model) -> tuple[Inline,
 async def readable_mask(mask: Upload, model: Model) -> Upload:
     """A mask as the model reads it. Raises InvalidRequest for a PNG with transparency that cannot be converted.
 
-    Other types are left to the adapter to judge.
+    Other types are left to the adapter.
     """
     if mask.media_type != "image/png" or "brightness_mask" not in model.quirks:
         return mask

@@ -1,8 +1,8 @@
-"""Images: as many calls as their provider takes, and the results stored or inline as the caller wants them."""
+"""Images: makes as many calls as the provider needs and returns the results stored or inline, as requested."""
 
 import asyncio
 import base64
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from functools import reduce
 from itertools import chain
@@ -10,18 +10,18 @@ from operator import add
 from typing import TYPE_CHECKING
 
 from shared.errors import InvalidRequest, UpstreamError, UpstreamTimeout
+from shared.gateway.attempt import Attempt, Plan, only, run
 from shared.gateway.estimates import of_images
 from shared.gateway.image_compat import readable_mask, still_uploads
-from shared.gateway.metering import metered, record_usage
-from shared.gateway.route import caller_of
-from shared.gateway.storing import stored as kept
+from shared.gateway.selection import select_for
+from shared.gateway.single_calls import seeds
+from shared.gateway.storing import stored as put
 from shared.media import IMAGE_TYPES
-from shared.providers.base import ImageAdapter
 from shared.pump import gather_or_cancel
 from shared.schemas.content import Inline, Remote
 from shared.schemas.context import RequestContext
 from shared.schemas.image import GeneratedImage, ImageRequest, ImageResponse
-from shared.schemas.model import Capability, Model
+from shared.schemas.model import Capability
 from shared.schemas.usage import Usage
 
 if TYPE_CHECKING:
@@ -31,41 +31,43 @@ if TYPE_CHECKING:
 async def generate(
     services: "Services", request: ImageRequest, context: RequestContext, *, stored: bool
 ) -> ImageResponse:
-    """See Gateway.image."""
+    """`request.n` images: with `stored`, Remote with presigned URLs, otherwise Inline.
+
+    Raises any GatewayError; UpstreamError if an image could not be stored.
+    """
+
+    async def sources(attempt: Attempt) -> list[AsyncGenerator[ImageResponse, None]]:
+        return [_response(attempt, request, stored=stored)]
+
     needs = Capability.IMAGE_EDITING if request.images else Capability.IMAGE_GENERATION
-    route = services.route_for(needs, request.model, ImageAdapter, context)  # type: ignore[type-abstract]
-    model = route.model
+    model = select_for(needs, request.model, services.catalog, context.caller)
+    plan = Plan("images", request.model, [model], lambda model: of_images(request), sources)
+    return await only(run(services, context, plan))
+
+
+async def _response(attempt: Attempt, request: ImageRequest, *, stored: bool) -> AsyncGenerator[ImageResponse, None]:
+    model, services = attempt.model, attempt.services
 
     async def called(call: ImageRequest) -> ImageResponse:
-        response = await route.answer(route.adapter.image(call, model), route.adapter.image_response)
-        record_usage(context, response.usage)
+        response: ImageResponse = await attempt.response(attempt.adapter, call, lambda: of_images(call))
         return response
 
     mask = await readable_mask(request.mask, model) if request.mask else None
     request = replace(request, images=await still_uploads(request.images, model), mask=mask)
-    async with metered(services, context, *of_images(request)):
-        responses = await gather_or_cancel(called(call) for call in _single_calls(request, model))
-        images = list(chain.from_iterable(response.images for response in responses))
-        if not images:
-            raise UpstreamError("The provider answered without an image.")
-        tenant = caller_of(context).tenant
-        delivered = _stored if stored else _inline
-        try:
-            async with asyncio.timeout_at(route.deadline):
-                images = await gather_or_cancel(delivered(image, services, tenant) for image in images)
-        except TimeoutError:
-            raise UpstreamTimeout("The images were made, but could not be stored in time.") from None
+    calls = [replace(request, n=n, seed=seed) for n, seed in seeds(request.n, request.seed, model)]
+    responses = await gather_or_cancel(called(call) for call in calls)
+    images = list(chain.from_iterable(response.images for response in responses))
+    if not images:
+        raise UpstreamError("The provider's response has no image.")
+    tenant = attempt.context.caller.tenant
+    delivered = _stored if stored else _inline
+    try:
+        async with asyncio.timeout_at(attempt.deadline):
+            images = await gather_or_cancel(delivered(image, services, tenant) for image in images)
+    except TimeoutError:
+        raise UpstreamTimeout("The images were generated, but could not be stored in time.") from None
     usage = reduce(add, (response.usage for response in responses), Usage())
-    return ImageResponse(images=tuple(images), usage=usage)
-
-
-def _single_calls(request: ImageRequest, model: Model) -> Iterator[ImageRequest]:
-    if "single_candidate" not in model.quirks:
-        yield request
-        return
-    for copy in range(request.n):
-        # The same seed in each call would give the same image again and again.
-        yield replace(request, n=1, seed=None if request.seed is None else request.seed + copy)
+    yield ImageResponse(images=tuple(images), usage=usage)
 
 
 async def _stored(image: GeneratedImage, services: "Services", tenant: str) -> GeneratedImage:
@@ -73,7 +75,7 @@ async def _stored(image: GeneratedImage, services: "Services", tenant: str) -> G
         data = base64.b64decode(image.source.data)
     else:
         _, data = await _fetched(image, services)
-    return replace(image, source=Remote(url=await kept(data, services.images, tenant)))
+    return replace(image, source=Remote(url=await put(data, services.images, tenant)))
 
 
 async def _inline(image: GeneratedImage, services: "Services", tenant: str) -> GeneratedImage:
@@ -84,9 +86,9 @@ async def _inline(image: GeneratedImage, services: "Services", tenant: str) -> G
 
 
 async def _fetched(image: GeneratedImage, services: "Services") -> tuple[str, bytes]:
-    """The media type and bytes of an image that the vendor only gives the URL of."""
+    """The media type and bytes of an image for which the vendor returned only a URL."""
     assert isinstance(image.source, Remote)
     try:
         return await services.fetcher.get(image.source.url, field="url", accept=IMAGE_TYPES)
     except InvalidRequest:  # the fault is not the caller's
-        raise UpstreamError("The image was made, but could not be fetched from the provider.") from None
+        raise UpstreamError("The image was generated, but could not be fetched from the provider.") from None

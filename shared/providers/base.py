@@ -2,15 +2,22 @@
 
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from shared.errors import (
+    ContextTooLong,
+    CredentialsRefused,
+    FieldError,
     GatewayError,
+    InsufficientQuota,
     ModelNotFound,
     PayloadTooLarge,
+    UnsupportedFeature,
     UpstreamError,
+    UpstreamIncomplete,
+    UpstreamOverloaded,
     UpstreamRateLimited,
     UpstreamRejected,
     UpstreamTimeout,
@@ -21,16 +28,22 @@ from shared.schemas.content import Inline
 from shared.schemas.model import Model
 
 if TYPE_CHECKING:  # a function loads the schemas of its own requests only
-    from shared.schemas.chat import ChatRequest, ChatResponse
+    import httpx
+
+    from shared.schemas.chat import ChatRequest
     from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
     from shared.schemas.events import ChatEvent
     from shared.schemas.generated_content import ContentRequest, ContentResponse
     from shared.schemas.image import ImageRequest, ImageResponse
     from shared.schemas.speech import SpeechRequest
-    from shared.schemas.transcription import Transcript, TranscriptEvent, TranscriptionRequest
+    from shared.schemas.transcription import TranscriptEvent, TranscriptionRequest
     from shared.schemas.upload import Upload
 
 DEFAULT_RETRY_AFTER = 5
+
+RequestT_contra = TypeVar("RequestT_contra", contravariant=True)
+ResponseT_co = TypeVar("ResponseT_co", covariant=True)
+EventT_co = TypeVar("EventT_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,7 @@ class Call:
     """One HTTP request to a vendor: `path` is appended to the provider's base URL.
 
     The body is `json`, or multipart/form-data of the fields and files in `form` where there is one. A field may occur
-    several times.
+    several times. `streamed` says that a successful answer comes in frames.
     """
 
     path: str
@@ -46,18 +59,31 @@ class Call:
     form: "Sequence[tuple[str, str | Upload]] | None" = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     method: str = "POST"
+    streamed: bool = False
 
 
-class Adapter(Protocol):
-    """What every adapter has."""
+class FrameDecoder(Protocol):
+    """Cuts one streamed body into frames, however its bytes are split."""
+
+    def feed(self, chunk: bytes) -> Iterable[Frame]:
+        """The frames that `chunk` completes. Raises UpstreamError for a body that is not framed as it should be."""
+        ...
+
+
+class Vendor(Protocol):
+    """What the operations of one vendor share: `vendor` in `shared/providers/<name>/vendor.py`."""
 
     @property
     def name(self) -> str:
-        """The adapter's module; also the `issuer` of the signatures that it hands out."""
+        """The folder's name; also the `issuer` of the signatures that the vendor's models give out."""
         ...
 
-    def auth(self, api_key: str) -> dict[str, str]:
-        """The headers that carry the provider's key. A key never goes into a URL."""
+    def auth(self, api_key: str | None) -> "httpx.Auth | None":
+        """Authenticates each request: sets headers, or signs. A key never goes into a URL."""
+        ...
+
+    def frames(self) -> FrameDecoder:
+        """A decoder for one streamed body."""
         ...
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
@@ -65,119 +91,81 @@ class Adapter(Protocol):
         ...
 
 
-@runtime_checkable
-class ChatAdapter(Adapter, Protocol):
-    """A vendor with chat models."""
+class Adapter(Protocol[RequestT_contra]):
+    """One operation of one vendor: `adapter` in `shared/providers/<name>/<operation>.py`."""
 
-    def chat(self, request: "ChatRequest", model: Model) -> Call:
-        """The vendor's request; streamed when `request.stream`.
+    @property
+    def vendor(self) -> Vendor: ...
 
-        Raises UnsupportedFeature or InvalidRequest for what the vendor cannot express.
-        """
-        ...
+    def call(self, request: RequestT_contra, model: Model) -> Call:
+        """The vendor's request.
 
-    def chat_response(self, body: Any) -> "ChatResponse":
-        """The canonical response of a decoded JSON body.
-
-        May raise any of KeyError, TypeError, ValueError, IndexError or AttributeError on a body that is not the
-        vendor's format: the gateway answers 502.
-        """
-        ...
-
-    def chat_events(self, frames: AsyncIterator[Frame]) -> "AsyncGenerator[ChatEvent, None]":
-        """The canonical events of a streamed body, each as soon as it is known.
-
-        Raises a GatewayError for an error inside the stream, and UpstreamError when the stream ends before the
-        vendor has said that it is complete. May raise what `chat_response` may.
+        Raises UnsupportedFeature or InvalidRequest, naming the field, for what the vendor cannot express.
         """
         ...
 
 
-@runtime_checkable
-class ImageAdapter(Adapter, Protocol):
-    """A vendor with models that make images."""
+class ResponseAdapter(Adapter[RequestT_contra], Protocol[RequestT_contra, ResponseT_co]):
+    """An operation that is answered in one piece of JSON."""
 
-    def image(self, request: "ImageRequest", model: Model) -> Call:
-        """The vendor's request, for generation or, with images, for editing. Never streamed.
-
-        `request.n` is 1 where the model has the rule `single_candidate`. Asks for base64 wherever the vendor lets it.
-        Raises UnsupportedFeature or InvalidRequest, naming `size` and the like, for what the vendor cannot express.
-        """
-        ...
-
-    def image_response(self, body: Any) -> "ImageResponse":
-        """The canonical response of a decoded JSON body.
+    def response(self, body: Any) -> ResponseT_co:
+        """The canonical response of a decoded JSON body, which may be changed in place.
 
         Raises ContentFiltered where the vendor refused, UpstreamRejected with the model's words where it answered
-        without an image. May raise what `chat_response` may.
+        something else than was asked for, and the GatewayError of an error sent with status 200. May raise any of
+        KeyError, TypeError, ValueError, IndexError or AttributeError on a body that is not in the vendor's format:
+        the gateway answers 502.
         """
         ...
 
 
-@runtime_checkable
-class ContentAdapter(Adapter, Protocol):
-    """A vendor that speaks Gemini's generateContent."""
+class Reader(Protocol[EventT_co]):
+    """Reads one answer, whole or frame by frame, into the same events. Raises what `ResponseAdapter.response` may."""
 
-    def content(self, request: "ContentRequest", model: Model) -> Call:
-        """The vendor's request. `candidate_count` is 1 where the model has the rule `single_candidate`."""
+    @property
+    def done(self) -> bool:
+        """Whether the vendor has said that the stream is complete, so that nothing more needs to be read."""
         ...
 
-    def content_response(self, body: Any) -> "ContentResponse":
-        """The response whole, blocked or not. May raise what `chat_response` may. `body` may be changed in place."""
+    def body(self, body: bytes) -> Iterable[EventT_co]:
+        """All events of a whole body."""
+        ...
+
+    def frame(self, frame: Frame) -> Iterable[EventT_co]:
+        """The events of the next frame of a streamed body, each as soon as it is known."""
+        ...
+
+    def end(self) -> Iterable[EventT_co]:
+        """The last events, when the streamed body has ended. Raises UpstreamError when it is incomplete."""
         ...
 
 
-@runtime_checkable
-class EmbeddingAdapter(Adapter, Protocol):
-    """A vendor with embedding models."""
+class EventAdapter(Adapter[RequestT_contra], Protocol[RequestT_contra, EventT_co]):
+    """An operation that is answered in events. Its calls say by `Call.streamed` in which form the answer comes."""
 
-    def embedding_batch(self, model: Model) -> int:
+    def frames(self) -> FrameDecoder:
+        """A decoder for one streamed body of this operation: usually the vendor's."""
+        ...
+
+    def reader(self, request: RequestT_contra) -> Reader[EventT_co]:
+        """A reader for the answer to one request."""
+        ...
+
+
+class BatchingAdapter(ResponseAdapter[RequestT_contra, ResponseT_co], Protocol[RequestT_contra, ResponseT_co]):
+    """An operation of which one call takes several inputs."""
+
+    def batch_size(self, model: Model) -> int:
         """How many inputs one call may have."""
         ...
 
-    def embedding(self, request: "EmbeddingRequest", model: Model) -> Call:
-        """The vendor's request. Raises UnsupportedFeature, for token ids where only text is understood."""
-        ...
 
-    def embedding_response(self, body: Any) -> "EmbeddingResponse":
-        """The canonical response of a decoded JSON body. May raise what `chat_response` may."""
-        ...
-
-
-@runtime_checkable
-class TranscriptionAdapter(Adapter, Protocol):
-    """A vendor with models that write speech down."""
-
-    def transcription(self, request: "TranscriptionRequest", model: Model) -> Call:
-        """The vendor's request; streamed when `request.stream`.
-
-        Raises UnsupportedFeature for a format or a granularity that the vendor cannot give, naming the field.
-        """
-        ...
-
-    def transcription_response(self, body: bytes, request: "TranscriptionRequest") -> "Transcript":
-        """The transcript of a whole body, which need not be JSON. May raise what `chat_response` may."""
-        ...
-
-    def transcription_events(self, frames: AsyncIterator[Frame]) -> "AsyncGenerator[TranscriptEvent, None]":
-        """The events of a streamed body; raises what `chat_events` may."""
-        ...
-
-
-@runtime_checkable
-class SpeechAdapter(Adapter, Protocol):
-    """A vendor with models that speak."""
-
-    def speech(self, request: "SpeechRequest", model: Model) -> Call:
-        """The vendor's request. Raises UnsupportedFeature for a format or a speed that the vendor cannot give."""
-        ...
-
-    def speech_audio(self, chunks: AsyncIterator[bytes], request: "SpeechRequest") -> AsyncGenerator[bytes, None]:
-        """The audio in the format asked for, as it can be made from the chunks of the vendor's body.
-
-        Raises a GatewayError for an error inside the body. May raise what `chat_response` may.
-        """
-        ...
+ChatAdapter: TypeAlias = "EventAdapter[ChatRequest, ChatEvent]"
+TranscriptionAdapter: TypeAlias = "EventAdapter[TranscriptionRequest, TranscriptEvent]"
+SpeechAdapter: TypeAlias = "EventAdapter[SpeechRequest, bytes]"
+ImageAdapter: TypeAlias = "ResponseAdapter[ImageRequest, ImageResponse]"
+ContentAdapter: TypeAlias = "ResponseAdapter[ContentRequest, ContentResponse]"
+EmbeddingAdapter: TypeAlias = "BatchingAdapter[EmbeddingRequest, EmbeddingResponse]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +184,11 @@ class InProcess(Protocol):
     def answer(self, path: str, body: bytes) -> LocalAnswer:
         """The answer to one request, deterministic in its arguments."""
         ...
+
+
+def unsupported(field: str, message: str) -> UnsupportedFeature:
+    """The error for a request field that the model does not support."""
+    return UnsupportedFeature(f"{field}: {message}", details=[FieldError(field, message)])
 
 
 def drawn_image(encoded: str) -> Inline:
@@ -225,14 +218,28 @@ def retry_after_seconds(headers: Mapping[str, str]) -> int | None:
     return None
 
 
-def error_for_status(status: int, headers: Mapping[str, str], message: str | None) -> GatewayError:
-    """The error that a vendor's status stands for; `message` is the vendor's, used only for the caller's own faults.
+def error_for_status(
+    status: int, headers: Mapping[str, str], message: str | None, *, code: str | None = None, param: str | None = None
+) -> GatewayError:
+    """The error that a vendor's status and words stand for.
 
-    401 and 403 are the operator's fault and say nothing to a caller.
+    `message`, `code` and `param` are the vendor's, and reach a caller for faults of their own only: 401 and 403 are the
+    operator's and say nothing.
     """
+    from shared.providers.error_words import says_context_overflow, says_no_credit, says_overloaded
+
     retry_after = retry_after_seconds(headers)
+    words = clean(message)
+    # Together answers 403 to a request that is too long.
+    if status in (400, 403, 413, 422) and (code == ContextTooLong.code or says_context_overflow(message)):
+        return ContextTooLong(words or "The request is longer than the model's context.", param=_field_name(param))
+    # OpenRouter sends Retry-After with a 402 for what its running requests have reserved.
+    if (status == 402 and retry_after is None) or (status in (403, 412, 429) and says_no_credit(message)):
+        return no_credit()
+    if status in (498, 529) or (status >= 500 and says_overloaded(message)):  # 498: Groq
+        return overloaded(retry_after)
     match status:
-        case 429:
+        case 402 | 429:
             return UpstreamRateLimited(
                 "The provider's rate limit was reached.",
                 retry_after=retry_after or DEFAULT_RETRY_AFTER,
@@ -240,15 +247,41 @@ def error_for_status(status: int, headers: Mapping[str, str], message: str | Non
         case 408 | 504:
             return UpstreamTimeout("The provider timed out.")
         case 400 | 422:
-            return UpstreamRejected(clean(message) or "The provider refused the request.")
+            return UpstreamRejected(
+                words or "The provider refused the request.", vendor_code=_public_code(code), param=_field_name(param)
+            )
         case 413:
             return PayloadTooLarge("The request is larger than the provider allows. Send images by URL, or fewer.")
         case 401 | 403:
-            return UpstreamError("The provider refused the gateway's credentials.")
+            return CredentialsRefused("The provider refused the gateway's credentials.")
         case 404:
             return ModelNotFound("The provider does not know this model.")
         case _:
             return UpstreamError("The provider failed.", retry_after=retry_after)
+
+
+def no_credit() -> InsufficientQuota:
+    """The operator's account with the vendor has no credit left."""
+    return InsufficientQuota("The gateway's account with the provider has no credit or quota left.")
+
+
+def overloaded(retry_after: int | None = None) -> UpstreamOverloaded:
+    """The vendor has no capacity at the moment."""
+    return UpstreamOverloaded("The provider is overloaded.", retry_after=retry_after or DEFAULT_RETRY_AFTER)
+
+
+def _public_code(code: str | None) -> str | None:
+    """A vendor's code if it is one of those that OpenAI's clients compare, and says more than its status."""
+    return code if code is not None and _CODE.fullmatch(code) and code not in _VAGUE_CODES else None
+
+
+def _field_name(param: str | None) -> str | None:
+    return param if param is not None and _FIELD.fullmatch(param) and clean(param) == param else None
+
+
+_CODE = re.compile(r"[a-z][a-z0-9_]{1,63}")
+_VAGUE_CODES = frozenset({"bad_request", "error", "invalid_request", "invalid_request_error"})
+_FIELD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,200}")
 
 
 def clean(message: str | None) -> str:
@@ -275,6 +308,6 @@ def error_body(body: bytes) -> Any:
         return None
 
 
-def truncated() -> UpstreamError:
+def truncated() -> UpstreamIncomplete:
     """A stream that ended before it was complete."""
-    return UpstreamError("The provider's stream ended before it was complete.")
+    return UpstreamIncomplete("The provider's stream ended before it was complete.")

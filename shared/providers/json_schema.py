@@ -5,9 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import InvalidRequest
+from shared.schemas.chat import JsonObject
 
 _MAX_NODES = 10_000  # twice the number of properties that OpenAI takes
 _MAX_TEXT = 1_000_000
+
+_NULL = {"type": "null"}
+# Keywords that restrict the value whatever `type` says, so that adding null to `type` is not enough.
+_WITHOUT_NULL = frozenset({"$ref", "allOf", "enum", "const"})
+# Keywords that stay outside when a schema is wrapped in `anyOf`.
+_AROUND_ALTERNATIVES = frozenset({"$schema", "$id", "$defs", "definitions", "title", "description", "default"})
 
 
 @dataclass(slots=True)
@@ -32,6 +39,41 @@ class Budget:
         self.text -= text
         if self.nodes < 0 or self.text < 0:
             raise InvalidRequest("The JSON schema is too intricate for this model.")
+
+
+def with_null(schema: JsonObject) -> JsonObject:
+    """The schema with OpenAPI's `nullable` expressed in JSON Schema; nested schemas are left unchanged."""
+    if "nullable" not in schema:
+        return schema
+    plain = {keyword: value for keyword, value in schema.items() if keyword != "nullable"}
+    return or_null(plain) if schema["nullable"] is True else plain
+
+
+def or_null(schema: JsonObject) -> JsonObject:
+    """A schema that also allows null."""
+    if not schema.keys().isdisjoint(_WITHOUT_NULL):
+        around = {keyword: value for keyword, value in schema.items() if keyword in _AROUND_ALTERNATIVES}
+        inner = {keyword: value for keyword, value in schema.items() if keyword not in _AROUND_ALTERNATIVES}
+        return {**around, "anyOf": [_without_null(inner), _NULL]}
+    wider = dict(schema)
+    for keyword in ("anyOf", "oneOf"):
+        if isinstance(alternatives := schema.get(keyword), list) and _NULL not in alternatives:
+            wider[keyword] = [*alternatives, _NULL]
+    kinds = schema.get("type")
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if isinstance(kinds, list) and "null" not in kinds:
+        wider["type"] = [*kinds, "null"]
+    return wider
+
+
+def _without_null(schema: JsonObject) -> JsonObject:
+    """The schema without null among its types and values; some providers require the values to match the type."""
+    narrower = dict(schema)
+    if isinstance(values := schema.get("enum"), list):
+        narrower["enum"] = [value for value in values if value is not None]
+    if isinstance(kinds := schema.get("type"), list) and len(others := [kind for kind in kinds if kind != "null"]) == 1:
+        narrower["type"] = others[0]
+    return narrower
 
 
 def pointed_at(root: Any, reference: str) -> Any:

@@ -1,5 +1,5 @@
-"""A client of Lambda's Runtime API that streams what an ASGI application answers: `python -m shared.runtime`.
+"""A client of Lambda's Runtime API that streams an ASGI application's responses: `python -m shared.runtime`.
 
-AWS's own client for Python waits for a whole answer, and API Gateway for the client that posts it. This one is
-started in its place by `layers/runtime/streaming-runtime`. It runs on Mangum and the standard library alone.
+AWS's own Python client cannot stream: it posts a response only when it is complete. `layers/runtime/streaming-runtime`
+starts this one in its place. It depends on Mangum and the standard library only.
 """

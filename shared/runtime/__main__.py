@@ -14,28 +14,31 @@ from shared.runtime.failure import failure_of
 from shared.runtime.handler import init_failure, load_app
 from shared.runtime.log import log_crash
 from shared.runtime.loop import serve
+from shared.snapshot import before_snapshot
 
 
 def main() -> int:
-    """The exit status, when something ends the loop that Lambda has not ended."""
-    # Nothing is left to save between two invocations, and Lambda waits for half a second at most.
+    """Serves until Lambda ends the process. Returns the exit status after a failure."""
+    # There is no state to save, and Lambda waits for half a second at most.
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
-    # Standard output is no terminal here: without this, Lambda's log would get lines late, or never.
+    # Standard output is not a terminal here: without this, lines would reach Lambda's log late, or never.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     api = RuntimeApi(os.environ["AWS_LAMBDA_RUNTIME_API"])
-    gc.disable()  # importing makes objects by the ten thousand, and nearly none of them is garbage
+    gc.disable()  # importing creates tens of thousands of objects, of which almost none is garbage
     try:
         app = load_app(os.environ["_HANDLER"])
+        before_snapshot()
     except Exception as error:  # noqa: BLE001 - whatever the application's modules raise
         log_crash(error)
         asyncio.run(api.init_error(init_failure(error)))
         return 1
-    # What was imported stays: unfrozen, each full garbage collection would walk it all, 10 ms and more of a stream.
+    # Imported objects live as long as the process. Without this, each full collection would scan them, for 10 ms or
+    # more in the middle of a stream.
     gc.freeze()
     gc.enable()
     try:
         asyncio.run(_run(api, app))
-    except Exception as error:  # noqa: BLE001 - logged in one line, which a traceback on stderr would not be
+    except Exception as error:  # noqa: BLE001 - logged as one line of JSON instead of a traceback on stderr
         log_crash(error)
     return 1
 

@@ -1,6 +1,6 @@
-"""Lambda's Runtime API: what there is to do next, and where answers and failures go.
+"""Lambda's Runtime API: gets invocations and posts responses and errors.
 
-https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html and, for streamed answers,
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html and, for streamed responses,
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
 """
 
@@ -26,7 +26,7 @@ _STREAMED = {
 
 
 class RuntimeApiError(Exception):
-    """The Runtime API did not accept a call."""
+    """The Runtime API rejected a call."""
 
     def __init__(self, path: str, response: Response) -> None:
         super().__init__(f"{path}: status {response.status}: {response.body[:500].decode(errors='replace')}")
@@ -35,7 +35,7 @@ class RuntimeApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One event to answer. `deadline_ms` is in Unix time; `headers` have lower-case names."""
+    """One event to respond to. `deadline_ms` is Unix time in milliseconds; `headers` have lower-case names."""
 
     request_id: str
     deadline_ms: int
@@ -48,7 +48,7 @@ class Invocation:
 
     @property
     def attempt(self) -> dict[str, str]:
-        """The header that ties an answer to this attempt at the invocation, where Lambda gave one."""
+        """The header that ties a response to this attempt of the invocation, if Lambda sent one."""
         given = self.headers.get(_INVOCATION_ID.lower())
         return {_INVOCATION_ID: given} if given else {}
 
@@ -70,7 +70,7 @@ class RuntimeApi:
         return Invocation(request_id, int(headers["lambda-runtime-deadline-ms"]), response.body, headers)
 
     async def restore(self) -> None:
-        """Says that the sandbox is ready for its snapshot; returns in each sandbox that was made from it."""
+        """Reports that the process is ready for its snapshot; returns in each process restored from it."""
         path = f"{_ROOT}/restore/next"
         response = await self._connection.request("GET", path, {})
         self._connection.close()
@@ -87,11 +87,11 @@ class RuntimeApi:
         await self._report(f"{invocation.path}/error", failure, invocation.attempt)
 
     async def respond(self, invocation: Invocation, body: bytes) -> None:
-        """Answers an invocation in one piece of JSON, of 6 MB at most."""
+        """Responds to an invocation with one JSON document of at most 6 MB."""
         await self._post(f"{invocation.path}/response", {**_JSON, **invocation.attempt}, body)
 
     def stream(self, invocation: Invocation) -> "ResponseStream":
-        """Answers an invocation piece by piece."""
+        """Responds to an invocation in chunks."""
         return ResponseStream(self._connection, invocation)
 
     def close(self) -> None:
@@ -108,9 +108,9 @@ class RuntimeApi:
 
 
 class ResponseStream:
-    """An invocation's answer on its way: one HTTP chunk for each piece, sent at once.
+    """A streamed response to an invocation; each chunk is sent immediately as one HTTP chunk.
 
-    `begun` tells whether any of it has left, `ended` whether all of it has.
+    `begun` is whether any of it has been sent, `ended` whether all of it has.
     """
 
     def __init__(self, connection: Connection, invocation: Invocation) -> None:
@@ -121,7 +121,7 @@ class ResponseStream:
         self.ended = False
 
     async def send(self, *chunks: bytes, more: bool) -> None:
-        """Sends chunks, and the end after them unless there are `more`; waits while Lambda is behind in taking them."""
+        """Sends chunks, and the end after them unless there are `more`. Waits while Lambda reads too slowly."""
         parts = [part for chunk in chunks if chunk for part in (b"%x\r\n" % len(chunk), chunk, b"\r\n")]
         if not self.begun:
             await self._connection.open()
@@ -133,14 +133,14 @@ class ResponseStream:
         await self._connection.write(*parts)
 
     async def break_off(self, failure: Failure) -> None:
-        """Ends an answer that has begun with a failure, which came too late for a status of its own."""
+        """Ends a response with a failure that came too late for an error status."""
         body = json.dumps({"errorType": failure.type, "errorMessage": failure.message}).encode()
         self.ended = True
         trailers = f"{_ERROR_TYPE}: {failure.type}\r\n{_ERROR_BODY}: {b64encode(body).decode()}\r\n"
         await self._connection.write(f"0\r\n{trailers}\r\n".encode())
 
     async def accepted(self) -> None:
-        """Waits until Lambda has taken the whole answer, then closes the connection, as Lambda asks of streams."""
+        """Waits until Lambda has received the whole response, then closes the connection, as Lambda requires."""
         try:
             response = await self._connection.response()
         finally:

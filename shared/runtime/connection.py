@@ -1,16 +1,16 @@
-"""One HTTP/1.1 connection to a server that is near: as much of a client as Lambda's Runtime API asks for."""
+"""One HTTP/1.1 connection: a minimal client, sufficient for Lambda's Runtime API."""
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Parts of this size or more are written one by one: a system call costs less than a copy of them.
+# Parts of this size or more are written separately: a system call costs less than copying them.
 _LARGE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole answer; the headers' names are in lower case."""
+    """A complete response; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -18,9 +18,9 @@ class Response:
 
 
 class Connection:
-    """Opened when it is needed, kept for as long as the server keeps it. Carries one exchange at a time.
+    """Opened on first use and kept as long as the server keeps it. Carries one request at a time.
 
-    There are no time-outs: the next invocation may be hours away, and the sandbox is frozen meanwhile.
+    There are no time-outs: the next invocation may be hours away, and the process is frozen meanwhile.
     """
 
     def __init__(self, address: str) -> None:
@@ -30,9 +30,9 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def request(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
-        """One exchange, started anew when a kept connection turns out to be dead.
+        """Sends a request and returns the response; retries once if a kept connection turns out to be closed.
 
-        Raises OSError or EOFError when the server cannot be reached or breaks off, ValueError when it speaks no HTTP.
+        Raises OSError or EOFError if the server cannot be reached or disconnects, ValueError for invalid HTTP.
         """
         length = {"Content-Length": str(len(body))} if body else {}
         kept = await self.open()
@@ -46,13 +46,13 @@ class Connection:
         return await self.request(method, path, headers, body)
 
     def head(self, method: str, path: str, headers: Mapping[str, str]) -> bytes:
-        """The bytes that come before a body."""
+        """A request's head: request line and headers."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self._address}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
     async def open(self) -> bool:
-        """Makes sure of a connection; whether there was one already."""
+        """Opens a connection if there is none. Returns whether there was one."""
         if self._streams is not None:
             reader, writer = self._streams
             if not reader.at_eof() and not writer.is_closing():
@@ -62,9 +62,9 @@ class Connection:
         return False
 
     async def write(self, *parts: bytes) -> None:
-        """Sends parts at once (asyncio sets TCP_NODELAY); waits while the server is behind in taking them.
+        """Sends parts immediately (asyncio sets TCP_NODELAY). Waits while the server reads too slowly.
 
-        `StreamWriter.writelines` would do this, but does not hold its caller back in Python before 3.12.9 and 3.13.2
+        `StreamWriter.writelines` is not used because it applies no back-pressure in Python before 3.12.9 and 3.13.2
         (CVE-2024-12254).
         """
         _, writer = self._open_streams()
@@ -80,11 +80,11 @@ class Connection:
         await writer.drain()
 
     async def response(self) -> Response:
-        """The answer to what was written. Raises ConnectionError when the server closed instead of answering."""
+        """The response to what was written. Raises ConnectionError if the server closed the connection instead."""
         reader, _ = self._open_streams()
         status_line = await reader.readline()
         if not status_line:
-            raise ConnectionResetError("The connection was closed before an answer came.")
+            raise ConnectionResetError("The connection was closed before a response arrived.")
         headers = {}
         while line := (await reader.readline()).strip():
             name, _, value = line.decode("latin-1").partition(":")

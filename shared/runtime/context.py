@@ -1,4 +1,4 @@
-"""What a function may know of its invocation: https://docs.aws.amazon.com/lambda/latest/dg/python-context.html."""
+"""The context object of an invocation: https://docs.aws.amazon.com/lambda/latest/dg/python-context.html."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from shared.runtime.api import Invocation
 
 @dataclass(slots=True)
 class LambdaContext:
-    """The context object of AWS's own runtime; `client_context` and `identity` are JSON objects as Lambda got them."""
+    """The context object of AWS's own runtime; `client_context` and `identity` are JSON objects as Lambda sent them."""
 
     aws_request_id: str
     invoked_function_arn: str
@@ -25,7 +25,7 @@ class LambdaContext:
     deadline_ms: int = field(default=0, repr=False)
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda ends the invocation, never less than 0."""
+        """Milliseconds until Lambda ends the invocation, at least 0."""
         return max(0, self.deadline_ms - int(time.time() * 1000))
 
 

@@ -9,16 +9,15 @@ from shared.runtime.failure import CRASHED, OUT_OF_TIME, Failure
 from shared.runtime.log import log_crash, log_error
 from shared.runtime.output import Output
 
-# How long an application that was stopped may take to tidy up, in seconds.
+# How long a cancelled application may take to clean up, in seconds.
 _TIDY_UP = 0.3
 
 
 class Cycle:
-    """Gives the application its request and passes on what it answers.
+    """Passes a request to the application and its response to the output.
 
-    The status is held back until the first part of the body, so that an application that fails in between can still be
-    answered for. That a client has left cannot be seen on Lambda: the application hears of no disconnect before its
-    answer is complete.
+    The status is held back until the first part of the body, so that a failure in between can still be reported as an
+    error response. Lambda does not report client disconnects: the application sees none until its response is complete.
     """
 
     def __init__(self, event: HttpEvent, output: Output, request_id: str) -> None:
@@ -32,7 +31,7 @@ class Cycle:
         self._over = False
 
     async def run(self, app: ASGI, seconds: float) -> None:
-        """Runs the application for `seconds` at most, then sees to it that there is an answer, its own or an error."""
+        """Runs the application for at most `seconds` and makes sure that there is a response, its own or an error."""
         running = asyncio.create_task(app(self._event.scope, self._receive, self._send))
         failure = await self._wait_for(running, seconds)
         self._over = True
@@ -41,10 +40,10 @@ class Cycle:
         await self._output.finish()
 
     async def _wait_for(self, running: "asyncio.Task[None]", seconds: float) -> Failure | None:
-        """What kept the application from its end, logged; None when nothing did."""
+        """Waits for the application. Logs and returns its failure, None if it succeeded."""
         await asyncio.wait({running}, timeout=max(0.0, seconds))
         if not running.done():
-            log_error("time is up", **self._ids)
+            log_error("the invocation timed out", **self._ids)
             running.cancel()
             await asyncio.wait({running}, timeout=_TIDY_UP)
             return OUT_OF_TIME
@@ -57,7 +56,7 @@ class Cycle:
         return None
 
     def _unfinished(self) -> Failure:
-        log_error("the application returned before its answer was complete", **self._ids)
+        log_error("the application returned before its response was complete", **self._ids)
         return CRASHED
 
     async def _receive(self) -> Message:

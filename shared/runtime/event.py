@@ -1,4 +1,4 @@
-"""What an API Gateway event asks, in ASGI's terms: Mangum's handlers read it, picked in Mangum's own order."""
+"""Converts an API Gateway event to an ASGI request, by Mangum's handlers."""
 
 import json
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ _CONFIG: LambdaConfig = {
 
 
 class NotAnHttpEvent(Exception):
-    """The function was invoked with something that API Gateway does not send."""
+    """The function was invoked with an event that is not from API Gateway."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpEvent:
-    """A request: its ASGI scope and body. `handler` makes a whole response into what API Gateway expects."""
+    """A request: its ASGI scope and body. `handler` converts a complete response to what API Gateway expects."""
 
     scope: Scope
     body: bytes
@@ -43,14 +43,14 @@ def http_event(event: bytes, context: LambdaContext) -> HttpEvent:
                 return HttpEvent(handler.scope, handler.body, handler)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise NotAnHttpEvent(f"The event could not be read: {type(error).__name__}.") from error
-    raise NotAnHttpEvent("The event is no request of an API Gateway REST API, HTTP API or function URL.")
+    raise NotAnHttpEvent("The event is not a request of an API Gateway REST API, HTTP API or function URL.")
 
 
 def streams(event: HttpEvent, environment: Mapping[str, str]) -> bool:
-    """Whether to stream the answer.
+    """Whether to stream the response.
 
-    Not under `sam local`, which hands a streamed answer back raw; not where `RUNTIME_RESPONSE_MODE` is `buffered`; and
-    not to an HTTP API, which takes no streams and is told from a function URL by its host.
+    Not under `sam local`, which passes a streamed response on undecoded; not if `RUNTIME_RESPONSE_MODE` is `buffered`;
+    and not to an HTTP API, which does not support streams and differs from a function URL only by its host.
     """
     if environment.get("AWS_SAM_LOCAL") == "true" or environment.get("RUNTIME_RESPONSE_MODE") == "buffered":
         return False

@@ -1,4 +1,4 @@
-"""What went wrong, as Lambda is told of it and as a caller may see it."""
+"""A failure as it is reported to Lambda and to the caller."""
 
 import traceback
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failure with what Lambda and, where an answer is still owed, the caller learn of it.
+    """A failure as reported to Lambda and, if no response has been sent yet, to the caller.
 
-    `type` is `Runtime.` or `Function.` and one word: Lambda calls anything else `Runtime.Unknown`. `status` and `code`
-    are those of the answer that the caller gets, and `message` is written for that caller, or for Lambda's log where
-    no caller is there to read it. `stack` has one string a frame.
+    `type` is `Runtime.` or `Function.` and one word: Lambda turns anything else into `Runtime.Unknown`. `status` and
+    `code` are those of the caller's error response. `message` is for the caller, or for Lambda's log if the caller does
+    not get it. `stack` has one string for each frame.
     """
 
     type: str
@@ -25,7 +25,7 @@ OUT_OF_TIME = Failure("Runtime.DeadlineExceeded", "The gateway ran out of time."
 
 
 def failure_of(error: Exception, type_: str | None = None) -> Failure:
-    """An exception for Lambda's log, where no caller sees it; its class names the type unless `type_` does."""
+    """The failure of an exception, for Lambda's log only; `type_` defaults to the exception's class."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
     stack = tuple(line.rstrip("\n") for line in traceback.format_list(frames))
     return Failure(type_ or f"Function.{type(error).__name__}", str(error), stack=stack)

@@ -8,7 +8,7 @@ from shared.runtime.failure import Failure, failure_of
 
 
 class BadHandler(Exception):
-    """The handler setting names no application; `type` is Lambda's name of the mistake."""
+    """The handler setting names no application; `type` is Lambda's error type."""
 
     def __init__(self, type_: str, message: str) -> None:
         super().__init__(message)
@@ -16,9 +16,9 @@ class BadHandler(Exception):
 
 
 def load_app(handler: str) -> ASGI:
-    """The application at a path of modules and a name, such as `functions.chat.app.app`.
+    """The application with a dotted name such as `functions.chat.app.app`.
 
-    Raises BadHandler, and whatever importing the module raises.
+    Raises BadHandler, and any exception raised by importing the module.
     """
     module_name, _, name = handler.replace("/", ".").rpartition(".")
     if not module_name:
@@ -30,7 +30,7 @@ def load_app(handler: str) -> ASGI:
 
 
 def init_failure(error: Exception) -> Failure:
-    """Why there is no application, in the words of AWS's own runtime."""
+    """Why the application could not be loaded, with the error types of AWS's own runtime."""
     match error:
         case BadHandler():
             return Failure(error.type, str(error))

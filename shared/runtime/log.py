@@ -1,4 +1,4 @@
-"""What the runtime itself has to say: one line of JSON each on standard output, which Lambda takes to its log."""
+"""The runtime's own log: lines of JSON on standard output, which Lambda copies to its log."""
 
 import json
 import traceback
@@ -12,6 +12,6 @@ def log_error(message: str, **fields: str) -> None:
 
 
 def log_crash(error: BaseException, **fields: str) -> None:
-    """An exception that nobody handled, with its traceback."""
+    """Logs an unhandled exception with its traceback."""
     stack = "".join(traceback.format_exception(error))
     log_error("crash", exception_name=type(error).__name__, exception=stack, **fields)

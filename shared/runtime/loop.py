@@ -1,11 +1,11 @@
-"""The runtime's loop: one invocation after the other, on one event loop, for the life of the sandbox."""
+"""The runtime's loop: one invocation after another, on one event loop, for the life of the process."""
 
-import re
 from collections.abc import Mapping, MutableMapping
 from typing import NoReturn
 
-from mangum.types import ASGI, Scope
+from mangum.types import ASGI
 
+from shared.request_id import request_id_of
 from shared.runtime.api import Invocation, RuntimeApi, RuntimeApiError
 from shared.runtime.context import context_of
 from shared.runtime.cycle import Cycle
@@ -14,26 +14,25 @@ from shared.runtime.failure import Failure
 from shared.runtime.log import log_crash, log_error
 from shared.runtime.output import BufferedOutput, Output, StreamedOutput
 
-# How long before its deadline an invocation is ended, in seconds: time to say so before Lambda ends the sandbox.
+# Seconds before its deadline at which an invocation is cancelled: time to respond before Lambda kills the process.
 _MARGIN = 0.5
 _TRACE_ID = "_X_AMZN_TRACE_ID"
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 async def serve(api: RuntimeApi, app: ASGI, environment: MutableMapping[str, str]) -> NoReturn:
-    """Answers invocations for ever. Raises what the Runtime API raises when it gives no next one."""
+    """Serves invocations forever. Raises what `next_invocation` raises."""
     while True:
         await _serve_next(api, app, environment)
 
 
 async def _serve_next(api: RuntimeApi, app: ASGI, environment: MutableMapping[str, str]) -> None:
-    """One invocation, of which nothing is held any more when the next one is waited for."""
+    """Serves one invocation. A separate function, so that nothing of it is referenced while waiting for the next."""
     invocation = await api.next_invocation()
     _trace(invocation, environment)
     try:
         await _answer(api, app, invocation, environment)
     except (EOFError, OSError, RuntimeApiError, ValueError) as error:
-        # The answer did not arrive: its invocation is lost, but the next one need not be.
+        # The response could not be delivered: this invocation is lost, but the next one may succeed.
         log_crash(error, function_request_id=invocation.request_id)
         api.close()
 
@@ -50,17 +49,11 @@ async def _answer(api: RuntimeApi, app: ASGI, invocation: Invocation, environmen
     if streams(event, environment):
         output = StreamedOutput(api, invocation)
     seconds = context.get_remaining_time_in_millis() / 1000 - _MARGIN
-    await Cycle(event, output, _request_id(event.scope, invocation)).run(app, seconds)
-
-
-def _request_id(scope: Scope, invocation: Invocation) -> str:
-    """The caller's own id of the request where it sent a usable one, as the application has it; Lambda's where not."""
-    given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
-    return given if _REQUEST_ID.fullmatch(given) else invocation.request_id
+    await Cycle(event, output, request_id_of(event.scope, invocation.request_id)).run(app, seconds)
 
 
 def _trace(invocation: Invocation, environment: MutableMapping[str, str]) -> None:
-    """Tells X-Ray's and OpenTelemetry's libraries the trace that the invocation belongs to."""
+    """Sets the variable from which X-Ray's and OpenTelemetry's libraries read the invocation's trace id."""
     trace_id = invocation.headers.get("lambda-runtime-trace-id")
     if trace_id is None:
         environment.pop(_TRACE_ID, None)

@@ -1,4 +1,4 @@
-"""The two ways in which an answer reaches Lambda: streamed as it is made, or whole in one proxy response."""
+"""The two ways to send a response to Lambda: streamed, or as one complete proxy response."""
 
 import json
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ _END_OF_PRELUDE = bytes(8)
 
 
 class Output(Protocol):
-    """Where an answer goes: `start`, any number of `body`, and in the end `finish`.
+    """Where a response goes: `start`, any number of `body`, and finally `finish`.
 
-    `started` and `ended` stay true to what has left when a call is cancelled half-way.
+    `started` and `ended` stay correct if a call is cancelled half-way.
     """
 
     @property
@@ -33,16 +33,16 @@ class Output(Protocol):
     async def body(self, chunk: bytes, *, more: bool) -> None: ...
 
     async def fail(self, failure: Failure, request_id: str) -> None:
-        """Ends an answer that has not ended, as a failure of its own where nothing of it has left."""
+        """Ends an incomplete response: as an error response if nothing of it has been sent yet."""
         ...
 
     async def finish(self) -> None:
-        """Waits until Lambda has taken the answer."""
+        """Waits until Lambda has received the response."""
         ...
 
 
 class StreamedOutput:
-    """Every chunk leaves at once, in API Gateway's format for streams.
+    """Sends every chunk immediately, in API Gateway's format for streams.
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
     """
@@ -75,7 +75,7 @@ class StreamedOutput:
 
 
 class BufferedOutput:
-    """The answer is kept until it is whole, then posted as one proxy response, binary bodies in base64."""
+    """Buffers the response and posts it as one proxy response, with binary bodies in base64."""
 
     def __init__(self, api: RuntimeApi, invocation: Invocation, handler: LambdaHandler) -> None:
         self._api = api
@@ -108,9 +108,9 @@ class BufferedOutput:
 
 
 def prelude(status: int, headers: Headers) -> bytes:
-    """What comes before a streamed body: status and headers in JSON, with eight NULs as their end.
+    """What precedes a streamed body: status and headers as JSON, terminated by eight NULs.
 
-    A header that is repeated is in `multiValueHeaders` alone; `cookies` are the values of Set-Cookie.
+    A repeated header is in `multiValueHeaders` only; `cookies` are the values of Set-Cookie.
     """
     values: dict[str, list[str]] = {}
     for name, value in headers:
@@ -125,7 +125,7 @@ def prelude(status: int, headers: Headers) -> bytes:
 
 
 def _error_page(failure: Failure, request_id: str) -> tuple[Headers, bytes]:
-    """Headers and a body in which clients of every dialect find what they look for."""
+    """Headers and an error body that has the fields of every dialect."""
     body = {
         "status": "error",
         "error": {

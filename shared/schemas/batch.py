@@ -1,4 +1,4 @@
-"""Batches: what a caller submits, what becomes of it, and the messages by which its work is handed on."""
+"""Batches: what a caller submits, a batch's state, and the messages that drive its processing."""
 
 import re
 import secrets
@@ -17,7 +17,7 @@ _ID = re.compile(r"batch_[0-9a-f]{11}[0-9a-f]{16}")
 
 
 def new_batch_id(now: float) -> str:
-    """Ids sort by the Unix time at which they were made."""
+    """A new id; ids sort by the Unix time of their creation."""
     return f"batch_{int(now * 1000):011x}{secrets.token_hex(8)}"
 
 
@@ -37,7 +37,7 @@ class BatchStatus(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether the batch stays as it is from now on."""
+        """Whether the status is final."""
         return self in (BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED, BatchStatus.CANCELLED)
 
 
@@ -50,7 +50,7 @@ class InlineInput:
 
 @dataclass(frozen=True, slots=True)
 class UrlInput:
-    """Lines behind an https URL, or an `s3://` reference to a file of the caller's; `field` names it in errors."""
+    """Lines at an https URL, or at an `s3://` URL of a file of the caller's; `field` names it in errors."""
 
     url: str = field(repr=False)
     field: str
@@ -68,7 +68,7 @@ BatchInput: TypeAlias = InlineInput | UrlInput | FileInput
 
 @dataclass(frozen=True, slots=True)
 class BatchOrder:
-    """A parsed request for a batch. `endpoint` is the only URL that its lines may have, None for any."""
+    """A parsed batch submission. `endpoint` is the only URL that its lines may have, None for any."""
 
     input: BatchInput
     window: Window
@@ -76,8 +76,21 @@ class BatchOrder:
     endpoint: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BatchQuery:
+    """Which batches to list: up to `limit` after the id `after`, of one status if given."""
+
+    after: str | None
+    limit: int
+    status: BatchStatus | None = None
+
+
+ResultUrls: TypeAlias = tuple[str | None, str | None]
+"""Presigned URLs of a batch's output file and error file; None for a file that does not exist."""
+
+
 class Submission(Frozen):
-    """What of a batch never changes; times are in Unix seconds. `token_hash` leads to the key that submitted it."""
+    """The immutable part of a batch; times are in Unix seconds. `token_hash` identifies the key that submitted it."""
 
     id: str
     caller: Caller
@@ -91,7 +104,7 @@ class Submission(Frozen):
 
 
 class InputError(Frozen):
-    """Why an input cannot be used as a whole, and the line that shows it, counted from 1."""
+    """Why an input cannot be used at all, and the number of the line at fault, from 1."""
 
     code: str
     message: str
@@ -100,7 +113,7 @@ class InputError(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How the lines of a chunk, or of a batch so far, ended. `expired` ones are among the `failed`."""
+    """Counts of the finished lines of a chunk or batch. `expired` lines are included in `failed`."""
 
     completed: int = 0
     failed: int = 0
@@ -109,9 +122,9 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch as it stands. `chunks` is None until its input has been split, `done` are those that are counted.
+    """A batch's state. `chunks` is None until its input has been split, `done` are the chunks that were counted.
 
-    `output_key` and `error_key` are the places of the result files; None where there is no such file.
+    `output_key` and `error_key` are the keys of the result files; None if there is no such file.
     """
 
     submission: Submission
@@ -148,7 +161,7 @@ class Batch:
 
 
 class _Message(Frozen):
-    """`failures` counts how often AWS has failed in the message's step."""
+    """`failures` is how often AWS failed while the message was processed."""
 
     tenant: str
     batch: str
@@ -156,17 +169,17 @@ class _Message(Frozen):
 
 
 class SplitMessage(_Message):
-    """Read the input and hand out its chunks; later, hand out anew those that are not done."""
+    """Split the input and send its chunks; if it was split before, send the unfinished chunks again."""
 
     kind: Literal["split"] = "split"
 
 
 class ChunkMessage(_Message):
-    """Answer the lines in the input's bytes from `first` to `last`, both included.
+    """Answer the lines in the input's bytes `first` to `last`, inclusive.
 
-    `line` is the number of the first of them, from 1; `duplicates` says of lines whose custom_id is not their own
-    which line has it. `round` counts the times that the chunk had to wait in vain, `not_before` is the Unix time until
-    which it has to wait now.
+    `line` is the number of the first line, from 1; `duplicates` maps lines with a duplicate custom_id to the line that
+    used it first. `round` counts consecutive attempts without progress; the chunk waits until the Unix time
+    `not_before`.
     """
 
     kind: Literal["chunk"] = "chunk"
@@ -180,13 +193,13 @@ class ChunkMessage(_Message):
 
 
 class FinishMessage(_Message):
-    """Put the result files together."""
+    """Write the result files."""
 
     kind: Literal["finish"] = "finish"
 
 
 class WatchMessage(_Message):
-    """See to it that the batch ends, should another of its messages have been lost."""
+    """Make sure that the batch ends even if another of its messages was lost."""
 
     kind: Literal["watch"] = "watch"
 
@@ -199,7 +212,7 @@ _plan: TypeAdapter[tuple[ChunkMessage, ...]] = TypeAdapter(tuple[ChunkMessage, .
 
 
 def read_message(text: str) -> BatchMessage:
-    """Raises ValueError for text that is no message."""
+    """Parses a message. Raises ValueError if it is invalid."""
     return _messages.validate_json(text)
 
 

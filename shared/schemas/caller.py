@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from shared.schemas.base import Frozen
 from shared.schemas.limits import Limits
@@ -12,14 +13,16 @@ from shared.schemas.limits import Limits
 class Permission(StrEnum):
     MODELS_USE = "models:use"
     BATCH_USE = "batch:use"
-    ADMIN = "admin"
+
+
+_PERMISSIONS = tuple(Permission)
 
 
 class Caller(Frozen):
     """The holder of a key. `models` is an allow-list of public model ids; None allows all.
 
-    `key_id` names the key in logs and reports and tells nothing of its token. `tenant_limits` are those of the tenant
-    above all its keys; each of them holds a copy, so that they are known without another look-up.
+    `key_id` identifies the key in logs and reports without revealing its token. `tenant_limits` apply to all keys of
+    the tenant together; each key holds a copy, which saves a look-up.
     """
 
     key_id: str
@@ -29,11 +32,19 @@ class Caller(Frozen):
     limits: Limits = Field(default_factory=Limits)
     tenant_limits: Limits = Field(default_factory=Limits)
 
+    @field_validator("permissions", mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        """Drops permissions of other versions, which stored keys may have and no route requires."""
+        if not isinstance(value, list):
+            return value
+        return [permission for permission in value if permission in _PERMISSIONS]
+
 
 class Key(Caller):
-    """A stored key: a caller, until when it is one, and the API Gateway key under whose usage plan it calls.
+    """A stored key: a caller, its expiry, and the API Gateway key whose usage plan applies to it.
 
-    `name` is for people. A key that is rotated is stored twice for a while: two tokens, one `key_id`.
+    `name` is for people. A rotated key is stored twice for a while: two tokens, one `key_id`.
     """
 
     name: str = ""

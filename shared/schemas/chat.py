@@ -51,7 +51,7 @@ ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high",
 
 
 class ChatRequest(Frozen):
-    """One chat completion. An optional field that is None was not asked for: the provider's default holds."""
+    """One chat completion. An optional field that is None was not set: the provider's default applies."""
 
     model: str
     system: str | None = None
@@ -94,7 +94,7 @@ class TokenLogprob(TopLogprob):
 
 
 class Candidate(Frozen):
-    """One answer to the request, its parts in the order in which the model gave them."""
+    """One of the completions, its parts in the order in which the model produced them."""
 
     index: int = 0
     parts: tuple[Part, ...]

@@ -8,7 +8,7 @@ from shared.schemas.base import Frozen
 
 
 class Inline(Frozen):
-    """Media carried in the request. `data` is standard base64 with padding, as every vendor wants it."""
+    """Media contained in the request. `data` is standard base64 with padding, as every vendor expects it."""
 
     kind: Literal["inline"] = "inline"
     media_type: str
@@ -16,7 +16,7 @@ class Inline(Frozen):
 
 
 class Remote(Frozen):
-    """Media behind a URL that the provider, or the gateway's guarded fetch, has to get."""
+    """Media at a URL, to be fetched by the provider or by the gateway."""
 
     kind: Literal["remote"] = "remote"
     url: str = Field(repr=False)
@@ -48,7 +48,7 @@ class File(Frozen):
     """A document in a message, in practice a PDF."""
 
     kind: Literal["file"] = "file"
-    source: Inline
+    source: Source
     name: str | None = None
 
 
@@ -67,14 +67,14 @@ class Reasoning(Frozen):
 
 
 class Refusal(Frozen):
-    """The model's own words for declining, which OpenAI keeps apart from content."""
+    """The model's text for declining, which OpenAI separates from content."""
 
     kind: Literal["refusal"] = "refusal"
     text: str
 
 
 class ToolCall(Frozen):
-    """A call that the model asks for. `arguments` is JSON text exactly as the model wrote it."""
+    """A call requested by the model. `arguments` is JSON text exactly as the model wrote it."""
 
     kind: Literal["tool_call"] = "tool_call"
     id: str
@@ -85,12 +85,12 @@ class ToolCall(Frozen):
 
 
 class ToolResult(Frozen):
-    """The caller's answer to a ToolCall; `name` is that call's function name."""
+    """The caller's result for a ToolCall; `name` is that call's function name."""
 
     kind: Literal["tool_result"] = "tool_result"
     call_id: str
     name: str
-    content: tuple[Annotated[Text | Image, Field(discriminator="kind")], ...]
+    content: tuple[Annotated[Text | Image | File, Field(discriminator="kind")], ...]
 
 
 Part: TypeAlias = Annotated[

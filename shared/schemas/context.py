@@ -1,4 +1,4 @@
-"""What is known of one request on its way through the gateway."""
+"""The context of a request in the gateway: its identity, its caller, and its usage."""
 
 import time
 from dataclasses import dataclass, field
@@ -13,34 +13,55 @@ if TYPE_CHECKING:
     from shared.schemas.price import Price
 
 
-@dataclass(slots=True)
-class RequestContext:
-    """Filled in step by step; read by response headers and the log line.
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """The immutable facts of a request.
 
-    `deadline` is on the event loop's clock, `began` on `time.perf_counter`, both in seconds; `first_token` is how many
-    seconds after `began` a stream's first event came. `function_request_id` is Lambda's, where it runs there.
-    `answered_as` is the model's name in the answer's body: what the caller sent, or the choice for `Auto`. `price` is
-    what the model's vendor charges, where it is known, and `cost` what the request has cost so far, in micro-dollars.
-    `rates` say how much is left to the caller, `unsettled` that what was used could not be written down. `is_batch`
-    marks a line of a batch, which interactive requests go before.
+    `deadline` is on the event loop's clock, `began` on `time.perf_counter`, both in seconds. `function_request_id` is
+    Lambda's id of the request and `api_request_id` API Gateway's, where it came through them. `is_batch` marks a
+    line of a batch, which interactive requests go before.
     """
 
-    request_id: str
+    id: str
     deadline: float
     began: float = field(default_factory=time.perf_counter)
     function_request_id: str | None = None
-    caller: Caller | None = None
+    api_request_id: str | None = None
+    is_batch: bool = False
+
+
+@dataclass(slots=True)
+class Meter:
+    """A request's model and its usage so far; read by response headers and the log line.
+
+    `answered_as` is the model's name in the response body: what the caller sent, or the choice for `Auto`. `price` is
+    the model's price, None if none is configured; `cost` is the request's cost so far in micro-dollars. `is_estimate`
+    means that the provider has not reported all of the usage. `first_token` is the time from the start of the request
+    to a stream's first event, in seconds. `rates` is what remains of the caller's limits; `unsettled` means that the
+    usage could not be stored. `error` is the code of the error response.
+    """
+
     model: Model | None = None
     answered_as: str = ""
-    first_token: float | None = None
-    usage: Usage = field(default_factory=Usage)
     price: "Price | None" = None
+    usage: Usage = field(default_factory=Usage)
     cost: int | None = None
+    is_estimate: bool = False
     rates: "Rates | None" = None
+    first_token: float | None = None
     unsettled: bool = False
-    is_batch: bool = False
+    error: str | None = None
 
     @property
     def backend(self) -> str | None:
-        """The provider that is called, and its model."""
+        """The provider and the upstream model, as `provider/upstream`."""
         return None if self.model is None else f"{self.model.provider}/{self.model.upstream}"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """An authenticated request."""
+
+    request: RequestInfo
+    caller: Caller
+    meter: Meter = field(default_factory=Meter)

@@ -12,7 +12,7 @@ EmbeddingInput: TypeAlias = str | tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """One vector is wanted for each input, `dimensions` long where that is given."""
+    """A request for one vector for each input, with `dimensions` elements if given."""
 
     model: str
     inputs: tuple[EmbeddingInput, ...]
@@ -22,7 +22,7 @@ class EmbeddingRequest:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingResponse:
-    """The vectors in the order of the inputs, each an `array("f")`, all of the same length."""
+    """The vectors in the order of the inputs, each an `array("f")`, all with the same length."""
 
     vectors: tuple["array[float]", ...]
     usage: Usage = field(default_factory=Usage)

@@ -1,4 +1,4 @@
-"""The events of a streamed chat completion, and the fold of them into the response.
+"""The events of a streamed chat completion, and their collection into the response.
 
 A stream is one Started, then deltas, then one Finished for each candidate. Events are slotted dataclasses and not
 pydantic models because there is one for each token.
@@ -15,7 +15,7 @@ from shared.schemas.usage import FinishReason, Usage
 
 @dataclass(slots=True)
 class Started:
-    """The provider has begun to answer; `usage` is what it already counts, should the stream break off."""
+    """The provider has started to respond; `usage` is what it reports at the start, in case the stream breaks off."""
 
     usage: Usage = field(default_factory=Usage)
 
@@ -34,7 +34,7 @@ class RefusalDelta:
 
 @dataclass(slots=True)
 class ReasoningDelta:
-    """More thinking. A `signature` closes the block of thinking that it signs, `redacted` is such a block whole."""
+    """More thinking. A `signature` ends the block of thinking that it signs; `redacted` is a whole encrypted block."""
 
     text: str = ""
     signature: str | None = None
@@ -178,7 +178,7 @@ class _OpenCandidate:
 
 
 class ChatCollector:
-    """Folds events into the response that the call would have given without streaming."""
+    """Collects events into the response that the call would have given without streaming."""
 
     def __init__(self) -> None:
         self._candidates: dict[int, _OpenCandidate] = {}
@@ -219,7 +219,7 @@ class ChatCollector:
                 assert_never(event)
 
     def response(self) -> ChatResponse:
-        """The response so far; a candidate that has not finished counts as stopped."""
+        """The response so far; an unfinished candidate gets the finish reason `stop`."""
         return ChatResponse(
             candidates=tuple(
                 Candidate(
@@ -235,7 +235,7 @@ class ChatCollector:
 
 
 async def collect(events: AsyncIterator[ChatEvent]) -> ChatResponse:
-    """Folds a whole stream; errors that it raises pass through."""
+    """Collects a whole stream. Raises what the stream raises."""
     collector = ChatCollector()
     async for event in events:
         collector.add(event)

@@ -1,4 +1,4 @@
-"""Raw content generation as the stable dialect has it: a prompt and images in, Gemini's GenerateContentResponse out."""
+"""Raw content generation, for the stable dialect: a prompt and images in, Gemini's GenerateContentResponse out."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -11,7 +11,7 @@ JsonObject: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class SafetySetting:
-    """A harm category and the threshold at which it blocks, both by Google's names."""
+    """A harm category and its blocking threshold, both with Google's names."""
 
     category: str
     threshold: str
@@ -19,8 +19,8 @@ class SafetySetting:
 
 @dataclass(frozen=True, slots=True)
 class ContentRequest:
-    """Every field is passed on as it is; None means that the vendor's default holds. `images` go before the prompt's
-    text. `modalities` are in capitals. `aspect_ratio` is such as "16:9", `image_size` such as "2K".
+    """Every field is passed on unchanged; None means the vendor's default. `images` precede the prompt's text.
+    `modalities` are in capitals. `aspect_ratio` is like "16:9", `image_size` like "2K".
     """
 
     model: str
@@ -42,8 +42,8 @@ class ContentRequest:
 
 @dataclass(frozen=True, slots=True)
 class ContentResponse:
-    """`body` is a GenerateContentResponse whole, its names in snake case, without nulls, its base64 in the standard
-    alphabet; every candidate has `content.parts` as a list and `content.role`. `usage` is what it says of tokens.
+    """`body` is a complete GenerateContentResponse with names in snake case, without nulls, with standard base64; every
+    candidate has `content.parts` as a list and `content.role`. `usage` is its token counts.
     """
 
     body: JsonObject = field(repr=False)

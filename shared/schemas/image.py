@@ -1,4 +1,4 @@
-"""The canonical image request and response: pictures made from a prompt, or from a prompt and other pictures."""
+"""The canonical image request and response: images generated from a prompt, or from a prompt and other images."""
 
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -23,11 +23,11 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """One request for `n` images. With `images` these are edited, by `mask` only where its pixels are transparent.
+    """One request for `n` images. If `images` is given they are edited, with a `mask` only where it is transparent.
 
-    A `size` of None leaves the choice to the model. Every other field that is None was not asked for. `seed`,
-    `quality`, `style`, `background`, `moderation`, `input_fidelity` and `user` are knobs: a vendor that lacks them
-    ignores them. `output_format` and `size` are promises: an adapter raises for what its vendor cannot give.
+    A `size` of None leaves the choice to the model. Every other field that is None was not set. `seed`, `quality`,
+    `style`, `background`, `moderation`, `input_fidelity` and `user` are hints: they are ignored for a vendor that lacks
+    them. `output_format` and `size` are binding: an adapter raises for values that its vendor does not support.
     """
 
     model: str
@@ -49,9 +49,9 @@ class ImageRequest:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedImage:
-    """One image. Inline it is standard base64, with the media type that its bytes show; Remote it is at a URL.
+    """One image, either Inline, with the media type detected from its bytes, or Remote, at a URL.
 
-    `revised_prompt` is the prompt as the vendor changed it, where it says so.
+    `revised_prompt` is the prompt as changed by the vendor, if it reports that.
     """
 
     source: Inline | Remote
@@ -60,7 +60,7 @@ class GeneratedImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageResponse:
-    """At least one image. Usage is in tokens where the vendor counts them, and zero where it does not."""
+    """At least one image. Usage is zero if the vendor does not report tokens."""
 
     images: tuple[GeneratedImage, ...]
     usage: Usage = field(default_factory=Usage)

@@ -1,4 +1,4 @@
-"""What a key or a tenant may use, what one request asks of that, and how much is left. Money is in micro-dollars."""
+"""The limits of keys and tenants, the estimate of a request, and what remains. Money is in micro-dollars."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -26,7 +26,7 @@ _SHARD_MONEY = 5_000_000
 
 
 class Limits(Frozen):
-    """The limits of one key, or of one tenant above all its keys. None is no limit.
+    """The limits of one key, or of all keys of a tenant together. None is no limit.
 
     Budgets are whole micro-dollars a UTC day and a UTC month. `concurrency` counts requests in flight. `shards` is over
     how many items the limits are spread, each with its part; None derives it from the other limits. Change it, and for
@@ -42,7 +42,7 @@ class Limits(Frozen):
 
     @property
     def any(self) -> bool:
-        """Whether there is anything to be checked."""
+        """Whether any limit is set."""
         rates = (self.requests_per_minute, self.tokens_per_minute, self.concurrency)
         return self.budgeted or any(limit is not None for limit in rates)
 
@@ -65,7 +65,7 @@ class Limits(Frozen):
         return min([wanted, *(limit for limit in rates if limit is not None)])
 
     def share(self, shard: int, shards: int) -> "Limits":
-        """One shard's part. All parts together are exactly the whole."""
+        """One shard's part of the limits. The parts add up exactly to the whole."""
 
         def part(whole: int | None) -> int | None:
             return None if whole is None else whole // shards + (shard < whole % shards)
@@ -83,9 +83,9 @@ class Limits(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a request may use at most: tokens in and out, and micro-dollars.
+    """What is reserved for a request: tokens in and out, and micro-dollars.
 
-    A budget holds exactly as long as no request costs more than was estimated.
+    A budget is never exceeded as long as no request costs more than estimated.
     """
 
     tokens: int = 0
@@ -94,7 +94,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The state of one bucket: `reset` is the microseconds until it is full again, `reset_at` when, in Unix seconds."""
+    """The state of one token bucket: it is full again after `reset` microseconds, at the Unix time `reset_at`."""
 
     limit: int = UNLIMITED
     remaining: int = UNLIMITED
@@ -112,7 +112,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How much is left, of the key's limits or of its tenant's, whichever has less. A guess where there are shards."""
+    """What remains of the key's or its tenant's limits, whichever is less. An estimate if there are several shards."""
 
     requests: Rate = field(default_factory=Rate)
     tokens: Rate = field(default_factory=Rate)
@@ -122,7 +122,7 @@ class Rates:
 
 
 def duration(microseconds: int) -> str:
-    """A time as OpenAI's headers write it: `0s`, `12ms`, `1.2s`, `6m0s`. Rounded up to a millisecond."""
+    """A duration in the format of OpenAI's headers: `0s`, `12ms`, `1.2s`, `6m0s`. Rounded up to a millisecond."""
     milliseconds = -(-microseconds // 1000)
     if 0 < milliseconds < 1000:
         return f"{milliseconds}ms"
@@ -158,7 +158,7 @@ class Refused(RateLimited):
 
 
 class OverBudget(BudgetExceeded, Refused):
-    """The money of a day or a month is spent, or reserved by requests in flight."""
+    """The budget of a day or a month is spent, or reserved by requests in flight."""
 
 
 def used_up(whose: str, reason: Reason, wait: int, rates: Rates) -> Refused:
@@ -187,7 +187,7 @@ def _kind(reason: Reason) -> type[Refused]:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What a key or a tenant has in flight, and its micro-dollars: reserved, and spent in this UTC day and month."""
+    """A key's or tenant's requests in flight, and its micro-dollars: reserved, and spent in this UTC day and month."""
 
     in_flight: int
     reserved: int

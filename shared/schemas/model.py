@@ -1,4 +1,4 @@
-"""A row of the catalog as the rest of the code sees it."""
+"""A model of the catalog."""
 
 from datetime import date
 from enum import StrEnum
@@ -6,10 +6,11 @@ from enum import StrEnum
 from pydantic import Field
 
 from shared.schemas.base import Frozen
+from shared.schemas.quirk import Quirk
 
 
 class Capability(StrEnum):
-    """What a model can do. A request that needs one which its model lacks is refused."""
+    """What a model can do. A request that needs a capability that its model lacks is refused."""
 
     CHAT = "chat"
     VISION = "vision"
@@ -27,7 +28,7 @@ class Capability(StrEnum):
 
 
 class Listed(Frozen):
-    """What `GET /ai/models` shows of a model where that differs from what is true of it."""
+    """Values that `GET /ai/models` shows for a model in place of the actual ones."""
 
     capabilities: tuple[str, ...] | None = None
     context_length: int | None = None
@@ -36,9 +37,9 @@ class Listed(Frozen):
 class Model(Frozen):
     """A model that clients may name.
 
-    `upstream` is the vendor's name of the model that serves it, `context_length` and `max_output_tokens` are in
-    tokens, `created` is in Unix seconds, `retires` is the date announced for `upstream`. `quirks` are the wire quirks
-    (see `catalog.toml`) that its adapter absorbs: those of the vendor and of the model together.
+    `upstream` is the provider's name of the model that serves it, `context_length` and `max_output_tokens` are in
+    tokens, `created` is in Unix seconds, `retires` is the day on which the provider switches `upstream` off. `quirks`
+    are those of the provider and of the model combined.
     """
 
     id: str
@@ -49,6 +50,10 @@ class Model(Frozen):
     context_length: int | None = None
     max_output_tokens: int | None = None
     capabilities: frozenset[Capability] = Field(default_factory=frozenset)
-    quirks: frozenset[str] = Field(default_factory=frozenset)
+    quirks: frozenset[Quirk] = Field(default_factory=frozenset)
     retires: date | None = None
     listed: Listed = Listed()
+
+    def is_retired(self, today: date) -> bool:
+        """Whether `upstream` has been switched off."""
+        return self.retires is not None and self.retires <= today

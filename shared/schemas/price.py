@@ -1,4 +1,4 @@
-"""What a vendor charges for a model: exact decimals, never floats."""
+"""The price of a model, in exact decimals."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-# So few digits that every product with a count of tokens is exact in Decimal's 28 digits.
+# Few enough digits that every product with a token count is exact in Decimal's 28 digits.
 _AMOUNT = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
 _ZERO = Decimal(0)
 
@@ -16,9 +16,9 @@ _ZERO = Decimal(0)
 class Rates:
     """US dollars per million tokens.
 
-    `input` and `output` are for what has no rate of its own: the tokens of a share whose rate is None are charged as
-    the rest of their total is. Reads of the cache that hit tokens of images or audio cost `cached_image` and
-    `cached_audio`, or `cached_read` where the vendor makes no difference.
+    `input` and `output` apply to all tokens without their own rate: tokens of a kind whose rate is None are charged
+    like the rest of their total. Cached tokens of images or audio cost `cached_image` and `cached_audio`, or
+    `cached_read` if the vendor does not distinguish them.
     """
 
     input: Decimal = _ZERO
@@ -36,7 +36,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """The rates of every token of a call that has more than `above` input tokens, cached ones included."""
+    """The rates for all tokens of a call with more than `above` input tokens, including cached ones."""
 
     above: int
     rates: Rates
@@ -44,11 +44,11 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The price of a model: of its tokens in `rates`, or in one of the `tiers`, which are in ascending order.
+    """The price of a model: token rates in `rates`, or in one of the `tiers`, in ascending order.
 
-    Besides tokens, in US dollars: `image` for each image made, `characters` for a million characters spoken, and
-    `audio_hour` for an hour listened to, of which a vendor may charge at least `audio_minimum` seconds a call.
-    `as_of` is the day on which it was looked up.
+    Other prices, in US dollars: `image` for each generated image, `characters` per million characters spoken, and
+    `audio_hour` per hour of audio input, for which a vendor may charge at least `audio_minimum` seconds per call.
+    `as_of` is the day on which the price was looked up.
     """
 
     rates: Rates
@@ -61,19 +61,19 @@ class Price:
 
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> "Price":
-        """The price that a table of TOML states: amounts as strings or whole numbers, by the names of the fields.
+        """The price in a TOML table: amounts as strings or whole numbers, keyed by the names of the fields.
 
             price = { input = "2", cached_read = "0.2", output = "12",
                       tiers = [{ above = 200000, input = "4", cached_read = "0.4", output = "18" }] }
 
-        A tier repeats every rate that it has. Raises ValueError that names what cannot be read.
+        A tier states all of its rates. Raises ValueError that names the invalid value.
         """
         rest = dict(table)
         as_of = rest.pop("as_of", None)
         if as_of is not None and type(as_of) is not date:
             raise ValueError("as_of must be a date, such as 2026-11-21")
         if not rest:
-            raise ValueError('a price must say what it is for; what is free has input = "0"')
+            raise ValueError('a price must have at least one amount; a free model has input = "0"')
         tiers = rest.pop("tiers", [])
         if not isinstance(tiers, list) or not all(isinstance(tier, dict) and "above" in tier for tier in tiers):
             raise ValueError('tiers must be a list of tables such as { above = 200000, input = "4", output = "18" }')

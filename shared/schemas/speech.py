@@ -1,4 +1,4 @@
-"""The canonical speech request; its answer is audio."""
+"""The canonical speech request; the response is audio."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias

@@ -11,7 +11,7 @@ FilePurpose: TypeAlias = Literal["assistants", "batch", "batch_output", "evals",
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """`size` is in bytes, `created` and `expires` in Unix seconds. `key` is its place in the bucket."""
+    """`size` is in bytes, `created` and `expires` in Unix seconds. `key` is its key in the bucket."""
 
     id: str
     filename: str

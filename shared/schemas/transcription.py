@@ -1,7 +1,6 @@
 """The canonical transcription request, the transcript, and the events of a streamed one.
 
-Transcripts come from vendors: texts that are none and times that are no numbers raise TypeError or ValueError when one
-is made.
+Values come from vendors: constructing a transcript with an invalid text or time raises TypeError or ValueError.
 """
 
 import math
@@ -17,10 +16,10 @@ Granularity: TypeAlias = Literal["segment", "word"]
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionRequest:
-    """Speech to be written down. `language` is an ISO 639-1 code, `prompt` shows the style and words to expect.
+    """Speech to transcribe. `language` is an ISO 639-1 code, `prompt` shows the style and words to expect.
 
-    `format` says what of the transcript the caller will see: subtitles and verbose_json need segments, or words where
-    `granularities` say so. `temperature` is from 0 to 1.
+    `format` determines what the caller gets: subtitles and verbose_json need segments, or words if `granularities`
+    include them. `temperature` is from 0 to 1.
     """
 
     model: str
@@ -62,8 +61,8 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said. Whatever the vendor does not tell is None or empty; `duration` is in seconds, `language` as the
-    vendor names it.
+    """A transcript. Values that the vendor does not report are None or empty; `duration` is in seconds, `language` is
+    the vendor's name.
     """
 
     text: str
@@ -90,7 +89,7 @@ class TranscriptDelta:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptDone:
-    """The end of a streamed transcript, which it holds whole."""
+    """The end of a streamed transcript, with all of it."""
 
     transcript: Transcript
 
@@ -100,8 +99,8 @@ TranscriptEvent: TypeAlias = TranscriptDelta | TranscriptDone
 
 def _check(text: str, *seconds: float) -> None:
     if not isinstance(text, str):
-        raise TypeError("a text that is none")
-    text.encode()  # half of a surrogate pair, which JSON can express, is a ValueError
+        raise TypeError("a text is not a string")
+    text.encode()  # raises ValueError for a lone surrogate, which JSON can express
     # JSON has neither NaN nor Infinity, but Python reads them.
     if not all(map(math.isfinite, seconds)):
-        raise ValueError("a time that is no number")
+        raise ValueError("a time is not a number")

@@ -7,8 +7,8 @@ from typing import BinaryIO, cast
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """`file` is open, larger ones lie on disk; `media_type` is what its first bytes show, `size` is in bytes.
-    `filename` is fit for a header.
+    """`file` is open and on disk if large; `media_type` is detected from its first bytes, `size` is in bytes.
+    `filename` is safe in a header.
     """
 
     file: BinaryIO = field(repr=False, compare=False)
@@ -22,12 +22,12 @@ class Upload:
         return self.file.read()
 
     def open(self) -> BinaryIO:
-        """A reader of its own, at the beginning: several calls may send the same file at once."""
+        """An independent reader, at the beginning: several calls may send the same file at once."""
         return cast(BinaryIO, _Reader(self.file))
 
 
 class _Reader(io.RawIOBase):
-    """Reads a file that others read as well, each from its own place, all on one thread."""
+    """One of several readers of a file, each with its own position, all on one thread."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""Token counts and finish reasons, with one meaning whatever the vendor."""
+"""Token counts and finish reasons, with the same meaning for every vendor."""
 
 from enum import StrEnum
 
@@ -17,11 +17,12 @@ class FinishReason(StrEnum):
 class Usage(Frozen):
     """Tokens of one call.
 
-    `input_tokens` and `output_tokens` are totals; every other field is a share *inside* one of them
-    (Anthropic reports cached tokens beside its input and is added up by its adapter).
+    `input_tokens` and `output_tokens` are totals; every other token count is *included* in one of them (Anthropic
+    reports cached tokens separately; its adapter adds them up).
 
-    What some vendors charge for instead: `images` that were made, `characters` that were spoken, and `audio_seconds`
-    that were listened to.
+    Some vendors charge for these instead: generated `images`, spoken `characters`, and `audio_seconds` of input.
+
+    `cost` is what the vendor reports that the call has cost, in micro-dollars; None if it reports nothing.
     """
 
     input_tokens: int = 0
@@ -36,10 +37,17 @@ class Usage(Frozen):
     images: int = 0
     characters: int = 0
     audio_seconds: float = 0.0
+    cost: int | None = None
 
     @property
     def total_tokens(self) -> int:
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
+        sums = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
+        costs = [cost for cost in (self.cost, other.cost) if cost is not None]
+        return Usage(**sums, cost=sum(costs) if costs else None)
+
+
+COUNTS = tuple(name for name in Usage.model_fields if name != "cost")
+"""The fields of `Usage` that count something."""

@@ -1,1 +1,1 @@
-"""What outlives a request: DynamoDB, S3 and secrets. The only place that imports boto3."""
+"""Persistent state: DynamoDB, S3, SQS and Secrets Manager. Only this package and the command line import boto3."""

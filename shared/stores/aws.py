@@ -11,11 +11,10 @@ import hmac
 import json
 import math
 import os
-import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -23,7 +22,9 @@ from urllib.parse import quote, urlsplit
 if TYPE_CHECKING:
     import httpx
 
-ATTEMPTS = 3
+    from shared.stores.credentials import ChainedCredentials, ContainerCredentials
+from shared.stores.aws_calls import ATTEMPTS, AwsError, Credentials, pause_before
+
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 """The payload hash of a request whose body the signature does not cover (S3 alone knows it)."""
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -40,39 +41,6 @@ _NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})  # ht
 _TIMEOUT, _CONNECT = 5.0, 2.0
 _JSON_VERSION = {"dynamodb": "1.0", "sqs": "1.0", "secretsmanager": "1.1"}
 _TARGET = {"dynamodb": "DynamoDB_20120810", "sqs": "AmazonSQS", "secretsmanager": "secretsmanager"}
-
-
-class AwsError(Exception):
-    """AWS refused a call or could not be reached; `code` is AWS's name of the error, `answer` what it said besides.
-
-    `is_transient` where the same call may succeed later, `may_be_done` where it may have been done all the same: its
-    answer was lost, or an internal error came in the place of it.
-    """
-
-    def __init__(
-        self,
-        service: str,
-        action: str,
-        code: str,
-        answer: Mapping[str, Any] | None = None,
-        *,
-        is_transient: bool = False,
-        may_be_done: bool = False,
-    ) -> None:
-        super().__init__(f"{service} {action}: {code}")
-        self.code = code
-        self.answer = answer or {}
-        self.is_transient = is_transient
-        self.may_be_done = may_be_done
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What signs a call."""
-
-    access_key: str
-    secret_key: str = field(repr=False)
-    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +147,6 @@ class ServerClock:
         return (now + self._ahead_least, now + self._ahead_most) if math.isfinite(self._ahead_least) else None
 
 
-async def pause_before(attempt: int) -> None:
-    """Waits a little before another attempt, each client another while."""
-    await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter needs no secrecy
-
-
 class Aws:
     """The way to AWS: region, credentials, addresses and one client, made for the event loop that first needs it."""
 
@@ -197,6 +160,7 @@ class Aws:
         self._environment = environment
         self._transport = transport
         self._clock = clock
+        self._source: ContainerCredentials | ChainedCredentials | None = None
         self._client: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.server_clock = ServerClock()
@@ -306,20 +270,14 @@ class Aws:
         secret_key = self._environment.get("AWS_SECRET_ACCESS_KEY")
         if access_key and secret_key:
             return Credentials(access_key, secret_key, self._environment.get("AWS_SESSION_TOKEN") or None)
-        return await asyncio.to_thread(_credentials_of_the_chain)
+        if self._source is None:
+            from shared.stores.credentials import ChainedCredentials, ContainerCredentials
+
+            container = ContainerCredentials(self._environment, self.http, self._clock)
+            self._source = container if container.url else ChainedCredentials()
+        return await self._source.get()
 
     async def aclose(self) -> None:
         if self._client is not None and self._loop is asyncio.get_running_loop():
             await self._client.aclose()
             self._client = None
-
-
-def _credentials_of_the_chain() -> Credentials:
-    """Where no keys are in the environment (profiles, SnapStart's container credentials): botocore knows them all."""
-    from botocore.session import Session
-
-    found = Session().get_credentials()
-    if found is None:
-        raise AwsError("credentials", "find", "NoCredentials")
-    frozen = found.get_frozen_credentials()
-    return Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token)

@@ -1,5 +1,5 @@
-"""Batches in DynamoDB: one row each, under its tenant. What changes a row says in its condition what it relies on, so
-that a message which comes twice changes nothing twice.
+"""Batches in DynamoDB: one row each, under its tenant. Every update is conditional on the expected state, so that a
+message delivered twice has no second effect.
 
 Followed: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ConditionExpressions.html
 """
@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from shared.schemas.batch import Batch, BatchStatus, InputError, Submission, Tally, is_batch_id
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 from shared.stores.files import file_id_of
 from shared.stores.objects import tenant_folder
 
 KEPT_SECONDS = 30 * 24 * 3600
-"""How long a batch is known after it was submitted."""
+"""How long a batch is kept after its submission."""
 _REFUSED = "ConditionalCheckFailedException"
 _TIMES: Final = (
     "in_progress_at",
@@ -26,7 +27,7 @@ _TIMES: Final = (
     "cancelling_at",
     "cancelled_at",
 )
-# The name of the time at which a batch took on a status.
+# The attribute with the time at which a batch entered a status.
 _TIME_OF = {
     BatchStatus.COMPLETED: "completed_at",
     BatchStatus.EXPIRED: "expired_at",
@@ -38,8 +39,8 @@ _Row = dict[str, Any]
 class BatchStore:
     """One tenant never sees another's batches: the tenant is part of every key. Every method raises AwsError.
 
-    Methods that change a batch give it as it is afterwards; where it was no longer in the state that they rely on,
-    nothing is changed, and they give what it has become instead. None stands for a batch that is gone.
+    Methods that change a batch return its new state. If it was not in the expected state, they change nothing and
+    return the current state; None if the batch no longer exists.
     """
 
     def __init__(self, aws: Aws, table: str, *, clock: Callable[[], float] = time.time) -> None:
@@ -56,21 +57,21 @@ class BatchStore:
             "ttl": {"N": str(submission.created_at + KEPT_SECONDS)},
         }
         try:
-            # An earlier try may have stored it, and a worker have changed it since.
+            # An earlier attempt may have stored it, and a worker may have changed it since.
             await self._call("PutItem", {"Item": row, "ConditionExpression": "attribute_not_exists(id)"})
         except AwsError as error:
             if error.code != _REFUSED:
                 raise
 
     async def find(self, tenant: str, batch_id: str) -> Batch | None:
-        """A batch as it is at this moment."""
+        """A batch, by a consistent read; None if unknown."""
         if not is_batch_id(batch_id):
             return None
         row = (await self._call("GetItem", {"Key": _key(tenant, batch_id), "ConsistentRead": True})).get("Item")
-        return None if row is None or self._outlived(row) else _batch(row)
+        return None if row is None or self._is_expired(row) else _batch(row)
 
     async def list(self, tenant: str, *, status: BatchStatus | None, after: str | None, limit: int) -> list[Batch]:
-        """The newest batches first, those of one status if given, after the one of the id `after`."""
+        """The batches, newest first, of one status if given, starting after the id `after`."""
         query: dict[str, Any] = {
             "KeyConditionExpression": "tenant = :tenant",
             "ExpressionAttributeValues": {":tenant": {"S": tenant_folder(tenant)}},
@@ -84,7 +85,7 @@ class BatchStore:
         found: list[Batch] = []
         while len(found) < limit:
             page = await self._call("Query", query)
-            batches = [_batch(row) for row in page.get("Items", ()) if not self._outlived(row)]
+            batches = [_batch(row) for row in page.get("Items", ()) if not self._is_expired(row)]
             found += [batch for batch in batches if status in (None, batch.status)]
             if "LastEvaluatedKey" not in page:
                 break
@@ -92,7 +93,7 @@ class BatchStore:
         return found[:limit]
 
     async def start(self, batch: Batch, *, total: int, chunks: int, output_key: str, error_key: str) -> Batch | None:
-        """The input has been split: its lines may be answered."""
+        """Records that the input has been split: its lines may be answered."""
         values = {
             "total": {"N": str(total)},
             "chunks": {"N": str(chunks)},
@@ -112,7 +113,7 @@ class BatchStore:
         return started
 
     async def fail(self, batch: Batch, errors: Iterable[InputError]) -> Batch | None:
-        """The input cannot be used."""
+        """Records that the input cannot be used."""
         text = json.dumps([error.model_dump() for error in errors])
         update = _Update({"errors": {"S": text}, "status": {"S": BatchStatus.FAILED}, "failed_at": self._now()})
         update.require("status", BatchStatus.VALIDATING, BatchStatus.CANCELLING)
@@ -120,7 +121,7 @@ class BatchStore:
         return await self._change(batch, update)
 
     async def count(self, batch: Batch, chunk: int, tally: Tally) -> Batch | None:
-        """A chunk is done: counts its lines, once."""
+        """Counts the lines of a finished chunk, once."""
         update = _Update({})
         update.add(done={"NS": [str(chunk)]})
         update.add(**{name: {"N": str(getattr(tally, name))} for name in Tally.__dataclass_fields__})
@@ -128,19 +129,19 @@ class BatchStore:
         return await self._change(batch, update)
 
     async def cancel(self, batch: Batch) -> Batch | None:
-        """Asks the workers to begin no more lines; a batch that has ended stays as it is."""
+        """Tells the workers to start no more lines; a batch that has ended is not changed."""
         update = _Update({"status": {"S": BatchStatus.CANCELLING}, "cancelling_at": self._now()})
         update.require("status", BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS, BatchStatus.FINALIZING)
         return await self._change(batch, update)
 
     async def finalize(self, batch: Batch) -> Batch | None:
-        """All chunks are done: the result files are being put together."""
+        """Records that all chunks are finished and the result files are being written."""
         update = _Update({"status": {"S": BatchStatus.FINALIZING}, "finalizing_at": self._now()})
         update.require("status", BatchStatus.IN_PROGRESS)
         return await self._change(batch, update)
 
     async def finish(self, batch: Batch, status: BatchStatus, *, has_output: bool, has_errors: bool) -> Batch | None:
-        """The result files are there, or those of them that have lines."""
+        """Records the final status and which result files exist."""
         update = _Update({"status": {"S": status}, _TIME_OF[status]: self._now()})
         update.remove(*([] if has_output else ["output_key"]), *([] if has_errors else ["error_key"]))
         before = BatchStatus.CANCELLING if status is BatchStatus.CANCELLED else BatchStatus.FINALIZING
@@ -148,7 +149,7 @@ class BatchStore:
         return await self._change(batch, update)
 
     async def create_table(self) -> None:
-        """Makes the table in an empty embedded AWS; in a stack the template does."""
+        """Creates the table in an embedded AWS; in a stack the template does."""
         keys = {"tenant": "HASH", "id": "RANGE"}
         table = {
             "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, kind in keys.items()],
@@ -172,13 +173,13 @@ class BatchStore:
     def _now(self) -> _Row:
         return {"N": str(int(self._clock()))}
 
-    def _outlived(self, row: _Row) -> bool:
-        """DynamoDB deletes days after the time."""
+    def _is_expired(self, row: _Row) -> bool:
+        """Whether a row has expired: DynamoDB deletes expired rows only days later."""
         return int(row["ttl"]["N"]) <= self._clock()
 
 
 class _Update:
-    """An UpdateItem in the making. Every name is a placeholder, since many plain words are DynamoDB's own."""
+    """Builds an UpdateItem. Every name is a placeholder, since many common words are reserved in DynamoDB."""
 
     def __init__(self, values: Mapping[str, _Row]) -> None:
         self._names: dict[str, str] = {}
@@ -236,7 +237,7 @@ def _batch(row: _Row) -> Batch:
         return int(row[name]["N"]) if name in row else None
 
     def place(name: str) -> tuple[str | None, str | None]:
-        """The key of a result file and the file's id, once the batch has ended."""
+        """The key of a result file, and its file id once the batch has ended."""
         key = row[name]["S"] if name in row else None
         return key, file_id_of(key) if key is not None and status.ended else None
 

@@ -1,8 +1,8 @@
-"""Callers' files in the private bucket. All that is known of one stands in its key, so that there is no table to keep.
+"""Callers' files in the private bucket. A file's attributes are in its key, so that no table is needed.
 
     files/<hash of the tenant>/<file id>/<purpose>/<filename>
 
-File ids begin with the time left until a far day, so that S3, which lists by name, lists the newest first.
+File ids begin with the time left until a distant date, so that S3, which lists by name, lists the newest first.
 """
 
 import re
@@ -20,7 +20,7 @@ from shared.schemas.upload import Upload
 from shared.stores.objects import ObjectNotFound, ObjectStore, tenant_folder
 
 KEPT_DAYS = 30
-"""How long the bucket's lifecycle rule for `files/` lets a file live."""
+"""The lifetime of a file by the bucket's lifecycle rule for `files/`."""
 _UPLOAD_SECONDS = 3600
 _PREFIX = "files/"
 _FAR_DAY = 2**43  # in Unix milliseconds, the year 2248
@@ -44,17 +44,17 @@ class FileStore:
         return _described(key, len(content))
 
     async def begin(self, tenant: str, purpose: FilePurpose, filename: str, size: int) -> tuple[StoredFile, str, int]:
-        """A file to be, the URL to which its `size` bytes are to be PUT, and until when, in Unix seconds."""
+        """A new file, the URL to which its `size` bytes must be PUT, and when the URL expires, in Unix seconds."""
         key = self.new_key(tenant, purpose, filename)
         url = await self._objects.presigned("PUT", key, _UPLOAD_SECONDS, size=size)
         return _described(key, size), url, int(self._clock()) + _UPLOAD_SECONDS
 
     async def find(self, tenant: str, file_id: str) -> StoredFile:
-        """Raises NotFound, also for another tenant's file and for one that has not been uploaded yet."""
+        """A file. Raises NotFound, also for another tenant's file and for one that has not been uploaded yet."""
         if _ID.fullmatch(file_id):
             for listed in await self._objects.list(f"{_folder(tenant)}{file_id}/", after=None, limit=1):
                 return _described(listed.key, listed.size)
-        raise NotFound(f"There is no file '{file_id[:100]}'.")
+        raise NotFound(f"The file '{file_id[:100]}' does not exist.")
 
     async def list(
         self,
@@ -65,15 +65,15 @@ class FileStore:
         limit: int,
         oldest_first: bool = False,
     ) -> tuple[StoredFile, ...]:
-        """The newest files first, or the oldest; those of one purpose if given, after the one of the id `after`.
+        """The files, newest or oldest first, of one purpose if given, starting after the id `after`.
 
-        That one may have been deleted. Raises InvalidRequest for an `after` that is no id.
+        That file may have been deleted. Raises InvalidRequest for an `after` that is not a file id.
         """
         if after is not None and not _ID.fullmatch(after):
             raise InvalidRequest.field("after", "must be the id of a file")
         folder = _folder(tenant)
         found: list[StoredFile] = []
-        # The slash's successor: after everything in the folder of that file. For the oldest all must be read.
+        # "0" follows "/", so that the listing starts after the file's folder. Oldest first needs the whole listing.
         start = f"{folder}{after}0" if after and not oldest_first else None
         while len(found) < (_MOST_SORTED if oldest_first else limit):
             page = await self._objects.list(folder, after=start, limit=1000)
@@ -87,17 +87,17 @@ class FileStore:
         return tuple(found[:limit])
 
     async def delete(self, tenant: str, file_id: str) -> None:
-        """Raises NotFound."""
+        """Deletes a file. Raises NotFound."""
         await self._objects.delete((await self.find(tenant, file_id)).key)
 
     def content(self, file: StoredFile) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """The file's bytes, in chunks as they come."""
+        """The file's bytes, in chunks as they arrive."""
         return self._objects.stream(file.key)
 
     async def fetch(self, tenant: str, reference: str, limit: int) -> Upload:
-        """The file of an id, or of an `s3://` reference to this bucket, as if it had come with the request.
+        """The file with an id or an `s3://` URL in this bucket, as if it had been uploaded with the request.
 
-        Who gets it has to close its `file`. Raises InvalidRequest for a reference that leads to none of the tenant's
+        The caller must close its `file`. Raises InvalidRequest for a reference to anything but one of the tenant's
         files, and PayloadTooLarge past `limit` bytes.
         """
         file = await self._referred(tenant, reference)
@@ -120,7 +120,7 @@ class FileStore:
         return Upload(cast(BinaryIO, spooled), file.filename, media_type, size)
 
     async def _referred(self, tenant: str, reference: str) -> StoredFile:
-        """The file of a reference. What a caller makes up never becomes a key."""
+        """The file of a reference. Text from the caller never becomes part of a key."""
         bucket = f"s3://{self._objects.bucket}/"
         file_id = reference.removeprefix(bucket + _folder(tenant)).partition("/")[0]
         try:
@@ -132,14 +132,14 @@ class FileStore:
         return file
 
     def new_key(self, tenant: str, purpose: FilePurpose, filename: str) -> str:
-        """The place of a file that is still to be put together there; the place names the file's id."""
+        """The key for a file that will be written later; it contains the file's id."""
         left = _FAR_DAY - int(self._clock() * 1000)
         name = filename if filename.strip(".") else "upload"  # no key may lead through . or ..
         return f"{_folder(tenant)}file-{left:011x}{secrets.token_hex(8)}/{purpose}/{name}"
 
 
 def file_id_of(key: str) -> str:
-    """The id of the file at a place."""
+    """The id of the file with a key."""
     return key.split("/", 3)[2]
 
 
@@ -155,4 +155,4 @@ def _described(key: str, size: int) -> StoredFile:
 
 
 def _no_such_file() -> InvalidRequest:
-    return InvalidRequest.field("file_id", "there is no such file")
+    return InvalidRequest.field("file_id", "no such file")

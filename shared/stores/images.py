@@ -1,12 +1,11 @@
 """Generated images in the private bucket, under their tenant and the hash of their content.
 
-The same image is stored once, and a URL tells nothing of the tenant. The bucket's lifecycle deletes them.
+The same image is stored once per tenant, and a URL does not reveal the tenant. The bucket's lifecycle deletes images.
 """
 
 import hashlib
 
 from shared.media import sniff
-from shared.stores.aws import AwsError
 from shared.stores.objects import ObjectNotFound, ObjectStore, tenant_folder
 
 _PREFIX = "images/"
@@ -15,14 +14,14 @@ _LONGEST_LIFETIME = 7 * 24 * 3600  # S3's own limit
 
 
 class ImageStore:
-    """Puts images into a bucket and hands out URLs that open for `lifetime` seconds."""
+    """Stores images in a bucket and returns URLs that are valid for `lifetime` seconds."""
 
     def __init__(self, objects: ObjectStore, *, lifetime: int) -> None:
         self._objects = objects
         self._lifetime = max(1, min(lifetime, _LONGEST_LIFETIME))
 
     async def put(self, tenant: str, data: bytes) -> str:
-        """Stores an image and gives its URL. Raises ValueError for bytes that are no image, AwsError."""
+        """Stores an image and returns its URL. Raises ValueError for bytes that are not an image, and AwsError."""
         media_type = sniff(data)
         if media_type not in _EXTENSIONS:
             raise ValueError("not an image")
@@ -32,22 +31,19 @@ class ImageStore:
         return await self._objects.presigned("GET", key, self._lifetime)
 
     def owns(self, tenant: str, url: str) -> bool:
-        """Whether a URL, expired or not, is that of an image of the tenant's."""
+        """Whether a URL, expired or not, belongs to an image of the tenant's."""
         key = self._objects.key_of(url)
         return key is not None and key.startswith(_folder(tenant))
 
     async def get(self, tenant: str, url: str) -> tuple[str, bytes] | None:
-        """The media type and bytes of an image that `owns` knows, None once it is deleted. Raises AwsError."""
+        """The media type and bytes at a URL that `owns` accepts, None if it has been deleted. Raises AwsError."""
         key = self._objects.key_of(url)
         if key is None or not key.startswith(_folder(tenant)):
             return None
         try:
             stored = await self._objects.get(key)
-        except AwsError as error:
-            # Who may not list the bucket, which the roles have no other use for, is forbidden what is missing.
-            if isinstance(error, ObjectNotFound) or error.code == "AccessDenied":
-                return None
-            raise
+        except ObjectNotFound:
+            return None
         media_type = sniff(stored.content)
         return (media_type, stored.content) if media_type in _EXTENSIONS else None
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.schemas.caller import Key
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 
 MAX_TOKEN_LENGTH = 512
 _CACHED_KEYS = 1000
@@ -18,7 +19,8 @@ _SECONDS = 2.0
 
 
 def hash_token(token: str) -> str:
-    """How a token is stored: a stolen table opens nothing. Tokens are random, so they need no slow hash."""
+    """The hash under which a token is stored, so that a stolen table grants no access. Tokens are random, so that they
+    need no slow hash."""
     return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
@@ -54,7 +56,7 @@ class KeyStore:
         self._cache: dict[str, _Known] = {}
 
     async def find(self, token: str) -> Key | None:
-        """The key of a token, or None. Whether it is still usable is for the caller to ask. Raises AwsError."""
+        """The key of a token, or None. The caller must check whether it is usable. Raises AwsError."""
         return None if len(token) > MAX_TOKEN_LENGTH else await self.find_hashed(hash_token(token))
 
     async def find_hashed(self, token_hash: str) -> Key | None:
@@ -80,7 +82,7 @@ class KeyStore:
         return key
 
     async def put(self, token: str, key: Key) -> None:
-        """Stores a key, or changes it. Raises AwsError."""
+        """Creates or replaces a key. Raises AwsError."""
         await self._put(hash_token(token), key)
 
     async def _put(self, token_hash: str, key: Key, condition: Mapping[str, Any] = {}) -> None:
@@ -92,17 +94,17 @@ class KeyStore:
         await self.aws.call("dynamodb", "PutItem", {"TableName": self._table, "Item": item, **condition})
 
     async def all(self) -> list[Key]:
-        """Every key, one for each of its tokens. For the operator: it reads the whole table. Raises AwsError."""
+        """Every key, once for each of its tokens. Reads the whole table, so only for operators. Raises AwsError."""
         return [_key(item) for item in await self._items()]
 
     async def change(self, key_id: str, change: Callable[[Key], Key]) -> None:
-        """Stores what `change` makes of a key, for each of its tokens. Raises AwsError."""
+        """Applies `change` to a key, for each of its tokens. Raises AwsError."""
         for item in await self._items():
             if item["key_id"]["S"] == key_id:
                 await self._change(item, change)
 
     async def _change(self, item: Mapping[str, Any], change: Callable[[Key], Key]) -> None:
-        """On what the key is by then: of two operators at once, neither undoes what the other has done."""
+        """Applies the change to the key's current state, so that concurrent changes do not undo each other."""
         unchanged = {
             "ConditionExpression": "#key = :seen",
             "ExpressionAttributeNames": {"#key": "key"},
@@ -132,7 +134,7 @@ class KeyStore:
             page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     async def create_table(self) -> None:
-        """Makes the table in an empty embedded AWS; in a stack the template does. Raises AwsError."""
+        """Creates the table in an embedded AWS; in a stack the template does. Raises AwsError."""
         table = {
             "TableName": self._table,
             "KeySchema": [{"AttributeName": "token_hash", "KeyType": "HASH"}],

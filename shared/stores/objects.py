@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, quote, unquote, unquote_plus, urlsplit
 
-from shared.stores.aws import ATTEMPTS, Aws, AwsError, pause_before, query_string
+from shared.stores.aws import Aws, query_string
+from shared.stores.aws_calls import ATTEMPTS, AwsError, pause_before
 
 if TYPE_CHECKING:
     import httpx
@@ -25,6 +26,8 @@ MAX_KEY_BYTES = 1024
 MAX_PRESIGNED_SECONDS = 7 * 24 * 3600
 
 _LISTED_AT_ONCE = 1000
+# The second is what a HEAD's answer comes to, which has no body.
+_FORBIDDEN = frozenset({"AccessDenied", "403"})
 _MAX_URL = 16 * 1024
 _MAX_ERROR_BYTES = 16 * 1024
 _META = "x-amz-meta-"
@@ -126,7 +129,8 @@ class _Address:
 class ObjectStore:
     """One bucket. Keys are up to 1,024 bytes long, without `.` and `..` between slashes; other keys raise ValueError.
 
-    Every method raises AwsError. The role needs `s3:ListBucket`: without it S3 calls a missing object AccessDenied.
+    Every method raises AwsError. The role needs `s3:ListBucket` on the prefixes of the keys that it reads: without it a
+    missing object cannot be told from one that it may not read.
     """
 
     def __init__(self, aws: Aws, bucket: str) -> None:
@@ -158,7 +162,7 @@ class ObjectStore:
         Raises ObjectNotFound, AwsError of code InvalidRange where the object ends before `first`, and ValueError for a
         range without bytes. What others may have uploaded can be gigabytes: ask for a range, or use `stream`.
         """
-        response, content = await self._call("GetObject", "GET", key, headers=_range(first, last))
+        response, content = await self._call("GetObject", "GET", key, read=key, headers=_range(first, last))
         total = response.headers.get("content-range", "").rpartition("/")[2]
         size = int(total) if total.isdecimal() else len(content)
         return StoredObject(content, _media_type(response), size, _metadata(response))
@@ -174,7 +178,7 @@ class ObjectStore:
 
         Raises ObjectNotFound on entering, and AwsError between chunks when the connection breaks.
         """
-        response, _ = await self._call("GetObject", "GET", key, headers=_range(first, last), whole=False)
+        response, _ = await self._call("GetObject", "GET", key, read=key, headers=_range(first, last), whole=False)
         try:
             yield _chunks(response)
         finally:
@@ -185,7 +189,7 @@ class ObjectStore:
         from email.utils import parsedate_to_datetime
 
         try:
-            response, _ = await self._call("HeadObject", "HEAD", key)
+            response, _ = await self._call("HeadObject", "HEAD", key, read=key)
         except ObjectNotFound:
             return None
         headers = response.headers
@@ -301,7 +305,7 @@ class ObjectStore:
             **{f"x-amz-copy-source-{name}": value for name, value in _range(first, last).items()},
         }
         _, body = await self._call(
-            "UploadPartCopy", "PUT", key, query=query, headers=headers, silence_seconds=_COPY_SECONDS
+            "UploadPartCopy", "PUT", key, query=query, headers=headers, read=source, silence_seconds=_COPY_SECONDS
         )
         return Part(number, _found(_ETAG, body, "UploadPartCopy"))
 
@@ -373,12 +377,14 @@ class ObjectStore:
         headers: Mapping[str, str] = {},
         content: bytes = b"",
         sha256: str | None = None,
+        read: str | None = None,
         whole: bool = True,
         silence_seconds: float = _SILENCE_SECONDS,
     ) -> "tuple[httpx.Response, bytes]":
         """One call, tried again when S3 fails or asks for it: the answer and its body, which `whole` says to read.
 
-        Who does not have it read must close the answer. A `key` of None calls the bucket. Raises AwsError.
+        Who does not have it read must close the answer. A `key` of None calls the bucket. `read` is the key of the
+        object that is read, where one is. Raises AwsError, ObjectNotFound where there is no object `read`.
         """
         import httpx  # only who calls S3 pays for it
 
@@ -414,9 +420,22 @@ class ObjectStore:
             code = refusal
             if response.status_code < 500 and code not in _RETRIED:
                 break
+        if read is not None and code in _FORBIDDEN and await self._is_missing(read):
+            code = "NoSuchKey"
         # The answer to a HEAD has no body that would name the error.
         errors = {"NoSuchKey": ObjectNotFound, "404": ObjectNotFound, "PreconditionFailed": ObjectExists}
         raise errors.get(code, AwsError)("s3", action, code)
+
+    async def _is_missing(self, key: str) -> bool:
+        """Whether a listing shows that there is no such object.
+
+        S3 calls a missing object forbidden to who may not list the whole bucket; whether the right to list a prefix is
+        enough to be told, AWS's documentation leaves open. Who may not list does not learn it: False.
+        """
+        try:
+            return all(listed.key != key for listed in await self.list(key, after=None, limit=1))
+        except AwsError:
+            return False
 
 
 def _refusal(response: "httpx.Response", body: bytes) -> str | None:

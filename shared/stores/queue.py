@@ -1,4 +1,4 @@
-"""An SQS queue: sends messages, many at a time and each after a delay, and receives them where no Lambda does.
+"""An SQS queue: sends messages in bulk, each with a delay, and receives them where Lambda does not.
 
 Followed: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference
 """
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.pump import gather_or_cancel
-from shared.stores.aws import ATTEMPTS, Aws, AwsError, pause_before
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import ATTEMPTS, AwsError, pause_before
 
 MAX_DELAY_SECONDS = 900
 _SENT_AT_ONCE = 10
@@ -17,7 +18,7 @@ _CALLS_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to be seen after `delay` seconds, MAX_DELAY_SECONDS at most."""
+    """A message that becomes visible after `delay` seconds, at most MAX_DELAY_SECONDS."""
 
     body: str
     delay: int = 0
@@ -25,7 +26,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message that stays hidden from others for a while; `receives` counts how often it was received."""
+    """A received message, hidden from others until its visibility timeout; `receives` is how often it was received."""
 
     id: str
     body: str
@@ -42,7 +43,7 @@ class Queue:
         self._url = queue if "/" in queue else None
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
-        """Sends all messages. When it fails, some of them may have been sent."""
+        """Sends all messages. If it fails, some of them may have been sent."""
         calls = [messages[start : start + _SENT_AT_ONCE] for start in range(0, len(messages), _SENT_AT_ONCE)]
         for start in range(0, len(calls), _CALLS_AT_ONCE):
             await gather_or_cancel(self._send(call) for call in calls[start : start + _CALLS_AT_ONCE])
@@ -56,7 +57,7 @@ class Queue:
             if attempt:
                 await pause_before(attempt)
             answer = await self._call("SendMessageBatch", {"Entries": list(waiting.values())})
-            # A call that succeeds may still refuse some of its messages.
+            # A successful call may still reject some of its messages.
             for sent in answer.get("Successful", ()):
                 waiting.pop(sent["Id"], None)
             if not waiting:
@@ -65,7 +66,7 @@ class Queue:
         raise AwsError("sqs", "SendMessageBatch", str(refused[0].get("Code", "NotSent")))
 
     async def receive(self, limit: int, *, wait: int) -> list[Received]:
-        """Up to `limit` messages, 10 at most, as soon as there is one or after `wait` seconds."""
+        """Up to `limit` messages (at most 10), as soon as there is one, or none after `wait` seconds."""
         wanted = {
             "MaxNumberOfMessages": limit,
             "WaitTimeSeconds": wait,
@@ -83,7 +84,7 @@ class Queue:
         ]
 
     async def hide(self, receipt: str, seconds: int) -> None:
-        """Lets a received message be seen again after so many seconds."""
+        """Makes a received message visible again after a number of seconds."""
         await self._call("ChangeMessageVisibility", {"ReceiptHandle": receipt, "VisibilityTimeout": seconds})
 
     async def delete(self, receipt: str) -> None:
@@ -91,7 +92,7 @@ class Queue:
         await self._call("DeleteMessage", {"ReceiptHandle": receipt})
 
     async def create_queue(self, *, hidden_seconds: int) -> None:
-        """Makes the queue in an embedded AWS; in a stack the template does."""
+        """Creates the queue in an embedded AWS; in a stack the template does."""
         attributes = {"VisibilityTimeout": str(hidden_seconds)}
         await self._aws.call("sqs", "CreateQueue", {"QueueName": self._name, "Attributes": attributes})
 

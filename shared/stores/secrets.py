@@ -1,10 +1,12 @@
-"""Providers' keys in a stack: one secret, a JSON object of the names that the environment would have."""
+"""Providers' keys in a stack: one secret, a JSON object keyed by environment variable names."""
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Mapping
 
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 
 TTL_SECONDS = 300.0
 
@@ -20,14 +22,13 @@ class ProviderSecret:
         self._expires = 0.0
 
     async def values(self) -> Mapping[str, str]:
-        """The same object until the secret is read anew. Raises AwsError while it has never been read.
+        """The values; the same object until the secret is read again. Raises AwsError until it has been read once.
 
-        Values that cannot be renewed are kept: a secret store that is down must not take the gateway with it.
+        If a later read fails, the old values are kept, so that an outage of Secrets Manager does not stop the gateway.
         """
         if self._values is None or self._clock() >= self._expires:
             try:
-                answer = await self._aws.call("secretsmanager", "GetSecretValue", {"SecretId": self._arn})
-                fresh = _parsed(answer["SecretString"])
+                fresh = await self._read()
             except AwsError:
                 if self._values is None:
                     raise
@@ -37,9 +38,20 @@ class ProviderSecret:
         assert self._values is not None
         return self._values
 
+    async def change(self, changes: Mapping[str, str | None]) -> None:
+        """Stores values beside the others that the secret holds, and takes out those that are None. Raises AwsError."""
+        merged = {**await self._read(), **changes}
+        kept = {name: value for name, value in merged.items() if value is not None}
+        body = {"SecretId": self._arn, "SecretString": json.dumps(kept), "ClientRequestToken": str(uuid.uuid4())}
+        await self._aws.call("secretsmanager", "PutSecretValue", body)
+
+    async def _read(self) -> Mapping[str, str]:
+        answer = await self._aws.call("secretsmanager", "GetSecretValue", {"SecretId": self._arn})
+        return _parsed(answer["SecretString"])
+
 
 def _parsed(text: str) -> Mapping[str, str]:
-    """Raises AwsError for a secret that is no JSON object of strings, without telling what it holds."""
+    """The secret's values. Raises AwsError, which quotes nothing of it, if it is not a JSON object of strings."""
     try:
         values = json.loads(text)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The HTTP side: FastAPI applications made of routes, callers and answers."""
+"""The HTTP layer: FastAPI applications with routes, authentication and responses."""
 
 from pydantic import BaseModel
 
-# FastAPI declares the models of OpenAPI documents, which no function serves, whenever it is imported. Building each
-# model only when it is used spares every cold start a fifth of FastAPI's import. This has to come before that import.
+# Importing FastAPI declares pydantic models of OpenAPI documents, which no function serves. Deferring their build saves
+# every cold start a fifth of FastAPI's import. This must run before that import.
 BaseModel.model_config["defer_build"] = True

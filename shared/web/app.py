@@ -1,49 +1,48 @@
-"""Makes the FastAPI application of a function: its routes, and one place where every error becomes an answer."""
+"""Creates the FastAPI application of a function: its routes, and the conversion of every error to a response."""
 
 import asyncio
 import math
 import os
 import re
 import uuid
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.dialects import dialect_for
+from shared.dialects import dialect_named
+from shared.dialects.base import Dialect
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
 from shared.observability import log_crash, log_request, traced
-from shared.schemas.context import RequestContext
+from shared.request_id import api_request_id_of, request_id_of
+from shared.routes import dialect_of, routes_at
+from shared.schemas.caller import Caller
+from shared.schemas.context import Meter, RequestInfo
+from shared.web.base_path import without_base_path
+from shared.web.json_response import json_response
+from shared.web.process import warn_of_retirements
+from shared.web.routes import add_routes
 
-# What is left of Lambda's time when a provider is given up, so that the time-out can still be answered in its dialect.
+# Seconds of Lambda's time kept back when a provider times out, so that the error can still be sent in its dialect.
 _TIME_TO_ANSWER = 2.0
-_CLIENT_LEFT = 499  # nginx's status for it, seen in the log alone
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_CLIENT_LEFT = 499  # nginx's status code for this, used only in the log
 
 
-def create_app(*routes: Callable[[FastAPI], None]) -> FastAPI:
-    """An application with the given routes; every other path and method answers in the dialect of its path."""
+def create_app(function: str | None = None) -> FastAPI:
+    """The application with a function's routes, or without routes.
+
+    Every other path and method gets an error in the dialect of its path.
+    """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    for add in routes:
-        add(app)
+    if function is not None:
+        add_routes(app, function)
     app.add_exception_handler(GatewayError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_middleware(ContextMiddleware)
     return app
-
-
-def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(to_json(body, inf_nan_mode="null"), status, headers, "application/json")
-
-
-def context_of(request: Request) -> RequestContext:
-    """The context that the middleware made for the request."""
-    context: RequestContext = request.scope["state"]["context"]
-    return context
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
@@ -52,31 +51,41 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    """FastAPI's own refusals: no such route, or not with this method."""
+    """FastAPI's own errors: unknown path, or method not allowed."""
     if isinstance(error, HTTPException) and error.status_code == 405:
-        allow = (error.headers or {}).get("Allow", "")
-        refusal: GatewayError = MethodNotAllowed(f"{request.method} is not possible here.", allow=allow)
+        # FastAPI lists the methods of one route only, and each method of a path is a separate route.
+        allow = ", ".join(sorted(route.method for route in routes_at(request.scope["path"])))
+        refusal: GatewayError = MethodNotAllowed(
+            f"The method {request.method} is not allowed on this path.", allow=allow
+        )
     else:
-        refusal = NotFound(f"There is nothing at {request.method} {request.url.path[:200]}.")
+        refusal = NotFound(f"Unknown endpoint: {request.method} {request.url.path[:200]}.")
     return error_response(request.scope, refusal)
 
 
 def error_response(scope: MutableMapping[str, Any], error: GatewayError) -> Response:
     """An error in the dialect of its path."""
-    dialect = dialect_for(scope["path"])
-    context: RequestContext = scope["state"]["context"]
+    dialect = _dialect(scope)
+    request: RequestInfo = scope["state"]["request"]
+    scope["state"]["meter"].error = error.code
     headers: dict[str, str] = {}
     if error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)
+    if not error.sdk_may_retry:
+        headers["x-should-retry"] = "false"  # OpenAI's and Anthropic's SDKs obey it
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, MethodNotAllowed):
         headers["allow"] = error.allow
-    return json_response(dialect.error(error, context.request_id), dialect.status(error), headers)
+    return json_response(dialect.error(error, request.id), dialect.status(error), headers)
+
+
+def _dialect(scope: MutableMapping[str, Any]) -> Dialect:
+    return dialect_named(dialect_of(scope["path"]))
 
 
 class ContextMiddleware:
-    """Gives every request its context, every answer its headers, every crash a clean 500, every request a log line."""
+    """Gives every request an id, a meter and a log line, adds the common headers, and turns crashes into a 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -85,76 +94,83 @@ class ContextMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = _new_context(scope)
-        scope.setdefault("state", {})["context"] = context
-        answer = _Answer(scope, context, send)
+        scope = without_base_path(scope)
+        request, meter = _request_info(scope), Meter()
+        state = scope.setdefault("state", {})
+        state["request"], state["meter"] = request, meter
+        answer = _Answer(scope, request, meter, send)
         try:
-            with traced(context, scope["path"]):
+            with traced(request, meter, scope["path"]):
                 await self._app(scope, receive, answer.send)
         except ClientDisconnect:
             answer.status = answer.status or _CLIENT_LEFT
         except Exception:
-            log_crash(context)
+            log_crash(request)
             if answer.status:
-                raise  # half an answer is out: the server must break the connection off, not end it well
+                raise  # part of the response has been sent: the server must abort the connection, not end it normally
             await error_response(scope, InternalError("The gateway failed."))(scope, receive, answer.send)
         finally:
-            log_request(context, method=scope["method"], path=scope["path"], status=answer.status)
+            caller: Caller | None = state.get("caller")
+            log_request(request, meter, caller, method=scope["method"], path=scope["path"], status=answer.status)
+            if "aws.context" in scope:
+                warn_of_retirements()
 
 
 class _Answer:
-    """Adds the headers that every answer carries, and remembers its status."""
+    """Adds the headers of every response, and remembers its status."""
 
-    def __init__(self, scope: Scope, context: RequestContext, send: Send) -> None:
+    def __init__(self, scope: Scope, request: RequestInfo, meter: Meter, send: Send) -> None:
         self._scope = scope
-        self._context = context
+        self._request = request
+        self._meter = meter
         self._send = send
         self.status = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = {**_common_headers(self._context), **dialect_for(self._scope["path"]).headers(self._context)}
+            headers = {
+                **_common_headers(self._request, self._meter),
+                **_dialect(self._scope).headers(self._request, self._meter),
+            }
             encoded = [(name.encode("latin-1"), _header_value(value)) for name, value in headers.items()]
             message = {**message, "headers": [*message.get("headers", ()), *encoded]}
         await self._send(message)
 
 
-def _common_headers(context: RequestContext) -> dict[str, str]:
-    headers = {"x-request-id": context.request_id}
+def _common_headers(request: RequestInfo, meter: Meter) -> dict[str, str]:
+    headers = {"x-request-id": request.id}
     if origin := os.environ.get("GATEWAY_CORS_ORIGIN"):
-        # API Gateway answers the preflight alone; the answers themselves are ours.
+        # API Gateway answers only the preflight request.
         headers["access-control-allow-origin"] = origin
         headers["access-control-expose-headers"] = "*"
-    if context.model is not None:
-        headers["x-gateway-model"] = context.model.id
-        headers["x-gateway-backend"] = context.backend or ""
-    if context.rates is not None:
-        headers |= context.rates.headers()
-    if context.cost is not None:
-        # In dollars. A stream's is not known when its headers leave.
-        headers["x-gateway-cost"] = f"{context.cost / 1_000_000:.6f}"
+    if meter.model is not None:
+        headers["x-gateway-model"] = meter.model.id
+        headers["x-gateway-backend"] = meter.backend or ""
+    if meter.rates is not None:
+        headers |= meter.rates.headers()
+    if meter.cost is not None:
+        # In dollars. Unknown for a stream, whose headers are sent first.
+        headers["x-gateway-cost"] = f"{meter.cost / 1_000_000:.6f}"
     return headers
 
 
 def _header_value(text: str) -> bytes:
-    """Model ids may come from a wildcard, and so from a caller: nothing but visible ASCII may reach a header."""
+    """A value restricted to visible ASCII: model ids may match a wildcard and so contain what a caller sent."""
     return re.sub(r"[^\x20-\x7e]", "?", text)[:300].encode("ascii")
 
 
-def _new_context(scope: Scope) -> RequestContext:
-    """A context with Lambda's deadline and request id, where the request came through Lambda."""
+def _request_info(scope: Scope) -> RequestInfo:
+    """The request, with Lambda's deadline and request id where it came through Lambda."""
+    request_id = request_id_of(scope, otherwise=uuid.uuid4().hex)
     lambda_context = scope.get("aws.context")
     if lambda_context is None:
-        return RequestContext(request_id=_request_id(scope), deadline=math.inf)
+        return RequestInfo(request_id, math.inf)
     remaining = lambda_context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER
-    return RequestContext(
-        request_id=_request_id(scope),
-        deadline=asyncio.get_running_loop().time() + remaining,
+    deadline = asyncio.get_running_loop().time() + remaining
+    return RequestInfo(
+        request_id,
+        deadline,
         function_request_id=lambda_context.aws_request_id,
+        api_request_id=api_request_id_of(scope),
     )
-
-
-def _request_id(scope: Scope) -> str:
-    given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

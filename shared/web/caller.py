@@ -1,30 +1,21 @@
-"""Who calls: a FastAPI dependency that turns a request's token into a Caller with the permission that it needs."""
+"""Authenticates a request and checks the permissions of its route."""
 
-from typing import Annotated
+from collections.abc import Iterable
 
-from fastapi import Depends, Request
+from fastapi import Request
 
-from shared.authentication import authenticate
+from shared.authentication import authenticate, require_permissions
 from shared.authorizer import caller_of
-from shared.errors import PermissionDenied
 from shared.gateway.services import Services
 from shared.schemas.caller import Caller, Permission
-from shared.web.app import context_of
-from shared.web.process import process_services
-
-ProcessServices = Annotated[Services, Depends(process_services)]
 
 
-async def inference_caller(request: Request, services: ProcessServices) -> Caller:
-    """The caller of an inference route. Raises Unauthorized or PermissionDenied."""
+async def authorized_caller(request: Request, services: Services, permissions: Iterable[Permission]) -> Caller:
+    """The caller of a request that needs `permissions`. Raises Unauthorized or PermissionDenied, and AwsError."""
     caller = caller_of(request.scope.get("aws.event") or {}) if services.settings.trust_authorizer else None
     if caller is None:
-        caller = await authenticate(request.headers, services.keys)
-    context_of(request).caller = caller
-    if Permission.MODELS_USE not in caller.permissions:
-        raise PermissionDenied(f"This key lacks the permission {Permission.MODELS_USE}.")
+        caller = await authenticate(request.headers, services.keys, services.settings.key_header)
+    request.scope["state"]["caller"] = caller  # for the log, also where it lacks a permission
+    require_permissions(caller, permissions)
     await services.refresh()
     return caller
-
-
-InferenceCaller = Annotated[Caller, Depends(inference_caller)]

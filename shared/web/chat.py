@@ -1,41 +1,21 @@
-"""The routes that ask a chat model, whatever their dialect: parse, call the gateway once, answer."""
+"""Chat and text completions, whatever their dialect: parse, call the gateway once, respond."""
 
-from collections.abc import Callable
-
-from fastapi import FastAPI, Request, Response
-from starlette.types import Receive
+from fastapi import Response
 
 from shared.dialects.base import Defaults, Operation
-from shared.gateway.services import Services
-from shared.pump import Pump
-from shared.schemas.context import RequestContext
-from shared.web.app import context_of, json_response
-from shared.web.body import json_body
-from shared.web.caller import ProcessServices
-from shared.web.events import EventStream, cancel_on_disconnect, first_bytes
-from shared.web.routes import parser, post
+from shared.web.events import event_stream
+from shared.web.json_response import json_response
+from shared.web.request import ApiRequest
 
 
-def chat_route(path: str, name: str) -> Callable[[FastAPI], None]:
-    """POST `path`, its body read by a dialect's parser."""
+async def complete(request: ApiRequest) -> Response:
+    from shared.gateway.chat import chat, chat_events
 
-    async def endpoint(request: Request, services: ProcessServices) -> Response:
-        body = await json_body(request, services.settings.max_body)
-        operation: Operation = parser(name)(body, Defaults(max_tokens=services.settings.default_max_tokens))
-        return await _answer(operation, services, context_of(request), request.receive)
-
-    return post(path, endpoint)
-
-
-async def _answer(operation: Operation, services: Services, context: RequestContext, receive: Receive) -> Response:
-    if not operation.requests[0].stream:
-        response = await cancel_on_disconnect(services.chat(operation.requests, context), receive)
-        return json_response(operation.body(response, context))
-    pump = Pump(services.chat_stream(operation.requests, context))
-    encoder = operation.encoder(context)
-    try:
-        opening = await cancel_on_disconnect(first_bytes(pump, encoder, services.settings.first_event_wait), receive)
-    except BaseException:
-        await pump.aclose()
-        raise
-    return EventStream(pump, encoder, context, opening=opening, keep_alive=services.settings.keep_alive)
+    defaults = Defaults(max_tokens=request.services.settings.default_max_tokens)
+    operation: Operation = request.parse(await request.json(), defaults)
+    services, context = request.services, request.context
+    if operation.requests[0].stream:
+        events = chat_events(services, operation.requests, context)
+        return await event_stream(request, events, operation.encoder(context))
+    response = await request.cancel_on_disconnect(chat(services, operation.requests, context))
+    return json_response(operation.body(response, context))

@@ -1,24 +1,15 @@
-"""The routes that embed texts, whatever their dialect: parse, call the gateway once, answer."""
+"""Embeddings, whatever their dialect: parse, call the gateway once, respond."""
 
-from collections.abc import Callable
-
-from fastapi import FastAPI, Request, Response
+from fastapi import Response
 
 from shared.dialects.base import EmbeddingOperation
-from shared.web.app import context_of, json_response
-from shared.web.body import json_body
-from shared.web.caller import ProcessServices
-from shared.web.events import cancel_on_disconnect
-from shared.web.routes import parser, post
+from shared.web.json_response import json_response
+from shared.web.request import ApiRequest
 
 
-def embedding_route(path: str, name: str) -> Callable[[FastAPI], None]:
-    """POST `path`, its body read by a dialect's parser."""
+async def embed(request: ApiRequest) -> Response:
+    from shared.gateway import embeddings as gateway
 
-    async def endpoint(request: Request, services: ProcessServices) -> Response:
-        operation: EmbeddingOperation = parser(name)(await json_body(request, services.settings.max_body))
-        context = context_of(request)
-        response = await cancel_on_disconnect(services.embeddings(operation.request, context), request.receive)
-        return json_response(operation.body(response, context))
-
-    return post(path, endpoint)
+    operation: EmbeddingOperation = request.parse(await request.json())
+    response = await request.cancel_on_disconnect(gateway.embed(request.services, operation.request, request.context))
+    return json_response(operation.body(response, request.context))

@@ -1,11 +1,10 @@
-"""A streamed answer: server-sent events that leave as they are made."""
+"""Streamed responses: server-sent events that are sent as they are produced."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Generic, TypeVar
 
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -16,20 +15,22 @@ from shared.observability import log_crash
 from shared.pump import Pump
 from shared.schemas.context import RequestContext
 from shared.schemas.events import Started
+from shared.web.disconnect import disconnected
+from shared.web.request import ApiRequest
 
 T = TypeVar("T")
 E = TypeVar("E")
 
 
 class LiveResponse(Response):
-    """An answer that leaves as it is made. When the client leaves, its source is closed."""
+    """A response that is sent as it is produced. If the client disconnects, its source is closed."""
 
     def __init__(self) -> None:
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
 
     async def write(self, send: Send) -> None:
-        """Sends the body, its end included."""
+        """Sends the body, including its end."""
         raise NotImplementedError
 
     async def close(self) -> None:
@@ -39,7 +40,7 @@ class LiveResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         writing = asyncio.create_task(self.write(send))
-        leaving = asyncio.create_task(_disconnected(receive))
+        leaving = asyncio.create_task(disconnected(receive))
         try:
             await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if writing.done():
@@ -54,9 +55,9 @@ class LiveResponse(Response):
 
 
 class EventStream(LiveResponse, Generic[E]):
-    """Events as they come from a Pump, with a comment in every long silence.
+    """Events from a Pump, with a comment sent in every long silence.
 
-    An error after the first byte is told in the stream. `resources` are what the source needs while it runs.
+    An error after the first byte is reported in the stream. `resources` stay open until the stream ends.
     """
 
     media_type = "text/event-stream"
@@ -98,26 +99,58 @@ class EventStream(LiveResponse, Generic[E]):
         clock = asyncio.get_running_loop().time
         quiet_until = clock() + self._keep_alive
         try:
-            # A dialect shows nothing of some events, so that a long silence may be full of them.
-            while not (chunk := self._encoder.event(await self._pump.get(max(0.0, quiet_until - clock())))):
-                pass
-            return chunk, False
+            # Some events produce no output in a dialect, so that events may arrive during a long silence.
+            while True:
+                events = await self._pump.get_all(max(0.0, quiet_until - clock()))
+                # Events that arrived together are sent together.
+                if chunk := b"".join(map(self._encoder.event, events)):
+                    return chunk, False
         except TimeoutError:
             return KEEP_ALIVE, False
         except StopAsyncIteration:
             return self._encoder.end(), True
         except GatewayError as error:
-            return self._encoder.error(error), True
-        except Exception:  # noqa: BLE001 - logged, and told as far as a client may know
-            log_crash(self._context)
-            return self._encoder.error(InternalError("The gateway failed.")), True
+            return self._failed(error), True
+        except Exception:  # noqa: BLE001 - logged; the client gets a generic error
+            log_crash(self._context.request)
+            return self._failed(InternalError("The gateway failed.")), True
+
+    def _failed(self, error: GatewayError) -> bytes:
+        self._context.meter.error = error.code
+        return self._encoder.error(error)
 
 
-async def first_bytes(pump: Pump[E], encoder: Encoder[E], wait: float) -> bytes:
-    """The first bytes of a stream, for which its status line waits: a comment when none come within `wait` seconds.
+async def event_stream(
+    request: ApiRequest,
+    source: AsyncGenerator[E, None],
+    encoder: Encoder[E],
+    *,
+    resources: AsyncExitStack | None = None,
+) -> EventStream[E]:
+    """The source's events as a response, which closes `resources` when it ends.
 
-    Raises what the stream raises before its first event, so that it can be answered with its own status.
+    Raises what the source raises before its first event, so that the error gets its own status.
     """
+    settings = request.services.settings
+    pump = Pump(source)
+    opening = await wait_for_first(request, pump, _first_bytes(pump, encoder, settings.first_event_wait))
+    kept = None if resources is None else resources.pop_all()
+    return EventStream(pump, encoder, request.context, opening=opening, keep_alive=settings.keep_alive, resources=kept)
+
+
+async def wait_for_first(request: ApiRequest, pump: Pump[Any], first: Coroutine[Any, Any, T]) -> T:
+    """The result of `first`, for which the status line waits. If it raises, closes the pump and raises the same."""
+    try:
+        return await request.cancel_on_disconnect(first)
+    except BaseException as error:
+        await pump.aclose()
+        if isinstance(error, StopAsyncIteration):
+            raise InternalError("The gateway failed.") from None
+        raise
+
+
+async def _first_bytes(pump: Pump[E], encoder: Encoder[E], wait: float) -> bytes:
+    """The first bytes of a stream: a comment if none arrive within `wait` seconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait
     while True:
@@ -125,26 +158,6 @@ async def first_bytes(pump: Pump[E], encoder: Encoder[E], wait: float) -> bytes:
             event = await pump.get(deadline - loop.time())
         except TimeoutError:
             return KEEP_ALIVE
-        except StopAsyncIteration:
-            raise InternalError("The gateway failed.") from None
+        opening = encoder.event(event)
         if not isinstance(event, Started):
-            return encoder.event(event)
-
-
-async def cancel_on_disconnect(work: Coroutine[Any, Any, T], receive: Receive) -> T:
-    """The work's result. When the client leaves before, the work is ended and ClientDisconnect raised."""
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(receive))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+            return opening

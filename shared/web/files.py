@@ -1,56 +1,38 @@
-"""The routes for callers' own files: upload, list, look at, read, delete."""
+"""Callers' own files: upload, list, get, download, delete."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Response
 from starlette.types import Send
 
-from shared.dialects.base import JsonObject
 from shared.dialects.openai import files as wire
-from shared.gateway.services import Services
 from shared.schemas.stored_file import StoredFile
-from shared.web.app import context_of, json_response
-from shared.web.body import json_body
-from shared.web.caller import InferenceCaller, ProcessServices
 from shared.web.events import LiveResponse
 from shared.web.form import form_body
-from shared.web.routes import post
+from shared.web.json_response import json_response
+from shared.web.request import ApiRequest
 
-_WAY_AROUND = "Send its filename, purpose and bytes as JSON instead: the answer says where to upload it."
-_ROUTES = "/v1/files"
-
-
-def file_routes(app: FastAPI) -> None:
-    """POST and GET /v1/files; GET and DELETE /v1/files/{file_id}; GET its content."""
-    post(_ROUTES, _upload)(app)
-    app.add_api_route(_ROUTES, _list, methods=["GET"], response_model=None)
-    app.add_api_route(f"{_ROUTES}/{{file_id}}", _retrieve, methods=["GET"], response_model=None)
-    app.add_api_route(f"{_ROUTES}/{{file_id}}", _delete, methods=["DELETE"], response_model=None)
-    app.add_api_route(f"{_ROUTES}/{{file_id}}/content", _content, methods=["GET"], response_model=None)
+_WAY_AROUND = "Send its filename, purpose and bytes as JSON instead: the response has an upload URL."
 
 
-async def _upload(request: Request, services: ProcessServices) -> Response:
-    caller = context_of(request).caller
-    assert caller is not None, "post() authenticates"
-    if request.headers.get("content-type", "").lower().startswith("application/json"):
-        return json_response(await _announced(request, services, caller.tenant))
-    async with form_body(request, services.settings.max_body, _WAY_AROUND) as form:
+async def upload_file(request: ApiRequest) -> Response:
+    """A multipart body with the file, or a JSON body with its name and size for a presigned upload."""
+    services, tenant = request.services, request.caller.tenant
+    if request.http.headers.get("content-type", "").lower().startswith("application/json"):
+        wanted = wire.announced(await request.json())
+        file, url, expires = await services.files.begin(tenant, wanted.purpose, wanted.filename, wanted.bytes)
+        return json_response(wire.announced_body(file, url, expires))
+    async with form_body(request.http, services.settings.max_body, _WAY_AROUND) as form:
         purpose, upload = wire.upload(form)
-        stored = await services.files.put(caller.tenant, purpose, upload.filename, upload.read())
+        stored = await services.files.put(tenant, purpose, upload.filename, upload.read())
     return json_response(wire.file_body(stored))
 
 
-async def _announced(request: Request, services: Services, tenant: str) -> JsonObject:
-    wanted = wire.announced(await json_body(request, services.settings.max_body))
-    file, url, expires = await services.files.begin(tenant, wanted.purpose, wanted.filename, wanted.bytes)
-    return wire.announced_body(file, url, expires)
-
-
-async def _list(request: Request, caller: InferenceCaller, services: ProcessServices) -> Response:
-    query = wire.query(request.query_params)
-    found = await services.files.list(
-        caller.tenant,
+async def list_files(request: ApiRequest) -> Response:
+    query = wire.query(request.http.query_params)
+    found = await request.services.files.list(
+        request.caller.tenant,
         purpose=query.purpose,
         after=query.after,
         limit=query.limit + 1,  # one more than asked for shows whether there are more
@@ -59,25 +41,35 @@ async def _list(request: Request, caller: InferenceCaller, services: ProcessServ
     return json_response(wire.list_body(found[: query.limit], has_more=len(found) > query.limit))
 
 
-async def _retrieve(file_id: str, caller: InferenceCaller, services: ProcessServices) -> Response:
-    return json_response(wire.file_body(await services.files.find(caller.tenant, file_id)))
+async def get_file(request: ApiRequest) -> Response:
+    return json_response(wire.file_body(await _find(request)))
 
 
-async def _delete(file_id: str, caller: InferenceCaller, services: ProcessServices) -> Response:
-    await services.files.delete(caller.tenant, file_id)
+async def delete_file(request: ApiRequest) -> Response:
+    file_id = _file_id(request)
+    await request.services.files.delete(request.caller.tenant, file_id)
     return json_response(wire.deleted_body(file_id))
 
 
-async def _content(file_id: str, caller: InferenceCaller, services: ProcessServices) -> Response:
-    file = await services.files.find(caller.tenant, file_id)
+async def get_content(request: ApiRequest) -> Response:
+    file = await _find(request)
     async with AsyncExitStack() as stack:
-        chunks = await stack.enter_async_context(services.files.content(file))
+        chunks = await stack.enter_async_context(request.services.files.content(file))
         return _FileStream(file, chunks, stack.pop_all())
     raise AssertionError("the context swallows no error")
 
 
+async def _find(request: ApiRequest) -> StoredFile:
+    return await request.services.files.find(request.caller.tenant, _file_id(request))
+
+
+def _file_id(request: ApiRequest) -> str:
+    file_id: str = request.http.path_params["file_id"]
+    return file_id
+
+
 class _FileStream(LiveResponse):
-    """A stored file, in chunks as they come."""
+    """A stored file, in chunks as they arrive."""
 
     media_type = "application/octet-stream"
 

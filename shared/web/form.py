@@ -1,4 +1,4 @@
-"""Reads a multipart request body: fields as text, files spooled to disk when they are large."""
+"""Reads a multipart request body: fields as text, large files spooled to disk."""
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -27,10 +27,10 @@ _UNKNOWN = "application/octet-stream"
 
 @asynccontextmanager
 async def form_body(request: Request, limit: int, way_around: str) -> AsyncIterator[Form]:
-    """The request's fields and files, which are open until the context ends.
+    """The request's fields and files, which stay open until the context ends.
 
-    Raises MalformedRequest for a body that is no form, InvalidRequest for a field or a count that is too large, and
-    PayloadTooLarge past `limit` bytes; that error ends with `way_around`.
+    Raises MalformedRequest for a body that is not a form, InvalidRequest for a field that is too large or too many of
+    them, and PayloadTooLarge past `limit` bytes; that error ends with `way_around`.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "multipart/form-data":
@@ -48,7 +48,7 @@ async def form_body(request: Request, limit: int, way_around: str) -> AsyncItera
     try:
         parsed = await parser.parse()
     except MultiPartException as error:
-        # Starlette's words; none of them quotes the body.
+        # Starlette's messages do not quote the body.
         raise MalformedRequest(f"The multipart body cannot be read: {error.message}") from None
     except (UnicodeError, ValueError):
         raise MalformedRequest("The multipart body cannot be read.") from None
@@ -65,10 +65,10 @@ async def form_body(request: Request, limit: int, way_around: str) -> AsyncItera
 
 
 def _boundary_alone(content_type: str) -> Headers:
-    """The Content-Type without further parameters. Raises MalformedRequest where it has no boundary.
+    """The Content-Type with only its boundary parameter. Raises MalformedRequest if it has none.
 
-    A charset would be the codec of every field, and some of Python's take hours for a body full of text. Fields are
-    UTF-8: https://datatracker.ietf.org/doc/html/rfc7578#section-4.6.
+    Starlette would decode every field with the codec that a `charset` names, and some of Python's codecs take hours for
+    a large body. Fields are UTF-8: https://datatracker.ietf.org/doc/html/rfc7578#section-4.6.
     """
     found = _BOUNDARY.search(content_type)
     if found is None:
@@ -77,7 +77,7 @@ def _boundary_alone(content_type: str) -> Headers:
 
 
 class _Parser(MultiPartParser):
-    """Starlette's, which does not say by itself whether a form came to its end."""
+    """Starlette's parser, which on its own does not report whether the form was complete."""
 
     ended = False
 
@@ -86,12 +86,12 @@ class _Parser(MultiPartParser):
 
 
 async def _whole(chunks: AsyncGenerator[bytes, None], ended: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
-    """The chunks of a form that is complete: what was cut off may have been the mask, or half of a file."""
+    """The chunks of a form. Raises MalformedRequest if it is truncated: a mask, or half of a file, may be missing."""
     async for chunk in chunks:
         yield chunk
     if not ended():
-        # Raised while it is still being parsed, so that the parser closes its files.
-        raise MalformedRequest("The multipart body is cut off: its last boundary is missing.")
+        # Raised during parsing, so that the parser closes its files.
+        raise MalformedRequest("The multipart body is truncated: its last boundary is missing.")
 
 
 async def _bounded(request: Request, limit: int, too_large: PayloadTooLarge) -> AsyncGenerator[bytes, None]:
@@ -113,6 +113,6 @@ async def _upload(name: str, value: UploadFile) -> Upload:
 
 
 def _file_name(given: str | None) -> str:
-    """The last part of the caller's name for a file, of characters that mean nothing in a header."""
+    """The last part of the caller's file name, without characters that are special in a header."""
     name = PurePosixPath((given or "").replace("\\", "/")).name
     return _NOT_IN_NAMES.sub("_", name)[-100:] or "upload"

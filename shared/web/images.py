@@ -1,57 +1,36 @@
-"""The routes that make images, whatever their dialect: parse, call the gateway once, answer."""
+"""Image generation and editing, whatever their dialect: parse, call the gateway once, respond."""
 
-from collections.abc import Callable
-
-from fastapi import FastAPI, Request, Response
+from fastapi import Response
 
 from shared.dialects.base import ImageOperation
-from shared.gateway.services import Services
-from shared.schemas.context import RequestContext
-from shared.web.app import context_of
-from shared.web.body import json_body
-from shared.web.caller import ProcessServices
-from shared.web.events import cancel_on_disconnect
+from shared.schemas.generated_content import ContentRequest
 from shared.web.form import form_body
-from shared.web.large_json import LargeJson
-from shared.web.routes import parser as load
-from shared.web.routes import post
+from shared.web.json_response import LargeJson
+from shared.web.request import ApiRequest
 
 
-def image_route(path: str, name: str) -> Callable[[FastAPI], None]:
-    """POST `path`, its JSON body read by a dialect's parser."""
-
-    async def endpoint(request: Request, services: ProcessServices) -> Response:
-        operation: ImageOperation = load(name)(await json_body(request, services.settings.max_body))
-        return await _answer(operation, services, context_of(request), request)
-
-    return post(path, endpoint)
+async def generate(request: ApiRequest) -> Response:
+    return await _answer(request, request.parse(await request.json()))
 
 
-def image_form_route(path: str, name: str) -> Callable[[FastAPI], None]:
-    """POST `path` with a multipart body."""
-
-    async def endpoint(request: Request, services: ProcessServices) -> Response:
-        async with form_body(request, services.settings.max_body, "Send smaller images, or fewer.") as form:
-            operation: ImageOperation = load(name)(form)
-            return await _answer(operation, services, context_of(request), request)
-
-    return post(path, endpoint)
+async def edit(request: ApiRequest) -> Response:
+    """A multipart body."""
+    async with form_body(request.http, request.services.settings.max_body, "Send smaller images, or fewer.") as form:
+        return await _answer(request, request.parse(form))
 
 
-def content_route(path: str) -> Callable[[FastAPI], None]:
-    """POST `path`, answered with the provider's own response."""
+async def generate_content(request: ApiRequest) -> Response:
+    """Returns the provider's own response."""
+    from shared.gateway import content as gateway
 
-    async def endpoint(request: Request, services: ProcessServices) -> Response:
-        from shared.dialects.stable.images import content_request
-
-        content = content_request(await json_body(request, services.settings.max_body))
-        response = await cancel_on_disconnect(services.content(content, context_of(request)), request.receive)
-        return LargeJson(response.body)
-
-    return post(path, endpoint)
+    content: ContentRequest = request.parse(await request.json())
+    response = await request.cancel_on_disconnect(gateway.generate(request.services, content, request.context))
+    return LargeJson(response.body)
 
 
-async def _answer(operation: ImageOperation, services: Services, context: RequestContext, request: Request) -> Response:
-    work = services.image(operation.request, context, stored=operation.stored)
-    response = await cancel_on_disconnect(work, request.receive)
-    return LargeJson(operation.body(response, context))
+async def _answer(request: ApiRequest, operation: ImageOperation) -> Response:
+    from shared.gateway import images as gateway
+
+    work = gateway.generate(request.services, operation.request, request.context, stored=operation.stored)
+    response = await request.cancel_on_disconnect(work)
+    return LargeJson(operation.body(response, request.context))

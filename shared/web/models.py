@@ -1,28 +1,21 @@
-"""The routes that list models."""
+"""The models that a caller may use."""
 
-from collections.abc import Callable
+from fastapi import Response
 
-from fastapi import FastAPI, Response
-
+from shared.dialects import wire_module
 from shared.dialects.base import ModelLister
 from shared.dialects.openai.models import model_body
-from shared.web.app import json_response
-from shared.web.caller import InferenceCaller, ProcessServices
+from shared.gateway.models import model, models
+from shared.web.json_response import json_response
+from shared.web.request import ApiRequest
 
 
-def models_route(path: str, shape: ModelLister) -> Callable[[FastAPI], None]:
-    """GET `path`: the models that the caller may use."""
-
-    async def endpoint(caller: InferenceCaller, services: ProcessServices) -> Response:
-        return json_response(shape(services.models(caller)))
-
-    return lambda app: app.add_api_route(path, endpoint, methods=["GET"], response_model=None)
+async def list_models(request: ApiRequest) -> Response:
+    body: ModelLister = wire_module(request.route.dialect, "models").models_body
+    return json_response(body(models(request.services, request.caller)))
 
 
-def model_route(path: str) -> Callable[[FastAPI], None]:
-    """GET `path`: one model, whose id may hold slashes."""
-
-    async def endpoint(model_id: str, caller: InferenceCaller, services: ProcessServices) -> Response:
-        return json_response(model_body(services.model(model_id, caller)))
-
-    return lambda app: app.add_api_route(path, endpoint, methods=["GET"], response_model=None)
+async def get_model(request: ApiRequest) -> Response:
+    """One model, whose id may hold slashes."""
+    model_id: str = request.http.path_params["model_id"]
+    return json_response(model_body(model(request.services, model_id, request.caller)))

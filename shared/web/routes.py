@@ -1,23 +1,44 @@
-"""What all inference routes share: they are POSTs of callers who may, read by a dialect's parser."""
+"""Builds the FastAPI routes of a function from the route table."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib import import_module
-from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI, Request, Response
 
-from shared.web.caller import inference_caller
+from shared.routes import ROUTES, Route
+from shared.schemas.context import RequestContext
+from shared.web.caller import authorized_caller
+from shared.web.process import ProcessServices
+from shared.web.request import ApiRequest
 
-
-def post(path: str, endpoint: Callable[..., object]) -> Callable[[FastAPI], None]:
-    """POST `path` for callers who may use models."""
-    return lambda app: app.add_api_route(
-        path, endpoint, methods=["POST"], response_model=None, dependencies=[Depends(inference_caller)]
-    )
+Endpoint = Callable[[ApiRequest], Awaitable[Response]]
 
 
-def parser(name: str) -> Any:
-    """A parser by its place in `shared.dialects`, imported when the first request needs it: most sandboxes only ever
-    speak one dialect."""
+def add_routes(app: FastAPI, function: str) -> None:
+    """Adds the routes of a function, and imports the modules of their operations."""
+    for route in ROUTES:
+        if route.function == function:
+            app.add_api_route(route.path, _endpoint(route), methods=[route.method], response_model=None)
+
+
+def _endpoint(route: Route) -> Callable[..., Awaitable[Response]]:
+    """A route's endpoint as FastAPI calls it.
+
+    A parameter that needs a validator, such as one of the path, costs every cold start dozens of milliseconds:
+    operations read path parameters from the request instead.
+    """
+    answer = _operation(route.operation)
+
+    async def endpoint(request: Request, services: ProcessServices) -> Response:
+        caller = await authorized_caller(request, services, route.permissions)
+        state = request.scope["state"]
+        context = RequestContext(state["request"], caller, state["meter"])
+        return await answer(ApiRequest(request, route, services, context))
+
+    return endpoint
+
+
+def _operation(name: str) -> Endpoint:
     module, _, function = name.rpartition(".")
-    return getattr(import_module(f"shared.dialects.{module}"), function)
+    endpoint: Endpoint = getattr(import_module(f"shared.web.{module}"), function)
+    return endpoint

@@ -1,44 +1,26 @@
-"""The routes that speak: parse, call the gateway once, and send the audio on as it comes."""
+"""Speech, whatever its dialect: parse, call the gateway once, and send the audio as it arrives."""
 
-from collections.abc import Callable
-
-from fastapi import FastAPI, Request, Response
+from fastapi import Response
 from starlette.types import Send
 
-from shared.errors import InternalError
 from shared.pump import Pump
 from shared.schemas.speech import SpeechRequest
-from shared.web.app import context_of
-from shared.web.body import json_body
-from shared.web.caller import ProcessServices
-from shared.web.events import LiveResponse, cancel_on_disconnect
-from shared.web.routes import parser, post
+from shared.web.events import LiveResponse, wait_for_first
+from shared.web.request import ApiRequest
 
 
-def speech_route(path: str, name: str) -> Callable[[FastAPI], None]:
-    """POST `path`, its body read by a dialect's parser."""
+async def speak(request: ApiRequest) -> Response:
+    from shared.dialects.openai.speech import MEDIA_TYPES
+    from shared.gateway import speech as gateway
 
-    async def endpoint(request: Request, services: ProcessServices) -> Response:
-        from shared.dialects.openai.speech import MEDIA_TYPES
-
-        wanted: SpeechRequest = parser(name)(await json_body(request, services.settings.max_body))
-        pump = Pump(services.speech(wanted, context_of(request)))
-        try:
-            # Until there is audio, a failure keeps its own status.
-            first = await cancel_on_disconnect(pump.get(), request.receive)
-        except StopAsyncIteration:
-            await pump.aclose()
-            raise InternalError("The gateway failed.") from None
-        except BaseException:
-            await pump.aclose()
-            raise
-        return AudioStream(pump, first, MEDIA_TYPES[wanted.format])
-
-    return post(path, endpoint)
+    wanted: SpeechRequest = request.parse(await request.json())
+    pump = Pump(gateway.speak(request.services, wanted, request.context))
+    first = await wait_for_first(request, pump, pump.get())
+    return AudioStream(pump, first, MEDIA_TYPES[wanted.format])
 
 
 class AudioStream(LiveResponse):
-    """Audio in chunks as they come from a Pump. A failure on the way breaks the answer off."""
+    """Audio in chunks from a Pump. A failure after the first chunk aborts the response."""
 
     def __init__(self, pump: Pump[bytes], first: bytes, media_type: str) -> None:
         self.media_type = media_type

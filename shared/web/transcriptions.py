@@ -1,47 +1,43 @@
-"""The routes that write speech down, whatever their dialect: parse, call the gateway once, answer."""
+"""Transcription, whatever its dialect: parse, call the gateway once, respond."""
 
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Response
 
 from shared.dialects.base import Form, TranscriptionOperation
 from shared.errors import InvalidRequest
-from shared.gateway.services import Services
-from shared.pump import Pump
-from shared.schemas.context import RequestContext
-from shared.web.app import context_of, json_response
-from shared.web.caller import ProcessServices
-from shared.web.events import EventStream, cancel_on_disconnect, first_bytes
+from shared.web.events import event_stream
 from shared.web.form import form_body
-from shared.web.routes import parser, post
+from shared.web.json_response import json_response
+from shared.web.request import ApiRequest
 
 _WAY_AROUND = "Upload it with POST /v1/files and send its id as file_id."
 
 
-def transcription_route(path: str, name: str) -> Callable[[FastAPI], None]:
-    """POST `path`, a multipart body read by a dialect's parser. A `file_id` stands for a file that is stored."""
+async def transcribe(request: ApiRequest) -> Response:
+    """A multipart body, which may have a `file_id` in place of the file."""
+    from shared.gateway.transcription import transcribe as transcribe_file
+    from shared.gateway.transcription import transcript_events
 
-    async def endpoint(request: Request, services: ProcessServices) -> Response:
-        context = context_of(request)
-        async with AsyncExitStack() as files:
-            form = await files.enter_async_context(form_body(request, services.settings.max_body, _WAY_AROUND))
-            await _fetch_stored(form, services, context, files)
-            operation: TranscriptionOperation = parser(name)(form)
-            if operation.request.stream:
-                return await _streamed(operation, services, context, request, files)
-            transcript = await cancel_on_disconnect(services.transcription(operation.request, context), request.receive)
-        body = operation.body(transcript, context)
-        if isinstance(body, tuple):
-            media_type, text = body
-            return Response(text, media_type=media_type)
-        return json_response(body)
+    services, context = request.services, request.context
+    async with AsyncExitStack() as files:
+        form = await files.enter_async_context(form_body(request.http, services.settings.max_body, _WAY_AROUND))
+        await _fetch_stored(form, request, files)
+        operation: TranscriptionOperation = request.parse(form)
+        if operation.request.stream:
+            events = transcript_events(services, operation.request, context)
+            # The files stay open until the stream ends, since they may still be being sent to the provider.
+            return await event_stream(request, events, operation.encoder(context), resources=files)
+        transcript = await request.cancel_on_disconnect(transcribe_file(services, operation.request, context))
+    body = operation.body(transcript, context)
+    if isinstance(body, tuple):
+        media_type, text = body
+        return Response(text, media_type=media_type)
+    return json_response(body)
 
-    return post(path, endpoint)
 
-
-async def _fetch_stored(form: Form, services: Services, context: RequestContext, files: AsyncExitStack) -> None:
-    """Puts the file that `file_id`, or an `s3://` reference in `file`, stands for into the form."""
+async def _fetch_stored(form: Form, request: ApiRequest, files: AsyncExitStack) -> None:
+    """Puts the stored file that `file_id`, or an `s3://` URL in `file`, refers to into the form."""
     ids, texts = ([text for text in form.fields.get(name, ()) if text] for name in ("file_id", "file"))
     references = [*ids, *texts]
     if not references:
@@ -50,29 +46,8 @@ async def _fetch_stored(form: Form, services: Services, context: RequestContext,
         raise InvalidRequest.field("file_id", "must be the only file")
     if texts and not texts[0].startswith("s3://"):
         return
-    assert context.caller is not None, "routes authenticate before they read forms"
-    upload = await services.files.fetch(context.caller.tenant, references[0], services.settings.max_stored_audio)
+    services = request.services
+    upload = await services.files.fetch(request.caller.tenant, references[0], services.settings.max_stored_audio)
     files.callback(upload.file.close)
     form.fields.pop("file", None)
     form.files["file"] = [upload]
-
-
-async def _streamed(
-    operation: TranscriptionOperation,
-    services: Services,
-    context: RequestContext,
-    request: Request,
-    files: AsyncExitStack,
-) -> Response:
-    """The transcript as it is understood; the form's files stay open until it ends, since they may be on their way."""
-    pump = Pump(services.transcription_stream(operation.request, context))
-    encoder = operation.encoder(context)
-    try:
-        opening = await cancel_on_disconnect(
-            first_bytes(pump, encoder, services.settings.first_event_wait), request.receive
-        )
-    except BaseException:
-        await pump.aclose()
-        raise
-    keep_alive = services.settings.keep_alive
-    return EventStream(pump, encoder, context, opening=opening, keep_alive=keep_alive, resources=files.pop_all())

@@ -4,7 +4,6 @@ come late, twice and in any order, a vendor that counts what it is asked, and a 
 import asyncio
 import itertools
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
@@ -21,7 +20,8 @@ from shared.gateway.services import Services
 from shared.schemas.batch import Batch, BatchInput, BatchOrder, InlineInput, Window
 from shared.schemas.caller import Caller
 from shared.settings import Settings
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 from shared.stores.keys import KeyStore
 from shared.stores.queue import Received
 from tests.client import BATCHES, BUCKET, KEYS, TOKEN
@@ -295,7 +295,3 @@ def text_of(line: dict[str, Any]) -> str:
     body = line["response"]["body"]
     text: str = body.get("data", body)["choices"][0]["message"]["content"]
     return text
-
-
-def words_of(text: str) -> list[str]:
-    return re.findall(r"\w+", text)

@@ -96,7 +96,7 @@ async def test_a_reference_opens_nothing_but_the_callers_own_files(services: Ser
         "s3://",
     ]
     told = {(await refusal(services, harness, UrlInput(url, "input_file_url"))).message for url in references}
-    assert told == {"input_file_url: is no reference to a file of yours"}
+    assert told == {"input_file_url: does not refer to one of your files"}
 
 
 @pytest.mark.parametrize("url", ["http://example.com/x", "https://127.0.0.1/x", "ftp://example.com/x", "no url"])

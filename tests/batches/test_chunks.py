@@ -14,6 +14,7 @@ from shared.gateway.services import Services
 from shared.schemas.batch import BatchStatus
 from shared.schemas.caller import Key, Permission
 from shared.schemas.limits import Limits
+from shared.stores.aws import Aws, ServerClock
 from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
 from tests.batches.batch_harness import (
@@ -338,12 +339,21 @@ async def test_a_line_that_crashes_the_gateway_fails_alone(services: Services, h
 # --- limits of the key
 
 
+class Timeless(ServerClock):
+    """The clock of an AWS that does not know the world's time."""
+
+    def observe(self, sent: float, received: float, date: str | None) -> None:
+        """Nothing: its answers have the real time."""
+
+
 async def limited(
     keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness, limits: Limits
 ) -> tuple[Services, str]:
     """A gateway that limits its callers by the world's clock, and the token of a key with these limits."""
     services = make_services(keys, aws_environment, harness)
-    services.limits = LimitStore(keys.aws, LIMITS, USAGE, clock=lambda: int(harness.now * 1_000_000))
+    aws = Aws(aws_environment)
+    aws.server_clock = Timeless()
+    services.limits = LimitStore(aws, LIMITS, USAGE, clock=lambda: int(harness.now * 1_000_000))
     token = f"sk-limited-{time.time_ns()}"
     await keys.put(token, Key(key_id=token[3:], tenant="t", permissions=frozenset(Permission), limits=limits))
     return services, token

@@ -10,7 +10,7 @@ import pytest
 from shared.batches.steps import MAX_RECEIVES
 from shared.gateway.services import Services
 from shared.schemas.batch import Batch, BatchStatus
-from shared.stores.aws import AwsError
+from shared.stores.aws_calls import AwsError
 from tests.batches.batch_harness import (
     HIDDEN_SECONDS,
     BatchHarness,

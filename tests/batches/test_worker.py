@@ -11,7 +11,7 @@ import pytest
 
 from functions.batch_worker.app import handler
 from scripts.sam_local import store_sample_batches
-from shared.batches import worker
+from shared.gateway.services import process_services
 from shared.runtime.context import LambdaContext
 from shared.stores.aws import Aws
 from shared.stores.batches import BatchStore
@@ -32,10 +32,10 @@ def context(
     settings = {f"GATEWAY_{name}": value for name, value in names.items()}
     for name, value in {**aws_environment, **settings, "GATEWAY_SANDBOX": "on"}.items():
         monkeypatch.setenv(name, value)
-    worker._services.cache_clear()
+    process_services.cache_clear()
     deadline = int((time.time() + 300) * 1000)
     yield LambdaContext("lambda-1", "arn", "worker", "$LATEST", 512, "logs", "stream", deadline_ms=deadline)
-    worker._services.cache_clear()
+    process_services.cache_clear()
 
 
 def work(context: LambdaContext, *bodies: str) -> Any:

@@ -41,7 +41,7 @@ def made(command: Command, *arguments: str) -> Any:
 
 
 def test_a_new_key_opens_the_gateway_with_all_that_it_was_given(command: Command, local: Stores) -> None:
-    given = ["app", "--tenant", "team", "--permissions", "models:use,admin", "--models", "sandbox/chat, gpt-5"]
+    given = ["app", "--tenant", "team", "--permissions", "models:use,batch:use", "--models", "sandbox/chat, gpt-5"]
     limits = ["--requests-per-minute", "60", "--tokens-per-minute", "90000", "--concurrency", "4"]
     money = ["--budget-day", "2.50", "--budget-month", "$40"]
     shown = made(command, *given, *limits, *money, "--expires", "30d")
@@ -49,7 +49,7 @@ def test_a_new_key_opens_the_gateway_with_all_that_it_was_given(command: Command
     assert key is not None
     assert key.name == "app"
     assert key.tenant == "team"
-    assert key.permissions == {Permission.MODELS_USE, Permission.ADMIN}
+    assert key.permissions == {Permission.MODELS_USE, Permission.BATCH_USE}
     assert key.models == {"sandbox/chat", "gpt-5"}
     assert key.limits == Limits(
         requests_per_minute=60, tokens_per_minute=90_000, concurrency=4, budget_day=2_500_000, budget_month=40_000_000
@@ -97,7 +97,7 @@ def test_the_token_is_shown_once_and_is_stored_nowhere(command: Command, local: 
 
 
 def test_keys_are_listed_by_tenant_and_name(command: Command, local: Stores) -> None:
-    assert command("keys", "list").stdout == "There are no keys yet: gateway keys create NAME\n"
+    assert command("keys", "list").stdout == "There are no keys yet. Create one with: gateway keys create NAME\n"
     assert command("keys", "list", "--json").json == []
     for name, tenant in (("b", "two"), ("a", "two"), ("c", "one")):
         made(command, name, "--tenant", tenant, "--budget-day", "1234.5")
@@ -199,11 +199,11 @@ def test_a_tenants_limits_are_those_of_all_its_keys_the_later_ones_too(command: 
         (["keys", "create", "a", "--budget-day", "1e999999"], "dollars"),
         (["keys", "create", "a", "--budget-day", "NaN"], "dollars"),
         (["keys", "create", "a", "--budget-day", "-1"], "dollars"),
-        (["keys", "create", "a", "--budget-day", "0.0000001"], "millionth"),
+        (["keys", "create", "a", "--budget-day", "0.0000001"], "six decimals"),
         (["keys", "create", "a", "--concurrency", "0"], "whole number"),
         (["keys", "create", "a", "--concurrency", "9" * 5000], "whole number"),
         (["keys", "create", "a", "--requests-per-minute", "99999999999"], "whole number"),
-        (["keys", "create", "a", "--permissions", "models:use,everything"], "models:use, batch:use, admin"),
+        (["keys", "create", "a", "--permissions", "models:use,everything"], "models:use, batch:use"),
         (["keys", "create", "a", "--expires", "soon"], "soon"),
         (["keys", "rotate", "key_x", "--overlap", "1y"], "1y"),
         (["usage", "--by", "colour"], "colour"),
@@ -222,9 +222,9 @@ def test_a_command_that_is_wrong_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["keys", "show", "key_none"], "There is no key key_none"),
-        (["keys", "revoke", "key_none"], "There is no key key_none"),
-        (["keys", "rotate", "key_none"], "There is no key key_none"),
+        (["keys", "show", "key_none"], "Unknown key key_none"),
+        (["keys", "revoke", "key_none"], "Unknown key key_none"),
+        (["keys", "rotate", "key_none"], "Unknown key key_none"),
         (["keys", "create", "a", "--expires", "2020-01-31"], "past"),
         (["keys", "create", "a", "--api-gateway"], "--stack"),
         (["usage", "--since", "2026-11-21", "--until", "2026-11-20"], "before it begins"),

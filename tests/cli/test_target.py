@@ -58,7 +58,10 @@ def test_without_a_gateway_it_says_how_to_start_one(command: Command, running: P
     for arguments in (["keys", "list"], ["usage"], ["models"], ["keys", "create", "app"]):
         result = command(*arguments)
         assert result.status == 1
-        assert result.error == "gateway: No gateway runs here: start one with `make run`, or name a stack with --stack."
+        assert (
+            result.error
+            == "gateway: No gateway is running here: start one with `make run`, or name a stack with --stack."
+        )
 
 
 def test_the_one_gateway_that_runs_is_found(command: Command, running: Path, box: dict[str, str]) -> None:
@@ -81,7 +84,7 @@ def test_of_several_gateways_the_port_chooses(
     monkeypatch.setenv("PORT", "8081")
     assert command("keys", "list", "--json").json == []
     monkeypatch.setenv("PORT", "9999")
-    assert "No gateway runs here" in command("keys", "list").error
+    assert "No gateway is running here" in command("keys", "list").error
 
 
 def test_a_wrong_setting_is_named_in_one_line(command: Command, local: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +179,7 @@ def test_a_stack_that_is_no_gateway_is_said_in_one_line(command: Command, box: d
     name = f"other-{uuid4().hex}"
     client = boto3.client("cloudformation", region_name="us-east-1")
     client.create_stack(StackName=name, TemplateBody=json.dumps(TEMPLATE))
-    assert command("--stack", name, "keys", "list").error == f"gateway: The stack {name} is no gateway."
+    assert command("--stack", name, "keys", "list").error == f"gateway: The stack {name} is not a gateway."
 
 
 def test_a_stack_without_a_region_is_said_in_one_line(
@@ -198,7 +201,7 @@ def test_an_api_gateway_that_refuses_makes_no_key(
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     result = command("keys", "create", "app", "--api-gateway", *where)
     assert result.status == 1
-    assert "API Gateway made no key" in result.error
+    assert "The API Gateway key could not be created" in result.error
     assert command("keys", "list", "--json", *where).json == []
 
 

@@ -109,10 +109,15 @@ def test_models_are_listed_with_what_stands_behind_them(
     assert rows["sandbox/chat"]["provider"] == "sandbox"
     assert rows["sandbox/chat"]["priced"] is True
     assert "chat" in rows["sandbox/chat"]["capabilities"]
+    assert (rows["sandbox/chat"]["retires"], rows["sandbox/chat"]["retired"]) == (None, False)
     assert "gpt-5" not in rows
     monkeypatch.setenv("OPENAI_API_KEY", "sk-vendor-secret")
     result = command("models")
     assert "gpt-5" in result.stdout
     assert "sk-vendor-secret" not in result.stdout
+    (tmp_path / "rows.toml").write_text("[[models]]\nid = 'sandbox/chat'\nretires = 2020-01-01\n")
+    monkeypatch.setenv("GATEWAY_CATALOG", str(tmp_path / "rows.toml"))
+    rows = {row["model"]: row for row in command("models", "--json").json}
+    assert (rows["sandbox/chat"]["retires"], rows["sandbox/chat"]["retired"]) == ("2020-01-01", True)
     monkeypatch.setenv("GATEWAY_CATALOG", str(tmp_path / "none.toml"))
     assert "none.toml" in command("models").error

@@ -1,7 +1,6 @@
 """Recordings, a vendor that writes them down and speaks, and multipart bodies that no client library would make."""
 
 import io
-import json
 import wave
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -180,9 +179,3 @@ def in_pieces(content: bytes, size: int = 1 << 16) -> Iterator[bytes]:
 
 def _bytes(content: bytes | str) -> bytes:
     return content.encode() if isinstance(content, str) else content
-
-
-def sse_data(content: bytes) -> list[Any]:
-    """The data of a stream's events but for [DONE]."""
-    lines = [line.removeprefix(b"data: ") for line in content.split(b"\n\n") if line.startswith(b"data: ")]
-    return [json.loads(line) for line in lines if line != b"[DONE]"]

@@ -441,7 +441,7 @@ async def test_what_a_vendor_does_wrong_is_its_failure(vendor: Vendor, path: str
 
 @on_each_route
 async def test_what_a_vendor_refuses_is_told_in_its_words(vendor: Vendor, path: str) -> None:
-    vendor.answer = answering(400, b'{"error":{"message":"This model\'s maximum context length is 8192 tokens"}}')
+    vendor.answer = answering(400, b'{"error":{"message":"The input holds 8192 tokens of no kind"}}')
     assert "8192 tokens" in assert_error(await vendor.client.post(path, json=asking("1", SMALL)), "rejected")
 
 

@@ -340,7 +340,7 @@ async def test_tokens_beyond_those_reserved_are_taken_too(keys: KeyStore, stream
 async def test_a_key_without_the_permission_is_forbidden_at_every_kind_of_endpoint(
     keys: KeyStore, drawing: dict[str, str]
 ) -> None:
-    for given in (frozenset[Permission](), frozenset({Permission.BATCH_USE, Permission.ADMIN})):
+    for given in (frozenset[Permission](), frozenset({Permission.BATCH_USE})):
         async with account(keys, environment=drawing) as caller:
             key = caller.key.model_copy(update={"permissions": given})
             await keys.put(caller.client.headers["authorization"].removeprefix("Bearer "), key)
@@ -484,7 +484,7 @@ async def test_a_function_enforces_the_limits_that_the_authorizer_told_it_of_and
     keys: KeyStore,
 ) -> None:
     from functions.chat.app import app
-    from shared.web.process import process_services
+    from shared.web.process import services_dependency
     from tests.client import make_services
 
     name = uuid4().hex
@@ -499,7 +499,7 @@ async def test_a_function_enforces_the_limits_that_the_authorizer_told_it_of_and
         KeyStore(unreachable(), "keys"), SANDBOX | {"GATEWAY_TRUST_AUTHORIZER": "on"}, aws=keys.aws
     )
     given = {"requestContext": {"authorizer": {"caller": caller.model_dump_json()}}}
-    app.dependency_overrides[process_services] = lambda: services
+    app.dependency_overrides[services_dependency] = lambda: services
 
     async def called(scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         await app({**scope, "aws.event": given}, receive, send)

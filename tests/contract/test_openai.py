@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -507,6 +508,19 @@ async def test_I21_the_list_tells_the_vendors_model_behind_a_public_id(vendor: V
     row = (await vendor.client.get(f"/v1/models/{MODEL}")).json()
     assert f"deepinfra/{row['upstream']}" == BACKEND
     assert row["upstream"] != MODEL
+
+
+async def test_I21_the_list_tells_when_the_vendors_model_ends_and_whether_it_has_ended(
+    keys: KeyStore, tmp_path: Path
+) -> None:
+    row = "[[models]]\nid = '{}'\nprovider = 'sandbox'\nretires = {}\n"
+    (tmp_path / "rows.toml").write_text(row.format("past", "2020-01-01") + row.format("future", "9999-12-31"))
+    environment = {"GATEWAY_SANDBOX": "on", "GATEWAY_CATALOG": str(tmp_path / "rows.toml")}
+    async with gateway_client(keys, environment) as client:
+        listed = {row["id"]: row for row in (await client.get("/v1/models")).json()["data"]}
+        told = {name: (listed[name]["retires"], listed[name]["retired"]) for name in ("past", "future", "sandbox/chat")}
+        assert told == {"past": ("2020-01-01", True), "future": ("9999-12-31", False), "sandbox/chat": (None, False)}
+        assert (await client.get("/v1/models/past")).json() == listed["past"]
 
 
 async def test_I22_models_say_who_owns_them(keys: KeyStore) -> None:

@@ -7,21 +7,23 @@ from typing import Any
 import httpx
 
 from shared.framing import Frame, SseDecoder
+from shared.routes import ROUTES
 
-CHATS = [
-    "/v1/chat/completions",
-    "/v1/chat/completions/stable",
-    "/ai/chat",
-    "/ai/ai/chat",
-    "/v1/inference/chat",
-]
-GENERATES = ["/v1/completions", "/ai/generate", "/ai/ai/generate", "/v1/inference/generate"]
-LISTS = ["/v1/models", "/v1/models/sandbox/chat", "/ai/models", "/ai/ai/models"]
+SANDBOX = "sandbox/chat"
+
+
+def paths_of(function: str) -> list[str]:
+    """The paths that a function answers, one model being the sandbox's."""
+    paths = dict.fromkeys(route.path for route in ROUTES if route.function == function)
+    return [path.replace("{model_id:path}", SANDBOX) for path in paths]
+
+
+CHATS = paths_of("chat")
+GENERATES = paths_of("completions")
+LISTS = paths_of("models")
 POSTS = [*CHATS, *GENERATES]
 # One of each kind of answer; what is left out is an alias or shares all of its code with one that is in.
 DISTINCT = ["/v1/chat/completions", "/v1/completions", "/ai/chat", "/ai/generate", "/v1/inference/chat"]
-
-SANDBOX = "sandbox/chat"
 
 
 def asking(path: str, model: Any = SANDBOX, **fields: Any) -> dict[str, Any]:
@@ -66,6 +68,7 @@ KINDS = {
     "validation": Kind(400, (_INVALID, None), "invalid_request", "VALIDATION_ERROR"),
     "rejected": Kind(400, (_INVALID, None), "invalid_request", "VALIDATION_ERROR"),
     "unsupported": Kind(400, (_INVALID, "unsupported_feature"), "invalid_request", "VALIDATION_ERROR"),
+    "too_long": Kind(400, (_INVALID, "context_length_exceeded"), "invalid_request", "VALIDATION_ERROR"),
     "filtered": Kind(400, (_INVALID, "content_filter"), "invalid_request", "VALIDATION_ERROR"),
     "token_missing": Kind(401, ("authentication_error", "missing_api_key"), "unauthorized", "AUTH_TOKEN_MISSING"),
     "token_invalid": Kind(401, ("authentication_error", "invalid_api_key"), "unauthorized", "AUTH_TOKEN_INVALID"),
@@ -78,9 +81,11 @@ KINDS = {
     "rate_limited": Kind(
         429, ("rate_limit_error", "rate_limit_exceeded"), "rate_limit_exceeded", "BACKEND_RATE_LIMITED"
     ),
+    "no_quota": Kind(429, ("insufficient_quota", "insufficient_quota"), "rate_limit_exceeded", "INSUFFICIENT_QUOTA"),
     "internal": Kind(500, ("server_error", "internal_error"), "internal_error", "INTERNAL_ERROR"),
     "upstream": Kind(502, ("server_error", "upstream_error"), "provider_error", "BACKEND_ERROR"),
     "unavailable": Kind(503, ("server_error", "model_unavailable"), "model_unavailable", "MODEL_UNAVAILABLE"),
+    "overloaded": Kind(503, ("server_error", "overloaded"), "provider_error", "MODEL_UNAVAILABLE"),
     "timeout": Kind(504, ("server_error", "upstream_timeout"), "provider_timeout", "BACKEND_TIMEOUT"),
 }
 

@@ -1,16 +1,23 @@
 """What is peculiar to Anthropic's Messages API and not asked of every provider."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 
-from shared.errors import GatewayError, InvalidRequest, UnsupportedFeature, UpstreamError, UpstreamRateLimited
-from shared.framing import sse_frames
-from shared.providers.anthropic import adapter
-from shared.providers.base import ChatAdapter
+from shared.errors import (
+    CredentialsRefused,
+    GatewayError,
+    InsufficientQuota,
+    InvalidRequest,
+    UnsupportedFeature,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamRateLimited,
+)
+from shared.providers import load, load_vendor
+from shared.providers.anthropic.chat import adapter
 from shared.schemas.chat import ChatRequest, ChatResponse, JsonObjectFormat, JsonSchemaFormat, NamedTool, Tool
 from shared.schemas.content import (
     Audio,
@@ -24,30 +31,31 @@ from shared.schemas.content import (
     Text,
     ToolCall,
 )
-from shared.schemas.events import ChatEvent, Started, collect
+from shared.schemas.events import ChatEvent, Finished, Started
 from shared.schemas.model import Model
-from shared.schemas.usage import FinishReason
+from shared.schemas.usage import FinishReason, Usage
+from tests.providers import reading
+from tests.providers.canonical import assistant, result, user
 from tests.providers.wires.anthropic import (
     PDF,
     PNG,
     SIGNATURE,
     TEXT,
     TOOLS,
-    assistant,
     block,
     body,
     counts,
     ended,
     error,
-    result,
     sse,
     started,
     text,
     text_block,
     tool_block,
-    user,
     validate_request,
+    wire,
 )
+from tests.test_architecture import loaded_by
 
 HAIKU_4_5 = ("temperature_or_top_p", "budget_thinking")
 SONNET_5 = ("no_sampling", "adaptive_thinking", "no_prefill")
@@ -74,7 +82,7 @@ def model(*quirks: str, max_output_tokens: int | None = ROOM) -> Model:
 def sent(*messages: Message, quirks: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
     """The body of a request that the SDK's types accept."""
     request = ChatRequest(model="claude", messages=messages or (user("Hello"),), **more)
-    value: dict[str, Any] = adapter.chat(request, model(*quirks)).json
+    value: dict[str, Any] = adapter.call(request, model(*quirks)).json
     validate_request(value)
     return value
 
@@ -95,52 +103,63 @@ def tool_schema_sent(schema: dict[str, Any] | None, *, strict: bool | None = Non
     return value
 
 
-def translated(stream: bytes, size: int) -> AsyncIterator[ChatEvent]:
-    async def chunks() -> AsyncIterator[bytes]:
-        for start in range(0, len(stream), size):
-            yield stream[start : start + size]
-
-    return adapter.chat_events(sse_frames(chunks()))
+ASKED = ChatRequest(model="claude", messages=(user("Hello"),))
 
 
-def events(stream: bytes) -> list[ChatEvent]:
-    async def run() -> list[ChatEvent]:
-        return [event async for event in translated(stream, len(stream))]
-
-    return asyncio.run(run())
+def events(stream: bytes, size: int = 10**9) -> list[ChatEvent]:
+    return reading.streamed(adapter, ASKED, reading.split(stream, size))
 
 
 def streamed(stream: bytes, size: int = 10**9) -> ChatResponse:
-    return asyncio.run(collect(translated(stream, size)))
+    return reading.collected(events(stream, size))
 
 
 def answered(content: list[dict[str, Any]], stop_reason: str, **more: Any) -> ChatResponse:
-    return adapter.chat_response(json.loads(body(content, stop_reason, counts(1, 1), **more)))
+    return reading.collected(reading.whole(adapter, ASKED, body(content, stop_reason, counts(1, 1), **more)))
 
 
 def failure(status: int, content: bytes) -> GatewayError:
-    return adapter.error(status, {}, content)
+    return adapter.vendor.error(status, {}, content)
 
 
-def test_the_adapter_has_the_shape_that_the_gateway_calls() -> None:
-    assert isinstance(adapter, ChatAdapter)
-    assert adapter.name == "anthropic"
+def test_chat_is_the_vendors_only_operation() -> None:
+    assert load("anthropic", "chat") is adapter
+    assert adapter.vendor is load_vendor("anthropic")
+    assert adapter.vendor.name == "anthropic"
+    with pytest.raises(InvalidRequest, match="'anthropic' does not support embeddings"):
+        load("anthropic", "embeddings")
+
+
+def test_loading_the_adapter_loads_no_http_client() -> None:
+    assert "httpx" not in loaded_by("from shared.providers import load\nload('anthropic', 'chat')")
+
+
+def test_a_key_goes_into_its_header() -> None:
+    auth = adapter.vendor.auth("test-key")
+    assert auth is not None
+    request = next(auth.sync_auth_flow(httpx.Request("POST", "https://vendor.test/v1/messages")))
+    assert request.headers["x-api-key"] == "test-key"
+    assert "test-key" not in repr(auth)
+    assert adapter.vendor.auth(None) is None
 
 
 def test_the_version_in_which_older_models_still_obey_temperature_is_sent() -> None:
-    call = adapter.chat(ChatRequest(model="claude", messages=(user("Hello"),)), model())
-    assert call.headers == {"anthropic-version": "2023-06-01"}
+    assert adapter.call(ASKED, model()).headers == {"anthropic-version": "2023-06-01"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_is_streamed_where_the_request_is(stream: bool) -> None:
+    assert adapter.call(ASKED.model_copy(update={"stream": stream}), model()).streamed is stream
 
 
 # --- limits and sampling ----------------------------------------------------------------------------------------------
 
 
 def test_max_tokens_is_the_callers_else_the_models_else_a_default() -> None:
-    request = ChatRequest(model="claude", messages=(user("Hello"),))
-    limited = request.model_copy(update={"max_tokens": 7})
-    assert adapter.chat(limited, model()).json["max_tokens"] == 7
-    assert adapter.chat(request, model()).json["max_tokens"] == ROOM
-    assert adapter.chat(request, model(max_output_tokens=None)).json["max_tokens"] == 8192
+    limited = ASKED.model_copy(update={"max_tokens": 7})
+    assert adapter.call(limited, model()).json["max_tokens"] == 7
+    assert adapter.call(ASKED, model()).json["max_tokens"] == ROOM
+    assert adapter.call(ASKED, model(max_output_tokens=None)).json["max_tokens"] == 8192
 
 
 def test_temperature_and_top_p_are_dropped_where_the_model_refuses_them() -> None:
@@ -269,13 +288,13 @@ def test_thinking_with_omitted_text_goes_back_unchanged() -> None:
 def test_thinking_bound_to_its_conversation_is_dropped_by_the_vendor_instead_of_refused() -> None:
     conversation = (user("Hi"), assistant(THOUGHT, "Well"), user("So?"))
     bound = model(*SONNET_5, "bound_thinking")
-    call = adapter.chat(ChatRequest(model="claude", messages=conversation), bound)
+    call = adapter.call(ChatRequest(model="claude", messages=conversation), bound)
     assert call.headers["anthropic-beta"] == "thinking-binding-controls-2026-08-01"
     assert call.json["thinking"] == {
         "type": "adaptive",
         "block_binding": {"prefix_mismatch_behavior": "drop_block"},
     }
-    fresh = adapter.chat(ChatRequest(model="claude", messages=(user("Hi"),)), bound)
+    fresh = adapter.call(ChatRequest(model="claude", messages=(user("Hi"),)), bound)
     assert "anthropic-beta" not in fresh.headers
     assert "thinking" not in fresh.json
 
@@ -290,42 +309,22 @@ def test_blank_text_and_empty_turns_are_left_out() -> None:
 
 @pytest.mark.parametrize("more", [{}, {"system": " "}, {"response_format": JsonObjectFormat()}])
 def test_a_conversation_without_text_is_refused(more: dict[str, Any]) -> None:
-    with pytest.raises(InvalidRequest, match="messages: holds no text"):
-        adapter.chat(ChatRequest(model="claude", messages=(user(" \n"), user("")), **more), model())
+    with pytest.raises(InvalidRequest, match="messages: must not be empty or blank"):
+        adapter.call(ChatRequest(model="claude", messages=(user(" \n"), user("")), **more), model())
 
 
 def test_a_system_text_alone_is_asked_as_the_users() -> None:
     request = ChatRequest(model="claude", system="Tell a joke.", messages=())
-    value = adapter.chat(request, model()).json
+    value = adapter.call(request, model()).json
     assert value["messages"] == [{"role": "user", "content": [text("Tell a joke.")]}]
     assert "system" not in value
 
 
-def test_later_system_text_stays_in_place_where_the_model_takes_it_there() -> None:
+def test_later_system_text_goes_to_the_head() -> None:
     later = Message(role="system", parts=(Text(text="In French."),))
-    value = sent(user("One"), assistant("1"), later, user("Two"), system="Count.", quirks=("system_messages",))
-    assert value["system"] == "Count."
-    assert [turn["role"] for turn in value["messages"]] == ["user", "assistant", "user", "system"]
-    assert value["messages"][-1]["content"] == [text("In French.")]
-
-
-def test_later_system_text_does_not_come_between_a_call_and_its_result() -> None:
-    later = Message(role="system", parts=(Text(text="In French."),))
-    conversation = (user("Hi"), assistant(CALL), later, result("toolu_1", "get_weather"), assistant("Beau"))
-    roles = [turn["role"] for turn in turns(*conversation, tools=(WEATHER,), quirks=("system_messages",))]
-    assert roles == ["user", "assistant", "user", "system", "assistant"]
-
-
-def test_later_system_text_waits_for_an_assistant_who_says_something() -> None:
-    later = Message(role="system", parts=(Text(text="In French."),))
-    conversation = (user("One"), later, assistant(""), user("Two"))
-    assert [turn["role"] for turn in turns(*conversation, quirks=("system_messages",))] == ["user", "system"]
-
-
-def test_later_system_text_that_fits_nowhere_goes_to_the_head() -> None:
-    later = Message(role="system", parts=(Text(text="In French."),))
-    value = sent(user("One"), assistant("1"), later, quirks=("system_messages",))
-    assert value["system"] == "In French."
+    value = sent(user("One"), assistant("1"), later, user("Two"), system="Count.")
+    assert value["system"] == "Count.\n\nIn French."
+    assert [turn["role"] for turn in value["messages"]] == ["user", "assistant", "user"]
 
 
 def test_white_space_at_the_end_of_a_prefill_is_cut() -> None:
@@ -510,6 +509,33 @@ def test_one_of_becomes_any_of() -> None:
     assert schema_sent(schema) == {"anyOf": [{"type": "string"}, closed]}
 
 
+def test_nullable_becomes_json_schemas_null() -> None:
+    null = {"type": "null"}
+    schema = {
+        "type": "object",
+        "nullable": True,
+        "properties": {
+            "nullable": {"type": "string", "nullable": True, "maxLength": 3},
+            "kind": {"type": "string", "enum": ["a", None], "nullable": True, "description": "Which."},
+            "pet": {"$ref": "#/$defs/Pet", "nullable": True},
+            "part": {"allOf": [{"type": "integer", "nullable": True}]},
+            "never": {"type": "string", "nullable": False},
+        },
+        "$defs": {"Pet": {"type": "string"}},
+    }
+    properties = {
+        "nullable": {"type": ["string", "null"], "description": "maxLength: 3"},
+        "kind": {"description": "Which.", "anyOf": [{"type": "string", "enum": ["a"]}, null]},
+        "pet": {"anyOf": [{"$ref": "#/$defs/Pet"}, null]},
+        "part": {"type": ["integer", "null"]},
+        "never": {"type": "string"},
+    }
+    for value in (schema_sent(schema), tool_schema_sent(schema, strict=True)):
+        assert value["properties"] == properties
+        assert value["type"] == "object"
+        assert "nullable" not in value
+
+
 def test_all_of_is_merged_with_its_references_inlined() -> None:
     base = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
     schema = {
@@ -691,8 +717,24 @@ def test_a_stream_that_ends_early_is_an_error(missing: bytes) -> None:
         streamed(TEXT.stream[: TEXT.stream.index(missing)])
 
 
-def test_a_stream_says_that_it_has_started_before_anything_else() -> None:
-    assert isinstance(events(TEXT.stream)[0], Started)
+@pytest.mark.parametrize("answer", wire.answers)
+def test_both_forms_of_an_answer_start_once_and_mean_the_same(answer: str) -> None:
+    data = wire.answers[answer]
+    for read in (reading.whole(adapter, ASKED, data.body), events(data.stream, 7)):
+        assert [isinstance(event, Started) for event in read] == [True, *[False] * (len(read) - 1)]
+        assert reading.collected(read) == data.means
+
+
+def test_a_stream_starts_with_the_usage_that_is_already_counted() -> None:
+    assert events(TEXT.stream)[0] == Started(Usage(input_tokens=12, output_tokens=1))
+
+
+def test_nothing_is_read_after_the_end_of_a_message() -> None:
+    late = sse({"type": "error", "error": {"type": "api_error", "message": "late"}})
+    assert isinstance(events(TEXT.stream + late)[-1], Finished)
+    chunks = iter([TEXT.stream, b"more"])
+    assert isinstance(reading.streamed(adapter, ASKED, chunks)[-1], Finished)
+    assert list(chunks) == [b"more"]
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------
@@ -701,7 +743,7 @@ def test_a_stream_says_that_it_has_started_before_anything_else() -> None:
 @pytest.mark.parametrize(
     ("kind", "raises", "status"),
     [
-        ("overloaded_error", UpstreamError, 502),
+        ("overloaded_error", UpstreamOverloaded, 503),
         ("api_error", UpstreamError, 502),
         ("rate_limit_error", UpstreamRateLimited, 429),
         ("invalid_request_error", InvalidRequest, 400),
@@ -727,20 +769,35 @@ def test_an_error_in_a_stream_without_content_is_a_failure_of_the_provider() -> 
 @pytest.mark.parametrize(
     ("status", "content"),
     [
-        (400, error("invalid_request_error", "You have reached your specified API usage limits. Back on 2026-12-01.")),
         (400, error("invalid_request_error", "This organization has been disabled.")),
         (400, error("invalid_request_error", "On hold", details={"error_code": "organization_on_hold"})),
-        (429, error("rate_limit_error", "Spend cap", details={"error_code": "enforced_spend_limit_reached"})),
     ],
 )
 def test_what_is_wrong_with_the_operators_account_is_not_the_callers_fault(status: int, content: bytes) -> None:
     failed = failure(status, content)
-    assert isinstance(failed, UpstreamError)
+    assert isinstance(failed, CredentialsRefused)
     assert failed.message == "The provider refused the gateway's account."
 
 
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [
+        (400, error("invalid_request_error", "You have reached your specified API usage limits. Back on 2026-12-01.")),
+        (402, error("billing_error", "Check your payment details.")),
+        (429, error("rate_limit_error", "Spend cap", details={"error_code": "enforced_spend_limit_reached"})),
+        (429, error("rate_limit_error", "Spend cap", details={"error_code": "contract_spend_limit_reached"})),
+    ],
+)
+def test_an_account_that_is_used_up_is_no_rate_limit(status: int, content: bytes) -> None:
+    failed = failure(status, content)
+    assert isinstance(failed, InsufficientQuota)
+    assert failed.retry_after is None
+
+
 def test_an_overloaded_vendor_may_be_asked_again() -> None:
-    assert failure(529, error("overloaded_error", "Overloaded")).retryable
+    failed = failure(529, error("overloaded_error", "Overloaded"))
+    assert failed.retryable
+    assert failed.retry_after
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"error": "no"}', b'{"error": {"message": 5, "details": []}}'])

@@ -9,13 +9,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared.errors import GatewayError, UpstreamError, UpstreamTimeout
+from shared.errors import (
+    GatewayError,
+    RateLimited,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from shared.framing import SseDecoder
+from shared.gateway.chat import chat, chat_events
 from shared.gateway.services import Services
-from shared.schemas.caller import Caller
 from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.content import Message, Text
-from shared.schemas.context import RequestContext
+from shared.schemas.context import RequestContext, RequestInfo
 from shared.schemas.events import Finished, Started, collect
 from shared.stores.keys import KeyStore
 from tests.client import KEYS, TOKEN, make_services, stream_of
@@ -66,8 +71,7 @@ async def open_gateway(keys: KeyStore, tmp_path: Path) -> AsyncIterator[Open]:
 
 
 def context() -> RequestContext:
-    caller: Caller = KEYS[TOKEN]
-    return RequestContext(request_id="r-1", deadline=math.inf, caller=caller)
+    return RequestContext(RequestInfo("r-1", math.inf), KEYS[TOKEN])
 
 
 def question(wire: ChatWire, *, stream: bool = False) -> ChatRequest:
@@ -84,7 +88,7 @@ def streaming(*chunks: bytes) -> Callable[[httpx.Request], httpx.Response]:
 
 
 async def streamed(services: Services, wire: ChatWire) -> ChatResponse:
-    return await collect(services.chat_stream([question(wire, stream=True)], context()))
+    return await collect(chat_events(services, [question(wire, stream=True)], context()))
 
 
 def frame_ends(stream: bytes) -> list[int]:
@@ -111,7 +115,7 @@ async def test_the_test_data_is_what_the_vendors_own_types_say(wire: ChatWire, a
 @of_each_answer
 async def test_an_answer_means_the_same_whole_and_streamed(wire: ChatWire, answer: str, open_gateway: Open) -> None:
     data = wire.answers[answer]
-    whole = await open_gateway(wire, answering(data.body)).chat([question(wire)], context())
+    whole = await chat(open_gateway(wire, answering(data.body)), [question(wire)], context())
     folded = await streamed(open_gateway(wire, streaming(data.stream)), wire)
     assert whole == data.means
     assert folded == data.means
@@ -134,7 +138,7 @@ async def test_a_stream_starts_once_and_finishes_each_candidate_once(
 ) -> None:
     data = wire.answers[answer]
     services = open_gateway(wire, streaming(data.stream))
-    events = [event async for event in services.chat_stream([question(wire, stream=True)], context())]
+    events = [event async for event in chat_events(services, [question(wire, stream=True)], context())]
     assert isinstance(events[0], Started)
     assert sum(isinstance(event, Started) for event in events) == 1
     finished = [event.index for event in events if isinstance(event, Finished)]
@@ -192,9 +196,9 @@ async def test_a_request_reaches_the_vendor_as_its_own_types_want_it(
 
     services = open_gateway(wire, upstream)
     if data.request.stream:
-        await collect(services.chat_stream([data.request], context()))
+        await collect(chat_events(services, [data.request], context()))
     else:
-        await services.chat([data.request], context())
+        await chat(services, [data.request], context())
     body = json.loads(seen[0].content)
     assert body == data.json
     wire.validate_request(body)
@@ -225,13 +229,13 @@ async def test_a_vendors_error_becomes_ours(wire: ChatWire, failure: str, stream
     data = wire.failures[failure]
     answer = httpx.Response(data.status, headers=dict(data.headers), content=data.body)
     services = open_gateway(wire, lambda request: answer)
-    asking = streamed(services, wire) if stream else services.chat([question(wire)], context())
+    asking = streamed(services, wire) if stream else chat(services, [question(wire)], context())
     with pytest.raises(GatewayError) as raised:
         await asking
     assert type(raised.value) is data.raises
     if data.retry_after is not None:
         assert raised.value.retry_after == data.retry_after
-    if raised.value.status == 429:
+    if isinstance(raised.value, RateLimited):
         assert raised.value.retry_after
         assert raised.value.retry_after >= 1
     assert (data.message or "") in raised.value.message
@@ -248,7 +252,7 @@ async def test_a_body_that_is_not_the_vendors_format_is_a_bad_gateway(
     wire: ChatWire, body: bytes, open_gateway: Open
 ) -> None:
     with pytest.raises(UpstreamError):
-        await open_gateway(wire, answering(body)).chat([question(wire)], context())
+        await chat(open_gateway(wire, answering(body)), [question(wire)], context())
 
 
 @of_each_wire
@@ -266,7 +270,7 @@ async def test_a_vendor_that_cannot_be_reached_is_a_bad_gateway(wire: ChatWire, 
         raise httpx.ConnectError("no route to 10.1.2.3", request=request)
 
     with pytest.raises(UpstreamError) as raised:
-        await open_gateway(wire, upstream).chat([question(wire)], context())
+        await chat(open_gateway(wire, upstream), [question(wire)], context())
     assert "10.1.2.3" not in raised.value.message
 
 
@@ -276,4 +280,4 @@ async def test_a_vendor_that_does_not_answer_is_a_time_out(wire: ChatWire, open_
         raise httpx.ReadTimeout("slow", request=request)
 
     with pytest.raises(UpstreamTimeout):
-        await open_gateway(wire, upstream).chat([question(wire)], context())
+        await chat(open_gateway(wire, upstream), [question(wire)], context())

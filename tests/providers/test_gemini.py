@@ -1,10 +1,10 @@
 """What is peculiar to Gemini; what every chat provider must do is in test_chat_contract.py."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import Iterable
 from typing import Any
 
+import httpx
 import pytest
 from google.genai import types
 
@@ -13,12 +13,13 @@ from shared.errors import (
     InvalidRequest,
     UnsupportedFeature,
     UpstreamError,
+    UpstreamOverloaded,
     UpstreamRateLimited,
     UpstreamRejected,
 )
-from shared.framing import sse_frames
-from shared.providers.base import ChatAdapter
-from shared.providers.gemini import adapter
+from shared.framing import Frame
+from shared.providers import load_vendor
+from shared.providers.gemini.chat import adapter
 from shared.schemas.chat import ChatRequest, ChatResponse, JsonSchemaFormat, Tool
 from shared.schemas.content import (
     Image,
@@ -31,7 +32,7 @@ from shared.schemas.content import (
     ToolCall,
     ToolResult,
 )
-from shared.schemas.events import ChatCollector, ChatEvent, Finished, Started, TextDelta
+from shared.schemas.events import ChatCollector, ChatEvent, Finished, ReasoningDelta, Started, TextDelta
 from shared.schemas.model import Capability, Model
 from shared.schemas.usage import FinishReason, Usage
 from tests.providers.wires.gemini import (
@@ -42,6 +43,7 @@ from tests.providers.wires.gemini import (
     RESPONSE_ID,
     SIGNATURE,
     assistant,
+    body,
     content,
     envelope,
     error,
@@ -72,12 +74,12 @@ def model(*quirks: str, capabilities: tuple[Capability, ...] = CHAT) -> Model:
 
 
 GEMINI_3 = model("thinking_level")
-GEMINI_2 = model("thinking_budget")
+GEMINI_2 = model()
 
 
 def sent(asked: ChatRequest, to: Model = GEMINI_3) -> Any:
     """The body for a request, which has to be one that the SDK's types know."""
-    body = adapter.chat(asked, to).json
+    body = adapter.call(asked, to).json
     validate_request(body)
     return body
 
@@ -92,21 +94,32 @@ def parts_sent(*parts: Part, to: Model = GEMINI_3) -> Any:
     return contents[1]["parts"]
 
 
+def whole_events(answer: Any) -> list[ChatEvent]:
+    """What a whole body is read into."""
+    return list(adapter.reader(request()).body(body(answer)))
+
+
 def events(data: bytes) -> list[ChatEvent]:
-    async def chunks() -> AsyncIterator[bytes]:
-        yield data
-
-    async def all_of_them() -> list[ChatEvent]:
-        return [event async for event in adapter.chat_events(sse_frames(chunks()))]
-
-    return asyncio.run(all_of_them())
+    """What a streamed body is read into."""
+    reader = adapter.reader(request(stream=True))
+    read = [event for frame in adapter.frames().feed(data) for event in reader.frame(frame)]
+    assert not reader.done
+    return [*read, *reader.end()]
 
 
-def folded(data: bytes) -> ChatResponse:
+def collected(read: Iterable[ChatEvent]) -> ChatResponse:
     collector = ChatCollector()
-    for event in events(data):
+    for event in read:
         collector.add(event)
     return collector.response()
+
+
+def response_of(answer: Any) -> ChatResponse:
+    return collected(whole_events(answer))
+
+
+def streamed_response(data: bytes) -> ChatResponse:
+    return collected(events(data))
 
 
 def schema_sent(schema: dict[str, Any]) -> Any:
@@ -118,10 +131,21 @@ def schema_sent(schema: dict[str, Any]) -> Any:
     return cleaned
 
 
-def test_adapter_is_a_chat_adapter_and_shows_no_key() -> None:
-    assert isinstance(adapter, ChatAdapter)
-    assert adapter.auth("AIza-secret") == {"x-goog-api-key": "AIza-secret"}
-    assert "Hi" not in repr(adapter.chat(request(), GEMINI_3))
+def test_key_goes_into_a_header_and_nothing_shows_it_or_the_prompt() -> None:
+    vendor = load_vendor("gemini")
+    assert adapter.vendor is vendor
+    auth = vendor.auth("AIza-secret")
+    assert auth is not None
+    sent_request = next(auth.auth_flow(httpx.Request("POST", "https://vendor.test")))
+    assert sent_request.headers["x-goog-api-key"] == "AIza-secret"
+    assert "AIza-secret" not in f"{auth!r} {vendor!r}"
+    assert vendor.auth(None) is None
+    assert "Hi" not in repr(adapter.call(request(), GEMINI_3))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_call_says_whether_the_response_is_streamed(stream: bool) -> None:
+    assert adapter.call(request(stream=stream), GEMINI_3).streamed == stream
 
 
 # --- parameters
@@ -137,19 +161,14 @@ def test_adapter_is_a_chat_adapter_and_shows_no_key() -> None:
         ("none", ("thinking_level", "always_thinks"), {"thinkingLevel": "LOW"}),
         ("minimal", ("thinking_level", "always_thinks"), {"includeThoughts": True, "thinkingLevel": "LOW"}),
         ("high", ("thinking_level", "always_thinks"), {"includeThoughts": True, "thinkingLevel": "HIGH"}),
-        ("none", ("thinking_budget",), {"thinkingBudget": 0}),
-        ("low", ("thinking_budget",), {"includeThoughts": True, "thinkingBudget": 1024}),
-        ("xhigh", ("thinking_budget",), {"includeThoughts": True, "thinkingBudget": 24576}),
-        ("none", ("thinking_budget", "always_thinks"), {"thinkingBudget": 128}),
     ],
 )
 def test_effort_becomes_the_models_own_control(effort: Any, quirks: tuple[str, ...], expected: Any) -> None:
     assert config(request(reasoning_effort=effort), model(*quirks)) == {"thinkingConfig": expected}
 
 
-@pytest.mark.parametrize("quirks", [("no_thinking", "thinking_level"), ()])
-def test_effort_is_ignored_by_a_model_without_thinking(quirks: tuple[str, ...]) -> None:
-    assert config(request(reasoning_effort="high"), model(*quirks)) is None
+def test_effort_is_ignored_by_a_model_without_thinking() -> None:
+    assert config(request(reasoning_effort="high"), model()) is None
 
 
 def test_image_model_is_asked_for_images_and_not_cut_off() -> None:
@@ -192,7 +211,7 @@ def test_json_with_tools_needs_gemini_3() -> None:
     both = request(tools=(Tool(name="f"),), response_format=JsonSchemaFormat(name="x", json_schema={"type": "object"}))
     assert sent(both)["generationConfig"]["responseJsonSchema"] == {"type": "object"}
     with pytest.raises(UnsupportedFeature, match="JSON output together with tools"):
-        adapter.chat(both, GEMINI_2)
+        adapter.call(both, GEMINI_2)
 
 
 # --- messages
@@ -212,7 +231,7 @@ def test_conversation_that_ends_with_the_model_is_continued_where_that_is_refuse
 
 def test_image_by_url_is_refused() -> None:
     with pytest.raises(UnsupportedFeature, match="URL"):
-        adapter.chat(request(user(Image(source=Remote(url="https://x.test/a.png")))), GEMINI_3)
+        adapter.call(request(user(Image(source=Remote(url="https://x.test/a.png")))), GEMINI_3)
 
 
 def test_image_in_a_tool_result_is_nested() -> None:
@@ -232,14 +251,14 @@ def test_image_in_a_tool_result_is_nested() -> None:
             }
         }
     ]
-    with pytest.raises(UnsupportedFeature, match="images in tool results"):
-        adapter.chat(conversation, GEMINI_2)
+    with pytest.raises(UnsupportedFeature, match="images and documents in tool results"):
+        adapter.call(conversation, GEMINI_2)
 
 
 @pytest.mark.parametrize("arguments", ["{", "[1]", '"x"', "null"])
 def test_arguments_that_are_no_object_are_refused(arguments: str) -> None:
     with pytest.raises(InvalidRequest, match="'c1' are not a JSON object"):
-        adapter.chat(request(assistant(ToolCall(id="c1", name="f", arguments=arguments))), GEMINI_3)
+        adapter.call(request(assistant(ToolCall(id="c1", name="f", arguments=arguments))), GEMINI_3)
 
 
 # --- signatures
@@ -251,10 +270,30 @@ def test_signature_goes_back_onto_the_text_that_it_came_with() -> None:
     assert parts_sent(Text(text="A"), signature, Text(text="B")) == [signed, {"text": "B"}]
 
 
+def test_signature_before_the_content_goes_back_onto_its_part() -> None:
+    """In the dialects all reasoning precedes the text, and images follow it."""
+    first, second = (Reasoning(signature=signature, issuer="gemini") for signature in ("Zmlyc3Q=", "c2Vjb25k"))
+    thought = Reasoning(text="Hm", issuer="gemini")
+    picture = Image(source=Inline(media_type="image/png", data=PNG))
+    call = ToolCall(id="c1", name="f", arguments="{}", signature=SIGNATURE, issuer="gemini")
+    text = {"text": "A", "thoughtSignature": "Zmlyc3Q="}
+    thinking = {"text": "Hm", "thought": True}
+    image = {"inlineData": {"mimeType": "image/png", "data": PNG}}
+    assert parts_sent(first, Text(text="A")) == [text]
+    assert parts_sent(thought, first, Text(text="A")) == [thinking, text]
+    assert parts_sent(first, thought, Text(text="A")) == [thinking, text]
+    assert parts_sent(first, Text(text="A"), call)[:1] == [text]
+    assert parts_sent(first, second, Text(text="A"), picture) == [text, {**image, "thoughtSignature": "c2Vjb25k"}]
+    assert parts_sent(first, picture, Text(text="A")) == [{**image, "thoughtSignature": "Zmlyc3Q="}, {"text": "A"}]
+
+
 def test_signature_without_its_part_goes_back_on_an_empty_one() -> None:
     signature = Reasoning(signature=SIGNATURE, issuer="gemini")
+    call = ToolCall(id="c1", name="f", arguments="{}", signature=SIGNATURE, issuer="gemini")
     bare = {"text": "", "thoughtSignature": SIGNATURE}
-    assert parts_sent(signature, Text(text="A")) == [bare, {"text": "A"}]
+    assert parts_sent(signature) == [bare]
+    assert parts_sent(signature, signature, Text(text="A")) == [bare, bare, {"text": "A"}]
+    assert parts_sent(signature, call)[0] == bare
     assert parts_sent(Text(text="A"), signature, signature)[1] == bare
 
 
@@ -299,7 +338,7 @@ def test_image_models_get_the_signatures_that_they_refuse_a_turn_without() -> No
         {"text": "B"},
     ]
     assert parts_sent(Text(text="A"), picture) == [{"text": "A"}, inline]
-    older = model("thinking_budget", capabilities=DRAWING)
+    older = model(capabilities=DRAWING)
     assert parts_sent(Text(text="A"), picture, to=older) == [{"text": "A"}, inline]
 
 
@@ -333,7 +372,7 @@ def test_image_comes_in_standard_base64_and_drafts_do_not_come(sent_as: str) -> 
     story = {"text": "A red dot:", "thoughtSignature": SIGNATURE}
     whole = response([DRAFT, story, drawn(sent_as)], DRAWN_COUNTS, "STOP")
     chunks = (response([DRAFT], COUNTS), response([story], COUNTS), response([drawn(sent_as)], DRAWN_COUNTS, "STOP"))
-    answer = adapter.chat_response(whole)
+    answer = response_of(whole)
     assert answer.candidates[0].parts == (
         Text(text="A red dot:"),
         Reasoning(signature=SIGNATURE, issuer="gemini"),
@@ -341,7 +380,7 @@ def test_image_comes_in_standard_base64_and_drafts_do_not_come(sent_as: str) -> 
         Reasoning(signature=SIGNATURE, issuer="gemini"),
     )
     assert answer.usage == Usage(input_tokens=3, output_tokens=1324, reasoning_tokens=200, output_image_tokens=1120)
-    assert folded(stream(*chunks)) == answer
+    assert streamed_response(stream(*chunks)) == answer
     assert parts_sent(*answer.candidates[0].parts) == [story, drawn(f"{PNG_HEAD}+/+/AA==")]
     validate_answer(whole)
 
@@ -365,30 +404,40 @@ def test_every_finish_reason_of_the_sdk_is_mapped_on_purpose(reason: str) -> Non
     said, silent = response(CONTENT, COUNTS, reason), envelope([{"finishReason": reason, "index": 0}], COUNTS)
     if reason in faults:
         with pytest.raises(UpstreamError):
-            adapter.chat_response(said)
+            response_of(said)
         with pytest.raises(UpstreamError):
             events(stream(said))
         return
     expected = FinishReason.STOP if reason in plain else ends.get(reason, FinishReason.CONTENT_FILTER)
-    assert adapter.chat_response(said).candidates[0].finish_reason == expected
-    assert folded(stream(said)) == adapter.chat_response(said)
+    assert response_of(said).candidates[0].finish_reason == expected
+    assert streamed_response(stream(said)) == response_of(said)
     if reason in plain:
-        with pytest.raises(UpstreamError, match="no answer"):
-            adapter.chat_response(silent)
+        with pytest.raises(UpstreamError, match="empty response"):
+            response_of(silent)
     else:
-        assert adapter.chat_response(silent).candidates[0].finish_reason == expected
+        assert response_of(silent).candidates[0].finish_reason == expected
+
+
+@pytest.mark.parametrize("said", [[], CONTENT], ids=["alone", "after-words"])
+def test_unexpected_tool_call_is_returned(said: list[Any]) -> None:
+    call = {"functionCall": {"id": "c1", "name": "search", "args": {}}}
+    answered = response([*said, call], COUNTS, "UNEXPECTED_TOOL_CALL")
+    answer = response_of(answered)
+    assert answer.candidates[0].parts[-1] == ToolCall(id="c1", name="search", arguments="{}")
+    assert answer.candidates[0].finish_reason == FinishReason.TOOL_CALLS
+    assert streamed_response(stream(answered)) == answer
 
 
 def test_unreadable_tool_call_is_an_error_that_may_be_retried() -> None:
     body = envelope([{"content": {}, "finishReason": "MALFORMED_FUNCTION_CALL", "index": 0}], COUNTS)
     with pytest.raises(UpstreamError, match="tool call") as caught:
-        adapter.chat_response(body)
+        response_of(body)
     assert caught.value.retryable
 
 
 def test_answer_without_a_finish_reason_is_whole_only_when_not_streamed() -> None:
     body = response(CONTENT, COUNTS)
-    assert adapter.chat_response(body).candidates[0].finish_reason == FinishReason.STOP
+    assert response_of(body).candidates[0].finish_reason == FinishReason.STOP
     with pytest.raises(UpstreamError, match="before it was complete"):
         events(stream(body))
 
@@ -399,22 +448,36 @@ def test_stream_without_candidates_is_truncated(data: bytes) -> None:
         events(data)
 
 
-def test_body_without_candidates_is_no_answer() -> None:
-    with pytest.raises(UpstreamError, match="no answer"):
-        adapter.chat_response({"usageMetadata": COUNTS, "modelVersion": "gemini-x", "responseId": "r"})
+def test_whole_response_is_read_into_the_events_of_a_stream() -> None:
+    answer = response([{"text": "Well", "thoughtSignature": SIGNATURE}], COUNTS, "STOP")
+    assert (
+        whole_events(answer)
+        == events(stream(answer))
+        == [
+            Started(USAGE),
+            TextDelta("Well"),
+            ReasoningDelta(signature=SIGNATURE, issuer="gemini"),
+            Finished(FinishReason.STOP, USAGE),
+        ]
+    )
+
+
+def test_body_without_candidates_is_an_empty_response() -> None:
+    with pytest.raises(UpstreamError, match="empty response"):
+        response_of({"usageMetadata": COUNTS, "modelVersion": "gemini-x", "responseId": "r"})
 
 
 def test_chunks_after_the_finish_reason_still_count() -> None:
     late = {"usageMetadata": COUNTS, "modelVersion": "gemini-x"}
     grounding = envelope([{"index": 0, "groundingMetadata": {"webSearchQueries": ["x"]}}], {"promptTokenCount": 1})
     seen = events(stream(response(CONTENT, {"promptTokenCount": 1}, "STOP"), grounding, late))
-    assert seen == [Started(), TextDelta("Well"), Finished(FinishReason.STOP, USAGE)]
+    assert seen == [Started(Usage(input_tokens=1)), TextDelta("Well"), Finished(FinishReason.STOP, USAGE)]
 
 
 def test_parts_and_fields_of_other_kinds_are_passed_over() -> None:
     parts = [{"executableCode": {"language": "PYTHON", "code": "1"}}, {"somethingNew": {}}, *CONTENT]
     body = response(parts, COUNTS, "STOP", citationMetadata={})
-    assert adapter.chat_response(body).candidates[0].parts == (Text(text="Well"),)
+    assert response_of(body).candidates[0].parts == (Text(text="Well"),)
 
 
 def test_candidates_keep_their_index_and_share_one_usage() -> None:
@@ -422,11 +485,11 @@ def test_candidates_keep_their_index_and_share_one_usage() -> None:
         return {"content": {"parts": [{"text": text}], "role": "model"}, "index": index, **more}
 
     first, second = candidate(0, "A", finishReason="STOP"), candidate(1, "B", finishReason="MAX_TOKENS")
-    answer = adapter.chat_response(envelope([first, second], COUNTS))
+    answer = response_of(envelope([first, second], COUNTS))
     assert [(each.index, each.finish_reason) for each in answer.candidates] == [(0, "stop"), (1, "length")]
     assert answer.usage == USAGE
     chunks = stream(envelope([candidate(1, "")], COUNTS), envelope([first], COUNTS), envelope([second], COUNTS))
-    assert folded(chunks) == answer
+    assert streamed_response(chunks) == answer
     assert events(chunks)[-2:] == [Finished(FinishReason.STOP), Finished(FinishReason.LENGTH, USAGE, 1)]
 
 
@@ -434,7 +497,7 @@ def test_candidates_keep_their_index_and_share_one_usage() -> None:
 
 
 def call_ids(body: Any) -> list[str]:
-    parts = adapter.chat_response(body).candidates[0].parts
+    parts = response_of(body).candidates[0].parts
     return [part.id for part in parts if isinstance(part, ToolCall)]
 
 
@@ -459,16 +522,17 @@ def test_missing_call_ids_differ_from_turn_to_turn_even_without_an_answers_id() 
 @pytest.mark.parametrize(
     ("frame", "raises", "message"),
     [
-        (OVERLOADED, UpstreamError, "The provider failed."),
-        ([OVERLOADED], UpstreamError, "The provider failed."),
+        (OVERLOADED, UpstreamOverloaded, "The provider is overloaded."),
+        ([OVERLOADED], UpstreamOverloaded, "The provider is overloaded."),
         (error(400, "INVALID_ARGUMENT", "Too long."), UpstreamRejected, "Too long."),
         ({"error": {"message": "?"}}, UpstreamError, "The provider failed."),
     ],
 )
-def test_error_is_raised_before_the_stream_has_begun(frame: Any, raises: type[GatewayError], message: str) -> None:
-    with pytest.raises(raises) as caught:
-        events(stream(frame))
-    assert caught.value.message == message
+def test_error_is_raised_before_the_first_event(frame: Any, raises: type[GatewayError], message: str) -> None:
+    for begin in (adapter.reader(request()).body(body(frame)), adapter.reader(request()).frame(Frame(body(frame)))):
+        with pytest.raises(raises) as caught:
+            next(iter(begin))
+        assert caught.value.message == message
 
 
 def test_quota_error_in_a_stream_tells_when_to_retry() -> None:
@@ -530,7 +594,36 @@ def test_recursive_schema_is_cut_after_one_round() -> None:
         ({"const": [1]}, {"type": "array"}),
         ({"const": {"a": 1}}, {"type": "object"}),
         ({"type": "boolean", "const": True}, {"type": "boolean"}),
-        ({"type": ["string", "null"], "enum": ["a", None]}, {"type": ["string", "null"], "enum": ["a"]}),
+        (
+            {"type": ["string", "null"], "enum": ["a", None], "description": "An a."},
+            {"description": "An a.", "anyOf": [{"type": "string", "enum": ["a"]}, {"type": "null"}]},
+        ),
+        ({"enum": ["a", None]}, {"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "null"}]}),
+        ({"enum": [None]}, {"type": "null"}),
+        ({"type": "object", "nullable": True, "properties": {}}, {"type": "object", "properties": {}}),
+        (
+            {
+                "type": "object",
+                "properties": {
+                    "nullable": {"type": "string", "nullable": True},
+                    "kind": {"enum": ["a", "b"], "nullable": True},
+                    "city": {"$ref": "#/$defs/City", "nullable": True, "description": "Where."},
+                    "either": {"oneOf": [{"type": "string"}, {"type": "integer"}], "nullable": True},
+                    "never": {"type": "string", "nullable": False},
+                },
+                "$defs": {"City": {"type": "string"}},
+            },
+            {
+                "type": "object",
+                "properties": {
+                    "nullable": {"type": ["string", "null"]},
+                    "kind": {"anyOf": [{"enum": ["a", "b"], "type": "string"}, {"type": "null"}]},
+                    "city": {"description": "Where.", "anyOf": [{"type": "string"}, {"type": "null"}]},
+                    "either": {"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]},
+                    "never": {"type": "string"},
+                },
+            },
+        ),
         ({"oneOf": [{"type": "null"}, {"const": 1}]}, {"anyOf": [{"type": "null"}, {"type": "integer", "enum": [1]}]}),
         ({"type": "string", "format": "date", "pattern": "^2"}, {"type": "string", "format": "date"}),
         ({"type": "string", "format": "uri", "examples": ["x"]}, {"type": "string"}),
@@ -573,9 +666,9 @@ DOUBLING = {f"L{level}": {"allOf": [{"$ref": f"#/$defs/L{level + 1}"}] * 2} for 
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
-        ({"$ref": "#/$defs/Nobody"}, "'#/\\$defs/Nobody', which it does not hold"),
-        ({"$ref": "https://example.com/schema"}, "does not hold"),
-        ({"$ref": "#anchor"}, "does not hold"),
+        ({"$ref": "#/$defs/Nobody"}, "'#/\\$defs/Nobody', which it does not contain"),
+        ({"$ref": "https://example.com/schema"}, "does not contain"),
+        ({"$ref": "#anchor"}, "does not contain"),
         ({"$ref": "#/$defs/L0", "$defs": {**DOUBLING, "L40": {}}}, "too intricate"),
         (referring(50, {"enum": [f"value {number}" for number in range(5000)]}), "too intricate"),
         (referring(50, {"description": "x" * 50_000}), "too intricate"),
@@ -583,14 +676,14 @@ DOUBLING = {f"L{level}": {"allOf": [{"$ref": f"#/$defs/L{level + 1}"}] * 2} for 
         (referring(50, {"description": "x" * 15_000, "items": {"$ref": "#/$defs/Large"}}), "too intricate"),
         ({"allOf": [{"properties": {f"p{number}": {}}} for number in range(3000)]}, "too intricate"),
         (nested(2000), "nested too deeply"),
-        ({"properties": ["a"]}, "not valid"),
-        ({"properties": {"a": "string"}}, "not valid"),
-        ({"required": 1}, "not valid"),
+        ({"properties": ["a"]}, "is invalid"),
+        ({"properties": {"a": "string"}}, "is invalid"),
+        ({"required": 1}, "is invalid"),
     ],
 )
 def test_schema_that_cannot_be_used_is_refused(schema: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
-        adapter.chat(request(tools=(Tool(name="f", parameters=schema),)), GEMINI_3)
+        adapter.call(request(tools=(Tool(name="f", parameters=schema),)), GEMINI_3)
 
 
 def test_all_schemas_of_a_request_share_a_budget() -> None:
@@ -607,15 +700,13 @@ def test_schema_given_is_not_changed() -> None:
     assert json.dumps(schema) == before
 
 
-def test_an_image_is_named_by_its_bytes_and_not_by_the_vendor() -> None:
+def test_an_image_has_the_media_type_of_its_bytes_and_not_the_vendors() -> None:
     jpeg = "/9j/4AAQSkZJRg=="
     whole = response([{"inlineData": {"mimeType": "image/png", "data": jpeg}}], DRAWN_COUNTS, "STOP")
-    assert adapter.chat_response(whole).candidates[0].parts == (
-        Image(source=Inline(media_type="image/jpeg", data=jpeg)),
-    )
+    assert response_of(whole).candidates[0].parts == (Image(source=Inline(media_type="image/jpeg", data=jpeg)),)
 
 
-def test_an_image_that_is_none_is_not_passed_on() -> None:
+def test_data_that_is_not_an_image_is_not_passed_on() -> None:
     html = response([{"inlineData": {"mimeType": "image/png", "data": "PGh0bWw+"}}], DRAWN_COUNTS, "STOP")
     with pytest.raises(ValueError, match="not an image"):
-        adapter.chat_response(html)
+        response_of(html)

@@ -1,12 +1,10 @@
 """What is peculiar to Gemini beyond chat; what every provider's operations must do is in test_operation_contract.py."""
 
-import asyncio
 import io
 import json
 import math
 import wave
 from array import array
-from collections.abc import AsyncIterator
 from typing import Any, get_args
 
 import pytest
@@ -14,16 +12,14 @@ from google.genai import types
 from openai.types.audio.speech_create_params import Voice
 
 from shared.catalog import Catalog
-from shared.errors import ContentFiltered, InvalidRequest, UpstreamError
-from shared.framing import sse_frames
-from shared.providers.base import (
-    ContentAdapter,
-    EmbeddingAdapter,
-    ImageAdapter,
-    SpeechAdapter,
-    TranscriptionAdapter,
+from shared.errors import (
+    ContentFiltered,
+    InvalidRequest,
+    UpstreamError,
+    UpstreamOverloaded,
 )
-from shared.providers.gemini import adapter
+from shared.framing import Frame
+from shared.providers import load, load_vendor
 from shared.schemas.image import ImageRequest, Size
 from shared.schemas.model import Model
 from shared.schemas.transcription import Transcript, TranscriptDelta, TranscriptDone, TranscriptEvent
@@ -43,13 +39,17 @@ from tests.providers.operations.gemini import (
     candidate,
     content,
     image,
+    sound,
     speech,
     spoken,
     transcription,
 )
-from tests.providers.wires.gemini import OVERLOADED, PNG, stream
+from tests.providers.wires.gemini import OVERLOADED, PNG, body, stream
 from tests.test_architecture import loaded_by
 
+IMAGES, RAW, EMBEDDINGS, TRANSCRIPTION, SPEECH = OPERATIONS = [
+    load("gemini", operation) for operation in ("images", "content", "embeddings", "transcription", "speech")
+]
 CATALOG = Catalog.load(Settings.from_environment(ENV))
 
 
@@ -58,12 +58,9 @@ def model(model_id: str = FLASH, *quirks: str) -> Model:
     return found.model_copy(update={"quirks": found.quirks | set(quirks)})
 
 
-def test_adapter_has_every_operation() -> None:
-    assert isinstance(adapter, ImageAdapter)
-    assert isinstance(adapter, ContentAdapter)
-    assert isinstance(adapter, EmbeddingAdapter)
-    assert isinstance(adapter, TranscriptionAdapter)
-    assert isinstance(adapter, SpeechAdapter)
+@pytest.mark.parametrize("adapter", OPERATIONS)
+def test_every_operation_is_of_the_same_vendor(adapter: Any) -> None:
+    assert adapter.vendor is load_vendor("gemini")
 
 
 # --- images
@@ -71,7 +68,7 @@ def test_adapter_has_every_operation() -> None:
 
 def image_config(size: Size, *quirks: str) -> Any:
     request = ImageRequest(model=FLASH, prompt="x", size=size)
-    return adapter.image(request, model(FLASH, *quirks)).json["generationConfig"]["imageConfig"]
+    return IMAGES.call(request, model(FLASH, *quirks)).json["generationConfig"]["imageConfig"]
 
 
 @pytest.mark.parametrize(
@@ -98,20 +95,20 @@ def test_size_that_is_near_none_is_refused_with_those_there_are(size: Size) -> N
 
 
 def test_several_images_are_asked_for_at_once_where_the_model_can() -> None:
-    sent = adapter.image(image(n=2), model()).json
+    sent = IMAGES.call(image(n=2), model()).json
     assert sent["generationConfig"]["candidateCount"] == 2
 
 
 def test_image_that_is_standard_base64_already_is_not_copied() -> None:
     data = PNG.rstrip("=")[: len(PNG) // 4 * 4 - 4] + "".join(["AAAA"] * 100)
-    response = adapter.image_response(answer(candidate(blob(data))))
+    response = IMAGES.response(answer(candidate(blob(data))))
     assert response.images[0].source.data is data  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("data", ["not base64!", "A", None])
 def test_image_that_is_no_base64_is_not_passed_on(data: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
-        adapter.image_response(answer(candidate(blob(data))))
+        IMAGES.response(answer(candidate(blob(data))))
 
 
 # --- raw content
@@ -119,7 +116,7 @@ def test_image_that_is_no_base64_is_not_passed_on(data: Any) -> None:
 
 @pytest.mark.parametrize("given", CONTENT.answers.values(), ids=CONTENT.answers)
 def test_content_is_what_googles_own_client_understands(given: Answer) -> None:
-    response = adapter.content_response(json.loads(given.body))
+    response = RAW.response(json.loads(given.body))
     typed = types.GenerateContentResponse.model_validate(response.body)
     assert typed.candidates
     assert all(each.content and each.content.parts is not None for each in typed.candidates)
@@ -129,7 +126,7 @@ def test_content_changes_the_names_that_are_googles_and_no_others() -> None:
     call = {"functionCall": {"name": "f", "args": {"someArg": {"innerArg": None}}}, "partMetadata": {"ownKey": 1}}
     result = {"functionResponse": {"name": "f", "response": {"ownKey": None}, "willContinue": False}}
     grounding = {"groundingChunks": [{"web": {"uri": "x", "title": None}}], "searchEntryPoint": {"sdkBlob": "-_-_AA"}}
-    response = adapter.content_response(answer(candidate(call, result, groundingMetadata=grounding)))
+    response = RAW.response(answer(candidate(call, result, groundingMetadata=grounding)))
     seen = response.body["candidates"][0]
     assert seen["content"]["parts"] == [
         {"function_call": {"name": "f", "args": {"someArg": {"innerArg": None}}}, "part_metadata": {"ownKey": 1}},
@@ -143,7 +140,7 @@ def test_content_changes_the_names_that_are_googles_and_no_others() -> None:
 
 def test_content_keeps_thoughts_and_does_not_copy_images() -> None:
     data = PNG.rstrip("=")[: len(PNG) // 4 * 4 - 4] + "".join(["AAAA"] * 100)
-    response = adapter.content_response(answer(candidate({"text": "Hm", "thought": True}, blob(data))))
+    response = RAW.response(answer(candidate({"text": "Hm", "thought": True}, blob(data))))
     parts = response.body["candidates"][0]["content"]["parts"]
     assert parts[0] == {"text": "Hm", "thought": True}
     assert parts[1]["inline_data"]["data"] is data
@@ -162,7 +159,7 @@ def test_content_keeps_thoughts_and_does_not_copy_images() -> None:
     ],
 )
 def test_blocked_prompt_ends_its_one_candidate_with_a_finish_reason(reason: str, finish: str) -> None:
-    response = adapter.content_response({"promptFeedback": {"blockReason": reason}})
+    response = RAW.response({"promptFeedback": {"blockReason": reason}})
     assert response.body["candidates"][0]["finish_reason"] == finish
     assert finish in types.FinishReason.__members__
     assert response.body["usage_metadata"] == {
@@ -174,9 +171,9 @@ def test_blocked_prompt_ends_its_one_candidate_with_a_finish_reason(reason: str,
 
 def test_candidates_of_one_call_are_numbered() -> None:
     first, second = ({"content": {"parts": [{"text": text}]}} for text in "ab")
-    body = adapter.content_response(answer(first, second, usageMetadata=dict(COUNTS))).body
+    body = RAW.response(answer(first, second, usageMetadata=dict(COUNTS))).body
     assert [(each["index"], each["content"]["role"]) for each in body["candidates"]] == [(0, "model"), (1, "model")]
-    sent = adapter.content(content(candidate_count=2), model()).json
+    sent = RAW.call(content(candidate_count=2), model()).json
     assert sent["generationConfig"]["candidateCount"] == 2
 
 
@@ -185,31 +182,29 @@ def test_candidates_of_one_call_are_numbered() -> None:
 
 def test_vectors_come_at_length_one_whatever_the_model_gave() -> None:
     body = {"embeddings": [{"values": [0.1] * 700}, {"values": [3e-20, 4e-20]}]}
-    for vector in adapter.embedding_response(body).vectors:
+    for vector in EMBEDDINGS.response(body).vectors:
         assert vector.typecode == "f"
         assert math.isclose(math.hypot(*vector), 1, rel_tol=1e-5)
 
 
 def test_vectors_that_have_their_length_keep_their_values() -> None:
     values = [0.36, 0.48, 0.8]
-    assert adapter.embedding_response({"embeddings": [{"values": values}]}).vectors == (array("f", values),)
+    assert EMBEDDINGS.response({"embeddings": [{"values": values}]}).vectors == (array("f", values),)
 
 
 def test_a_hundred_inputs_fit_in_one_call() -> None:
-    assert adapter.embedding_batch(model("gemini-embedding-2")) == 100
+    assert EMBEDDINGS.batch_size(model("gemini-embedding-2")) == 100
 
 
 # --- transcription
 
 
 def transcript_events(*chunks: Any) -> list[TranscriptEvent]:
-    async def wire() -> AsyncIterator[bytes]:
-        yield stream(*chunks)
-
-    async def all_of_them() -> list[TranscriptEvent]:
-        return [event async for event in adapter.transcription_events(sse_frames(wire()))]
-
-    return asyncio.run(all_of_them())
+    """What a stream is read into."""
+    reader = TRANSCRIPTION.reader(transcription(stream=True))
+    events = [event for frame in TRANSCRIPTION.frames().feed(stream(*chunks)) for event in reader.frame(frame)]
+    assert not reader.done
+    return [*events, *reader.end()]
 
 
 def test_transcript_is_streamed_as_it_is_understood() -> None:
@@ -221,17 +216,32 @@ def test_transcript_is_streamed_as_it_is_understood() -> None:
         TranscriptDelta(SPOKEN[7:]),
         TranscriptDone(Transcript(SPOKEN, usage=HEARD_USAGE)),
     ]
+    whole = list(TRANSCRIPTION.reader(transcription()).body(body(spoken({"text": SPOKEN}))))
+    assert whole == [TranscriptDelta(SPOKEN), TranscriptDone(Transcript(SPOKEN, usage=HEARD_USAGE))]
     with pytest.raises(UpstreamError, match="before it was complete"):
         transcript_events(first, second)
-    with pytest.raises(UpstreamError, match="The provider failed"):
+    with pytest.raises(UpstreamOverloaded):
         transcript_events(first, OVERLOADED)
     with pytest.raises(ContentFiltered):
         transcript_events(first, spoken(finish="SAFETY"))
 
 
+def test_text_is_passed_on_before_its_frame_is_found_to_be_blocked() -> None:
+    reader = TRANSCRIPTION.reader(transcription(stream=True))
+    events = reader.frame(Frame(body(spoken({"text": SPOKEN}, finish="SAFETY"))))
+    assert next(events) == TranscriptDelta(SPOKEN)
+    with pytest.raises(ContentFiltered):
+        next(events)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_call_says_whether_the_transcript_is_streamed(streamed: bool) -> None:
+    assert TRANSCRIPTION.call(transcription(stream=streamed), model()).streamed == streamed
+
+
 def test_words_to_expect_are_a_thousand_at_most() -> None:
     request = transcription("gemini-3.5-transcribe", prompt=",".join(f"w{number}" for number in range(2000)))
-    config = adapter.transcription(request, model("gemini-3.5-transcribe")).json["generationConfig"]
+    config = TRANSCRIPTION.call(request, model("gemini-3.5-transcribe")).json["generationConfig"]
     assert len(config["audioTranscriptionConfig"]["customVocabulary"]) == 1000
 
 
@@ -240,7 +250,7 @@ def test_words_to_expect_are_a_thousand_at_most() -> None:
 )
 def test_language_becomes_one_of_the_documented_locales(language: str, locale: str) -> None:
     request = transcription("gemini-3.5-transcribe", language=language)
-    config = adapter.transcription(request, model("gemini-3.5-transcribe")).json["generationConfig"]
+    config = TRANSCRIPTION.call(request, model("gemini-3.5-transcribe")).json["generationConfig"]
     assert config == {"audioTranscriptionConfig": {"languageCodes": [locale]}}
 
 
@@ -248,19 +258,22 @@ def test_language_becomes_one_of_the_documented_locales(language: str, locale: s
 
 
 def audio_of(*pieces: bytes, **options: Any) -> list[bytes]:
-    async def wire() -> AsyncIterator[bytes]:
-        for piece in pieces:
-            yield piece
-
-    async def all_of_it() -> list[bytes]:
-        return [chunk async for chunk in adapter.speech_audio(wire(), speech(**options))]
-
-    return asyncio.run(all_of_it())
+    """What a stream that arrives in these pieces is read into."""
+    assert SPEECH.call(speech(**options), model("gemini-3.8-flash-tts")).streamed
+    decoder, reader = SPEECH.frames(), SPEECH.reader(speech(**options))
+    audio = [chunk for piece in pieces for frame in decoder.feed(piece) for chunk in reader.frame(frame)]
+    assert not reader.done
+    return [*audio, *reader.end()]
 
 
 def test_audio_comes_as_it_arrives_however_the_body_is_split() -> None:
     assert audio_of(TALK) == [PCM[:7], PCM[7:]]
     assert audio_of(*(TALK[at : at + 1] for at in range(len(TALK)))) == [PCM[:7], PCM[7:]]
+
+
+def test_whole_speech_is_the_same_audio() -> None:
+    whole = body(answer({**sound(PCM), "finishReason": "STOP"}))
+    assert list(SPEECH.reader(speech()).body(whole)) == [PCM]
 
 
 def test_wav_can_be_read_without_its_length() -> None:
@@ -271,7 +284,7 @@ def test_wav_can_be_read_without_its_length() -> None:
 
 @pytest.mark.parametrize("voice", [*get_args(get_args(Voice)[1]), "MARIN", "kOrE"])
 def test_every_voice_of_openai_has_one_of_gemini_to_stand_in(voice: str) -> None:
-    call = adapter.speech(speech(voice=voice), model("gemini-3.8-flash-tts"))
+    call = SPEECH.call(speech(voice=voice), model("gemini-3.8-flash-tts"))
     config = call.json["generationConfig"]["speechConfig"]["voiceConfig"]["prebuiltVoiceConfig"]
     assert config["voiceName"][0].isupper()
 
@@ -280,21 +293,19 @@ def test_every_voice_of_openai_has_one_of_gemini_to_stand_in(voice: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("call", "needed"),
+    ("operation", "needed"),
     [
-        ("chat_response({})", {"chat_answer", "errors", "finish", "usage"}),
-        ("image_response({})", {"images", "finish", "usage"}),
-        ("content_response({})", {"content", "finish", "usage"}),
-        ("embedding_response({})", {"embeddings", "usage"}),
-        ("transcription_response(b'{}', None)", {"transcription", "errors", "finish", "thinking", "usage"}),
-        ("speech_audio(None, None)", {"speech", "errors", "finish"}),
+        ("chat", {"chat_messages", "chat_reader", "chat_schema", "requests", "responses", "thinking", "usage"}),
+        ("images", {"requests", "responses", "usage"}),
+        ("content", {"requests", "responses", "usage"}),
+        ("embeddings", {"requests", "usage"}),
+        ("transcription", {"requests", "responses", "thinking", "usage"}),
+        ("speech", {"requests", "responses"}),
     ],
 )
-def test_an_operation_loads_its_own_modules_only(call: str, needed: set[str]) -> None:
+def test_an_operation_loads_its_own_modules_only(operation: str, needed: set[str]) -> None:
     package = "shared.providers.gemini."
-    loaded = loaded_by(
-        "import contextlib\n"
-        "from shared.providers.gemini import adapter\n"
-        f"with contextlib.suppress(Exception): adapter.{call}"
-    )
-    assert {name.removeprefix(package) for name in loaded if name.startswith(package)} == {"wire", *needed}
+    loaded = loaded_by(f"from shared.providers import load\nload('gemini', '{operation}')")
+    expected = {"vendor", operation, *needed}
+    assert {name.removeprefix(package) for name in loaded if name.startswith(package)} == expected
+    assert "httpx" not in loaded

@@ -13,15 +13,19 @@ import httpx
 import pytest
 
 from shared.errors import GatewayError, UpstreamError, UpstreamTimeout
+from shared.gateway import content, images
+from shared.gateway.embeddings import embed
 from shared.gateway.services import Services
-from shared.schemas.context import RequestContext
+from shared.gateway.speech import speak
+from shared.gateway.transcription import transcribe
+from shared.schemas.context import RequestContext, RequestInfo
 from shared.stores.keys import KeyStore
 from tests.client import KEYS, TOKEN, make_services
 from tests.providers.operation_wire import FormFile, OperationWire
 
 pytestmark = pytest.mark.anyio
 
-NAMES = ["openai", "gemini", "stability", "sandbox"]
+NAMES = ["openai", "gemini", "mistral", "stability", "sandbox"]
 WIRES: dict[str, OperationWire] = {
     f"{name}-{wire.operation}": wire
     for name in NAMES
@@ -62,22 +66,22 @@ async def open_gateway(keys: KeyStore, tmp_path: Path) -> AsyncIterator[Open]:
 
 
 def context() -> RequestContext:
-    return RequestContext(request_id="r-1", deadline=math.inf, caller=KEYS[TOKEN])
+    return RequestContext(RequestInfo("r-1", math.inf), KEYS[TOKEN])
 
 
 async def ask(services: Services, wire: OperationWire, request: Any) -> Any:
     """The canonical response by the gateway's own door."""
     match wire.operation:
         case "images":
-            return await services.image(request, context(), stored=False)
+            return await images.generate(services, request, context(), stored=False)
         case "content":
-            return await services.content(request, context())
+            return await content.generate(services, request, context())
         case "embeddings":
-            return await services.embeddings(request, context())
+            return await embed(services, request, context())
         case "transcription":
-            return await services.transcription(request, context())
+            return await transcribe(services, request, context())
         case "speech":
-            async with aclosing(services.speech(request, context())) as chunks:
+            async with aclosing(speak(services, request, context())) as chunks:
                 return b"".join([chunk async for chunk in chunks])
 
 

@@ -3,12 +3,14 @@
 import json
 from typing import Any
 
+import httpx
 import pytest
 
 from shared.catalog import Catalog
 from shared.errors import ContentFiltered, GatewayError, InvalidRequest, UnsupportedFeature
-from shared.providers.base import Call, ImageAdapter
-from shared.providers.stability import adapter
+from shared.providers import load_vendor
+from shared.providers.base import Call
+from shared.providers.stability.images import adapter
 from shared.schemas.image import ImageRequest, Size
 from shared.schemas.model import Model
 from shared.schemas.upload import Upload
@@ -31,6 +33,8 @@ from tests.providers.operations.stability import (
     validate_request,
 )
 
+VENDOR = load_vendor("stability")
+
 
 def model_of(model_id: str) -> Model:
     return Catalog.load(Settings.from_environment(images.env)).find(model_id)
@@ -48,7 +52,7 @@ def parts(made: Call) -> list[tuple[str, str | FormFile]]:
 def call(model_id: str = CORE, **fields: Any) -> Sent:
     """What is sent for a request with these fields; checked against the vendor's document."""
     request = ImageRequest(model=model_id, prompt="cat", **fields)
-    made = adapter.image(request, model_of(model_id))
+    made = adapter.call(request, model_of(model_id))
     sent = Sent(request, made.path, made.json, parts(made))
     validate_request(sent)
     return sent
@@ -58,15 +62,11 @@ def field(sent: Sent, name: str) -> Any:
     return dict(sent.form or ()).get(name)
 
 
-def test_it_is_an_image_adapter() -> None:
-    assert isinstance(adapter, ImageAdapter)
-
-
 @pytest.mark.parametrize("name", images.sent)
 def test_the_test_data_is_what_is_sent_and_is_valid(name: str) -> None:
     sent = images.sent[name]
     validate_request(sent)
-    made = adapter.image(sent.request, model_of(sent.request.model))
+    made = adapter.call(sent.request, model_of(sent.request.model))
     assert (made.path, made.json, parts(made)) == (sent.path, None, sent.form)
     assert made.headers == {"accept": "application/json"}
 
@@ -75,13 +75,13 @@ def test_the_test_data_is_what_is_sent_and_is_valid(name: str) -> None:
 def test_the_test_data_means_what_it_says(name: str) -> None:
     answer = images.answers[name]
     images.validate_answer(answer)
-    assert adapter.image_response(json.loads(answer.body)) == answer.means
+    assert adapter.response(json.loads(answer.body)) == answer.means
 
 
 @pytest.mark.parametrize("name", images.failures)
 def test_a_failure_is_told_from_others(name: str) -> None:
     failure = images.failures[name]
-    error = adapter.error(failure.status, failure.headers, failure.body)
+    error = VENDOR.error(failure.status, failure.headers, failure.body)
     assert type(error) is failure.raises
     assert error.retry_after == failure.retry_after
     assert (failure.message or "") in error.message
@@ -92,13 +92,19 @@ def test_a_failure_is_told_from_others(name: str) -> None:
 def test_what_cannot_be_expressed_is_refused_by_its_field(name: str) -> None:
     request, word = images.refused[name]
     with pytest.raises(InvalidRequest) as raised:
-        adapter.image(request, model_of(request.model))
+        adapter.call(request, model_of(request.model))
     assert raised.value.param == word
     assert word in raised.value.message
 
 
 def test_the_key_goes_into_a_header() -> None:
-    assert adapter.auth("sk-x") == {"authorization": "Bearer sk-x"}
+    assert adapter.vendor is VENDOR
+    auth = VENDOR.auth("sk-x")
+    assert auth is not None
+    sent = next(auth.auth_flow(httpx.Request("POST", "https://vendor.test")))
+    assert sent.headers["authorization"] == "Bearer sk-x"
+    assert "sk-x" not in repr(auth)
+    assert VENDOR.auth(None) is None
 
 
 @pytest.mark.parametrize("model_id", [CORE, ULTRA, LARGE, "stability/sd3.5-flash"])
@@ -123,12 +129,12 @@ def test_the_vendor_makes_one_image_a_call(model_id: str) -> None:
     ],
     ids=str,
 )
-def test_a_size_stands_for_the_ratio_that_it_nearly_has(size: Size, ratio: str) -> None:
+def test_a_size_becomes_the_nearest_aspect_ratio(size: Size, ratio: str) -> None:
     assert field(call(size=size), "aspect_ratio") == ratio
 
 
 @pytest.mark.parametrize("size", [Size(1024, 768), Size(768, 1024), Size(1000, 1030), Size(3000, 1000)], ids=str)
-def test_a_size_of_another_ratio_is_refused_with_those_there_are(size: Size) -> None:
+def test_a_size_of_another_ratio_is_refused_naming_those_supported(size: Size) -> None:
     with pytest.raises(InvalidRequest, match=rf"{size}.*21:9, 16:9, 3:2, 5:4, 1:1, 4:5, 2:3, 9:16, 9:21"):
         call(size=size)
 
@@ -146,9 +152,9 @@ def test_any_other_seed_is_folded_into_the_range_and_is_never_the_random_one(see
     assert folded != field(call(seed=seed + 1), "seed")
 
 
-def test_an_unlisted_model_is_asked_of_the_endpoint_that_takes_names() -> None:
+def test_an_unlisted_model_goes_to_the_endpoint_that_takes_names() -> None:
     request = ImageRequest(model="stability/sd3.5-flash", prompt="cat", images=(upload(PHOTO),))
-    made = adapter.image(request, model_of("stability/sd3.5-flash"))
+    made = adapter.call(request, model_of("stability/sd3.5-flash"))
     assert made.path == GENERATE_SD3
     assert dict(made.form or ()).items() >= {"model": "sd3.5-flash", "strength": "0.95"}.items()
 
@@ -185,7 +191,7 @@ def test_a_mask_without_transparency_goes_to_inpainting_as_it_is(mask: bytes, mo
     ids=["rgba", "grey with alpha", "palette with tRNS", "rgb with tRNS", "webp", "gif", "cut off"],
 )
 def test_a_mask_that_the_vendor_might_read_the_other_way_round_is_refused(mask: bytes) -> None:
-    with pytest.raises(UnsupportedFeature, match="brightness") as raised:
+    with pytest.raises(UnsupportedFeature, match="PNG, transparent where the image is to be edited") as raised:
         call(LARGE, images=(upload(PHOTO),), mask=upload(mask))
     assert raised.value.param == "mask"
 
@@ -197,7 +203,7 @@ def test_inpainting_keeps_the_images_shape() -> None:
 
 def test_a_blurred_image_is_a_refusal() -> None:
     with pytest.raises(ContentFiltered):
-        adapter.image_response(json.loads(body(PHOTO, "CONTENT_FILTERED")))
+        adapter.response(json.loads(body(PHOTO, "CONTENT_FILTERED")))
 
 
 @pytest.mark.parametrize(
@@ -215,13 +221,13 @@ def test_a_blurred_image_is_a_refusal() -> None:
 )
 def test_a_body_of_another_format_is_not_taken_for_an_image(wrong: Any) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
-        adapter.image_response(wrong)
+        adapter.response(wrong)
 
 
 @pytest.mark.parametrize(
     "wrong", [b"[]", b"7", b'{"name": 3, "errors": "x"}', b'{"errors": [1, {}]}', b"", b"\xff"], ids=str
 )
 def test_an_error_body_of_another_format_is_still_an_error(wrong: bytes) -> None:
-    error = adapter.error(400, {}, wrong)
+    error = VENDOR.error(400, {}, wrong)
     assert isinstance(error, GatewayError)
     assert error.message == "The provider refused the request."

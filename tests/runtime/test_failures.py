@@ -50,7 +50,7 @@ async def test_an_application_that_sends_no_body_is_answered_for(
         answer = lambda_.invoke(rest_event("/fail"))
         assert await answer.prelude() == {
             "statusCode": 500,
-            "headers": {"content-type": "application/json", "x-request-id": "id-1"},
+            "headers": {"content-type": "application/json", "x-request-id": "gateway-request"},
         }
         assert await answer.json() == {
             "status": "error",
@@ -60,20 +60,20 @@ async def test_an_application_that_sends_no_body_is_answered_for(
                 "code": "internal_error",
                 "status": 500,
             },
-            "meta": {"request_id": "id-1"},
+            "meta": {"request_id": "gateway-request"},
         }
         assert answer.trailers == {}
         assert await says_hello(lambda_)
     line = json.loads(capfd.readouterr().out)
-    assert (line["level"], line["request_id"], line["function_request_id"]) == ("ERROR", "id-1", "id-1")
+    assert (line["level"], line["request_id"], line["function_request_id"]) == ("ERROR", "gateway-request", "id-1")
     if isinstance(error, ValueError):
         assert line["exception_name"] == "ValueError"
         assert "Traceback" in line["exception"]
 
 
-async def test_an_error_names_the_request_as_its_caller_did() -> None:
+async def test_an_error_names_the_request_as_its_caller_did_or_api_gateway() -> None:
     async with serving(Failing(error=ValueError())) as lambda_:
-        for given, expected in (("mine-1", "mine-1"), ("not allowed", "id-2")):
+        for given, expected in (("mine-1", "mine-1"), ("not allowed", "gateway-request")):
             answer = lambda_.invoke(rest_event("/fail", **rest_headers({"X-Request-ID": given})))
             assert (await answer.prelude())["headers"]["x-request-id"] == expected
             assert (await answer.json())["meta"] == {"request_id": expected}

@@ -83,12 +83,13 @@ class LocalServer:
         return [json.loads(line) for line in complete.splitlines()]
 
     def logged(self, request_id: str) -> list[dict[str, Any]]:
-        """The log's lines of one request, waiting for the first: it is written after the answer has left."""
-        return self._await(
-            lambda: [line for line in self.log() if line["request_id"] == request_id] or None,
-            5.0,
-            f"log line of {request_id}",
-        )
+        """The log's lines of one request, waiting for the last: it is written after the answer has left."""
+
+        def written() -> list[dict[str, Any]] | None:
+            lines = [line for line in self.log() if line["request_id"] == request_id]
+            return lines if any(line["message"] == "request" for line in lines) else None
+
+        return self._await(written, 5.0, f"log line of {request_id}")
 
     @contextmanager
     def shown(self) -> Iterator["LocalServer"]:

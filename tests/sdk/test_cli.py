@@ -97,7 +97,7 @@ def test_limits_hold_and_what_was_used_is_reported(server: LocalServer, gateway:
 def test_what_a_key_may_not_use_is_forbidden(server: LocalServer, gateway: Command) -> None:
     key = read(gateway("keys", "create", "narrow", "--models", "sandbox/embedding", "--json"))
     assert ask(server, key["token"]).status_code == 403
-    key = read(gateway("keys", "create", "clerk", "--permissions", "admin", "--json"))
+    key = read(gateway("keys", "create", "clerk", "--permissions", "batch:use", "--json"))
     assert ask(server, key["token"]).status_code == 403
 
 

@@ -44,8 +44,8 @@ def test_a_file_is_submitted_watched_and_its_results_are_printed(sandbox_url: st
 @pytest.mark.parametrize(
     ("arguments", "key", "message"),
     [
-        (("show", "batch_none"), "sk-local", "There is no batch"),
-        (("submit", "/nowhere.jsonl"), "sk-local", "There is no file"),
+        (("show", "batch_none"), "sk-local", "The batch 'batch_none' does not exist"),
+        (("submit", "/nowhere.jsonl"), "sk-local", "No such file"),
         (("list",), "sk-wrong", "API key"),
     ],
 )

@@ -19,7 +19,7 @@ from shared.fetch import RemoteFetcher
 from shared.gateway.services import Services
 from shared.settings import Settings
 from shared.stores.keys import KeyStore
-from shared.web.process import process_services
+from shared.web.process import services_dependency
 from tests.client import TOKEN as STORED_TOKEN
 from tests.providers.wires import gemini, openai
 from tests.sdk.curl import Answer, needs_curl, shell
@@ -357,8 +357,8 @@ async def test_the_image_sample_shows_the_vendor_the_remote_image(keys: KeyStore
         fetcher=RemoteFetcher(resolve=resolve, network=network),
     )
     functions = AllFunctions()
-    for app in functions.apps:
-        app.dependency_overrides[process_services] = lambda: services
+    for app in functions.apps.values():
+        app.dependency_overrides[services_dependency] = lambda: services
     body = IMAGE_TO_TEXT.partition("-d '")[2].removesuffix("'")
     try:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(functions), base_url="http://gateway") as client:
@@ -366,7 +366,7 @@ async def test_the_image_sample_shows_the_vendor_the_remote_image(keys: KeyStore
                 "/v1/chat/completions", content=body, headers={"authorization": f"Bearer {STORED_TOKEN}"}
             )
     finally:
-        for app in functions.apps:
+        for app in functions.apps.values():
             app.dependency_overrides.clear()
         await services.aclose()
     assert answer.status_code == 200

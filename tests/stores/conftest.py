@@ -1,6 +1,7 @@
 """What the tests of the stores share."""
 
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
 
@@ -8,9 +9,9 @@ from tests.stores.limits_harness import Harness
 
 
 @pytest.fixture
-async def harness(aws_environment: dict[str, str], request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+async def harness(aws_environment: dict[str, str]) -> AsyncIterator[Harness]:
     """A store of limits on tables of its own."""
-    made = Harness(aws_environment, "".join(char for char in request.node.name if char.isalnum() or char == "-"))
+    made = Harness(aws_environment, uuid4().hex)
     await made.store.create_tables()
     made.transport.counts.clear()
     yield made

@@ -9,7 +9,8 @@ import pytest
 
 from shared.schemas.batch import Batch, BatchStatus, InputError, Submission, Tally, new_batch_id
 from shared.schemas.caller import Caller
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 from shared.stores.batches import BatchStore
 
 pytestmark = pytest.mark.anyio

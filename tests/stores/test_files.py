@@ -9,7 +9,8 @@ import pytest
 
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.schemas.stored_file import StoredFile
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 from shared.stores.files import KEPT_DAYS, FileStore
 from shared.stores.objects import ObjectStore
 
@@ -246,7 +247,7 @@ async def test_no_other_reference_leads_to_a_file(files: FileStore, objects: Obj
     names = {"id": file.id, "key": file.key, "bucket": objects.bucket, "folder": folder("t"), "other": other.key}
     with pytest.raises(InvalidRequest) as caught:
         await files.fetch("t", reference.format(**names), 10_000)
-    assert caught.value.message == "file_id: there is no such file"
+    assert caught.value.message == "file_id: no such file"
     assert caught.value.param == "file_id"
 
 

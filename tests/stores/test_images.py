@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 from shared.stores.images import ImageStore
 from shared.stores.objects import ObjectStore
 
@@ -155,9 +156,13 @@ async def test_a_deleted_image_is_none(objects: ObjectStore, images: ImageStore)
     assert await images.get("tenant", url) is None
 
 
-async def test_a_missing_image_is_forbidden_to_who_may_not_list_and_so_is_none() -> None:
-    images = behind(lambda request: httpx.Response(403, content=b"<Error><Code>AccessDenied</Code></Error>"))
-    assert await images.get("tenant", await signed_by(behind(taking))) is None
+async def test_an_image_that_s3_calls_forbidden_is_none_where_a_listing_lacks_it() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "list-type" in request.url.params:
+            return httpx.Response(200, content=b"<ListBucketResult></ListBucketResult>")
+        return httpx.Response(403, content=b"<Error><Code>AccessDenied</Code></Error>")
+
+    assert await behind(answer).get("tenant", await signed_by(behind(taking))) is None
 
 
 async def signed_by(images: ImageStore) -> str:

@@ -44,6 +44,17 @@ async def test_a_key_is_found_by_its_token_and_the_table_holds_no_token(aws: Cou
     assert "sk-secret" not in json.dumps(await aws.call("dynamodb", "Scan", {"TableName": table}))
 
 
+async def test_a_stored_permission_that_no_route_knows_grants_nothing(aws: CountingAws, table: str) -> None:
+    store = KeyStore(aws, table)
+    await store.create_table()
+    await store.put("sk-secret", KEY)
+    (item,) = (await aws.call("dynamodb", "Scan", {"TableName": table}))["Items"]
+    item["key"]["S"] = item["key"]["S"].replace('["models:use"]', '["admin","models:use"]')
+    assert "admin" in item["key"]["S"]
+    await aws.call("dynamodb", "PutItem", {"TableName": table, "Item": item})
+    assert await store.find("sk-secret") == KEY
+
+
 async def test_a_key_is_read_again_only_after_the_time_it_may_be_trusted(aws: CountingAws, table: str) -> None:
     clock = [0.0]
     store = KeyStore(aws, table, cache_seconds=60, clock=lambda: clock[0])

@@ -10,7 +10,7 @@ from shared.errors import ModelUnavailable
 from shared.schemas.caller import Caller
 from shared.schemas.limits import Balance, Estimate, Limits
 from shared.schemas.settlement import SettlementMessage
-from shared.stores.aws import AwsError
+from shared.stores.aws_calls import AwsError
 from shared.stores.limits.store import LimitStore
 from tests.stores.limits_harness import REQUEST, CountingTransport, Harness, caller, refusal, tokens
 

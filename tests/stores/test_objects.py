@@ -14,7 +14,8 @@ from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 from shared.stores.objects import MIN_PART_BYTES, ObjectNotFound, ObjectStore, Part
 
 pytestmark = pytest.mark.anyio
@@ -548,12 +549,51 @@ async def test_an_s3_that_stays_away_is_an_error_after_some_tries() -> None:
 
 
 async def test_a_refusal_is_raised_by_its_name_without_another_try() -> None:
-    seen, answer = in_turn(error(403, "AccessDenied"))
+    seen, answer = in_turn(error(403, "AllAccessDisabled"))
     with pytest.raises(AwsError) as raised:
         await answered_by(answer).get("key")
-    assert raised.value.code == "AccessDenied"
+    assert raised.value.code == "AllAccessDisabled"
     assert "secret" not in str(raised.value)
     assert len(seen) == 1
+
+
+def listing(*keys: str) -> httpx.Response:
+    row = "<Contents><Key>{}</Key><LastModified>2026-11-21T12:00:00Z</LastModified><Size>1</Size></Contents>"
+    return httpx.Response(200, content=f"<ListBucketResult>{''.join(map(row.format, keys))}</ListBucketResult>")
+
+
+@pytest.mark.parametrize("how", ["get", "head", "copy"])
+@pytest.mark.parametrize(
+    ("listed", "missing"),
+    [
+        (listing(), True),
+        (listing("files/key2"), True),
+        (listing("files/key"), False),
+        (error(403, "AccessDenied"), False),
+    ],
+    ids=["nothing", "a longer key", "the key", "no right to list"],
+)
+async def test_what_is_forbidden_is_missing_where_a_listing_shows_it(
+    how: str, listed: httpx.Response, missing: bool
+) -> None:
+    refusal = httpx.Response(403) if how == "head" else error(403, "AccessDenied")
+    seen, answer = in_turn(refusal, listed)
+    store = answered_by(answer)
+
+    async def read() -> object:
+        if how == "copy":
+            return await store.copy_part("batches/whole", "upload", 1, "files/key")
+        return await (store.head("files/key") if how == "head" else store.get("files/key"))
+
+    if missing and how == "head":
+        assert await read() is None
+    else:
+        with pytest.raises(AwsError) as raised:
+            await read()
+        assert isinstance(raised.value, ObjectNotFound) == missing
+    query = parse_qs(urlsplit(str(seen[1].url)).query)
+    # A role may list what is below its own prefixes, and no more.
+    assert query["prefix"] == ["files/key"]
 
 
 @pytest.mark.parametrize(
@@ -568,10 +608,10 @@ async def test_a_refusal_is_raised_by_its_name_without_another_try() -> None:
     ids=["nothing", "too long", "an entity", "a declared entity", "too late"],
 )
 async def test_a_refusal_that_names_nothing_readable_goes_by_its_status(body: bytes) -> None:
-    _, answer = in_turn(httpx.Response(403, content=body))
+    _, answer = in_turn(httpx.Response(409, content=body))
     with pytest.raises(AwsError) as raised:
         await answered_by(answer).get("key")
-    assert raised.value.code == "403"
+    assert raised.value.code == "409"
 
 
 async def test_no_more_of_a_refusal_is_read_than_can_name_it() -> None:
@@ -584,16 +624,10 @@ async def test_no_more_of_a_refusal_is_read_than_can_name_it() -> None:
                 yield b"x" * 1024
 
     body = Endless()
-    _, answer = in_turn(httpx.Response(403, stream=body))
-    with pytest.raises(AwsError, match="403"):
+    _, answer = in_turn(httpx.Response(409, stream=body))
+    with pytest.raises(AwsError, match="409"):
         await answered_by(answer).get("key")
     assert body.given <= 32 * 1024
-
-
-async def test_a_refused_head_is_no_missing_object() -> None:
-    _, answer = in_turn(httpx.Response(403))
-    with pytest.raises(AwsError, match="403"):
-        await answered_by(answer).head("key")
 
 
 async def test_an_answer_that_is_none_of_s3s_is_an_error() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 from shared.stores.secrets import TTL_SECONDS, ProviderSecret
 
 pytestmark = pytest.mark.anyio

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,11 +12,12 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from functions.chat.app import app
+from shared.gateway.services import process_services
 from shared.schemas.caller import Caller, Permission
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.secrets import ProviderSecret
-from shared.web.process import process_services
+from shared.web.process import services_dependency
 from tests.client import TOKEN, make_services
 
 pytestmark = pytest.mark.anyio
@@ -43,7 +45,7 @@ async def on_lambda(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the chat function as the runtime calls it."""
     services = make_services(keys, {"GATEWAY_SANDBOX": "on", **settings})
-    app.dependency_overrides[process_services] = lambda: services
+    app.dependency_overrides[services_dependency] = lambda: services
 
     async def called(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "aws.event": given, "aws.context": context or LambdaContext()}, receive, send)
@@ -129,6 +131,56 @@ async def test_a_request_leaves_one_log_line_and_its_metrics(
     assert metrics["Requests"] == [1.0]
     assert metrics["OutputTokens"] == [float(line["output_tokens"])]
     assert metrics["TimeToFirstToken"][0] <= metrics["Latency"][0]
+
+
+async def test_upstream_models_that_are_switched_off_are_one_warning_a_process(
+    aws_environment: dict[str, str],
+    keys: KeyStore,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "rows.toml").write_text("[[models]]\nid = 'sandbox/chat'\nretires = 2020-01-01\n")
+    rows = {"GATEWAY_CATALOG": str(tmp_path / "rows.toml"), "GATEWAY_SANDBOX": "on", "GATEWAY_KEYS_TABLE": "keys"}
+    for name, value in {**aws_environment, **rows}.items():
+        monkeypatch.setenv(name, value)
+
+    async def called(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "aws.event": event(None), "aws.context": LambdaContext()}, receive, send)
+
+    process_services.cache_clear()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(called), base_url="http://gateway") as client:
+        for _ in range(3):
+            assert (await client.post("/v1/chat/completions", json=BODY)).status_code == 401
+    await process_services().aclose()
+    process_services.cache_clear()
+    (line,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "sandbox retired chat on 2020-01-01" in vars(line)["retirements"][0]
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        (None, "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"),
+        ("mine-1", "mine-1"),
+        ("no id", "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"),
+    ],
+)
+async def test_a_request_has_the_id_of_api_gateways_log_unless_the_caller_sent_one(
+    keys: KeyStore, caplog: pytest.LogCaptureFixture, sent: str | None, answered: str
+) -> None:
+    given = event(CALLER)
+    given["requestContext"]["requestId"] = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+    async with on_lambda(keys, given, GATEWAY_TRUST_AUTHORIZER="on") as client:
+        headers = {} if sent is None else {"x-request-id": sent}
+        answer = await client.post("/v1/chat/completions", json=BODY, headers=headers)
+    assert answer.headers["x-request-id"] == answered
+    (line,) = [vars(record) for record in caplog.records if record.message == "request"]
+    assert {name: line[name] for name in ("request_id", "api_request_id", "function_request_id")} == {
+        "request_id": answered,
+        "api_request_id": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+        "function_request_id": "lambda-1",
+    }
 
 
 async def test_providers_are_configured_by_the_secret(keys: KeyStore, aws_environment: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from functions.chat.app import app
 from shared.stores.keys import KeyStore
-from shared.web.process import process_services
+from shared.web.process import services_dependency
 from tests.client import TOKEN, Handler, make_services
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +35,7 @@ class Client:
         self._sent = False
 
     async def __aenter__(self) -> "Client":
-        app.dependency_overrides[process_services] = lambda: self.services
+        app.dependency_overrides[services_dependency] = lambda: self.services
         body = json.dumps(BODY).encode()
         scope = {
             "type": "http",
@@ -105,7 +105,7 @@ async def test_a_chunk_leaves_before_the_next_one_has_come(keys: KeyStore) -> No
 
 async def test_an_error_before_the_first_event_keeps_its_status(keys: KeyStore) -> None:
     async def body() -> AsyncIterator[bytes]:
-        yield b'data: {"error": {"message": "overloaded", "type": "server_error"}}\n\n'
+        yield b'data: {"error": {"message": "failed", "type": "server_error"}}\n\n'
 
     async with Client(keys, lambda request: httpx.Response(200, content=body())) as client:
         start = await client.next()

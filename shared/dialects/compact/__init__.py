@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from shared.dialects.base import JsonObject
 from shared.errors import GatewayError
-from shared.schemas.context import RequestContext
+from shared.schemas.context import Meter, RequestInfo
 from shared.schemas.usage import Usage
 
-_CODES = {
+_CODES_OF_STATUS = {
     400: "invalid_request",
     401: "unauthorized",
     403: "forbidden",
@@ -20,6 +20,8 @@ _CODES = {
     503: "model_unavailable",
     504: "provider_timeout",
 }
+# Codes of errors whose status is ambiguous.
+_CODES = {"model_not_found": "model_not_found", "overloaded": "provider_error"}
 
 
 class CompactDialect:
@@ -30,7 +32,7 @@ class CompactDialect:
 
     def error(self, error: GatewayError, request_id: str) -> JsonObject:
         body: JsonObject = {
-            "code": "model_not_found" if error.code == "model_not_found" else _CODES[error.status],
+            "code": _CODES.get(error.code) or _CODES_OF_STATUS[error.status],
             "message": error.message,
             "status": error.status,
         }
@@ -39,7 +41,7 @@ class CompactDialect:
             body["message"] = f"{error.message} Retry after {error.retry_after} seconds."
         return {"error": body}
 
-    def headers(self, context: RequestContext) -> Mapping[str, str]:
+    def headers(self, request: RequestInfo, meter: Meter) -> Mapping[str, str]:
         return {}
 
 

@@ -26,7 +26,7 @@ class _ChatOperation:
         message = message_body(candidate.parts)
         return {
             "id": new_id("chat_"),
-            "model": context.answered_as,
+            "model": context.meter.answered_as,
             "message": {name: value for name, value in message.items() if name == "content" or value is not None},
             "usage": usage_body(response.usage),
             "finish_reason": candidate.finish_reason,
@@ -37,13 +37,13 @@ class _ChatOperation:
 
 
 class _Encoder:
-    """How a stream ends, well or not; both streams share it."""
+    """The end of a stream, in success or error; shared by chat and text generation."""
 
     def __init__(self, context: RequestContext) -> None:
         self._context = context
 
     def error(self, error: GatewayError) -> bytes:
-        return data_frame(dialect.error(error, self._context.request_id))
+        return data_frame(dialect.error(error, self._context.request.id))
 
     def end(self) -> bytes:
         return DONE
@@ -93,7 +93,7 @@ class _GenerateOperation:
             "id": new_id("gen_"),
             "text": text_of(candidate),
             "usage": usage_body(response.usage),
-            "model": context.answered_as,
+            "model": context.meter.answered_as,
             "finish_reason": text_finish_reason(candidate.finish_reason),
         }
 

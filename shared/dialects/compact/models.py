@@ -7,7 +7,7 @@ from shared.schemas.model import Model
 
 
 def models_body(models: Sequence[Model]) -> JsonObject:
-    """/ai/models, where some rows show the values that this dialect's clients know."""
+    """/ai/models; some rows show other values, which clients of this dialect expect."""
     return {
         "models": [
             {

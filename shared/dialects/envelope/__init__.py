@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from shared.dialects.base import JsonObject
 from shared.errors import GatewayError, ValidationFailed
-from shared.schemas.context import RequestContext
+from shared.schemas.context import Meter, RequestContext, RequestInfo
 
 _CODES = {
     "token_missing": "AUTH_TOKEN_MISSING",
@@ -13,6 +13,7 @@ _CODES = {
     "permission_denied": "AUTHZ_PERMISSION_DENIED",
     "upstream_rate_limited": "BACKEND_RATE_LIMITED",
     "upstream_error": "BACKEND_ERROR",
+    "overloaded": "MODEL_UNAVAILABLE",
     "upstream_timeout": "BACKEND_TIMEOUT",
 }
 
@@ -36,13 +37,13 @@ class EnvelopeDialect:
         code = "VALIDATION_ERROR" if error.status == 400 else _CODES.get(error.code, error.code.upper())
         return {"code": code, "message": error.message}
 
-    def headers(self, context: RequestContext) -> Mapping[str, str]:
-        headers = {"x-scaigrid-request-id": context.request_id}
-        if context.model is not None:
-            headers["x-scaigrid-model"] = context.model.id
-            headers["x-scaigrid-backend"] = context.backend or ""
-        if context.rates is not None:
-            requests = context.rates.requests
+    def headers(self, request: RequestInfo, meter: Meter) -> Mapping[str, str]:
+        headers = {"x-scaigrid-request-id": request.id}
+        if meter.model is not None:
+            headers["x-scaigrid-model"] = meter.model.id
+            headers["x-scaigrid-backend"] = meter.backend or ""
+        if meter.rates is not None:
+            requests = meter.rates.requests
             headers["x-scaigrid-ratelimit-limit"] = str(requests.limit)
             headers["x-scaigrid-ratelimit-remaining"] = str(requests.remaining)
             headers["x-scaigrid-ratelimit-reset"] = str(requests.reset_at or int(time.time()))
@@ -53,5 +54,5 @@ dialect = EnvelopeDialect()
 
 
 def enveloped(data: JsonObject, context: RequestContext) -> JsonObject:
-    """A success around its data."""
-    return {"status": "ok", "data": data, "meta": {"request_id": context.request_id}}
+    """A successful response with its data."""
+    return {"status": "ok", "data": data, "meta": {"request_id": context.request.id}}

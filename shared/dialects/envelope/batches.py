@@ -17,9 +17,11 @@ from shared.schemas.batch import (
     Batch,
     BatchInput,
     BatchOrder,
+    BatchQuery,
     BatchStatus,
     FileInput,
     InlineInput,
+    ResultUrls,
     UrlInput,
     Window,
     is_batch_id,
@@ -29,6 +31,7 @@ from shared.schemas.context import RequestContext
 MAX_BASE64_BYTES = 10 * 1024 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 WAY_AROUND = "Send input_file_url, or upload the file with POST /v1/files and send its id as input_file_id."
+SHOWS_RESULT_URLS = True
 _INPUTS = ("input_file_url", "input_file_base64", "input_file_id", "requests")
 
 
@@ -43,7 +46,7 @@ class EnvelopeBatch(Wire):
     metadata: dict[str, Any] | None = None
 
 
-class BatchQuery(FormWire):
+class EnvelopeQuery(FormWire):
     """The query of a listing."""
 
     status: BatchStatus | None = None
@@ -54,7 +57,7 @@ class BatchQuery(FormWire):
     @classmethod
     def _given_out(cls, value: str | None) -> str | None:
         if value is not None and not is_batch_id(value):
-            raise ValueError("is no cursor that was given out here")
+            raise ValueError("is not a cursor of this list")
         return value
 
 
@@ -93,25 +96,25 @@ def _decoded(text: str) -> bytes:
 
 def query(parameters: Mapping[str, str]) -> BatchQuery:
     """GET /v1/inference/batch."""
-    return read(BatchQuery, dict(parameters))
+    fields = read(EnvelopeQuery, dict(parameters))
+    return BatchQuery(fields.cursor, fields.limit, fields.status)
 
 
-def batch_body(batch: Batch, output_url: str | None, error_url: str | None, context: RequestContext) -> JsonObject:
+def batch_body(batch: Batch, urls: ResultUrls, context: RequestContext) -> JsonObject:
     """One batch."""
-    return enveloped(_data(batch, output_url, error_url), context)
+    return enveloped(_data(batch, urls), context)
 
 
-def list_body(
-    batches: Sequence[tuple[Batch, str | None, str | None]], *, has_more: bool, context: RequestContext
-) -> JsonObject:
+def list_body(rows: Sequence[tuple[Batch, ResultUrls]], *, has_more: bool, context: RequestContext) -> JsonObject:
     """A page of batches, each with the URLs of its results."""
-    body = enveloped({"items": [_data(*row) for row in batches]}, context)
-    cursor = batches[-1][0].id if has_more else None
+    body = enveloped({"items": [_data(*row) for row in rows]}, context)
+    cursor = rows[-1][0].id if has_more else None
     return {**body, "pagination": {"has_more": has_more, "next_cursor": cursor}}
 
 
-def _data(batch: Batch, output_url: str | None, error_url: str | None) -> JsonObject:
+def _data(batch: Batch, urls: ResultUrls) -> JsonObject:
     submission = batch.submission
+    output_url, error_url = urls
     data: JsonObject = {
         "id": batch.id,
         "batch_id": batch.id,

@@ -14,7 +14,7 @@ from shared.schemas.events import ChatEvent
 
 
 class _Enveloped:
-    """An OpenAI operation whose answer goes into the envelope and whose stream always ends with [DONE]."""
+    """An OpenAI operation whose response is put into the envelope and whose stream always ends with [DONE]."""
 
     def __init__(self, inner: Operation) -> None:
         self._inner = inner

@@ -1,4 +1,4 @@
-"""Embeddings in the envelope dialect: OpenAI's answer inside `{"status", "data", "meta"}`."""
+"""Embeddings in the envelope dialect: OpenAI's response inside `{"status", "data", "meta"}`."""
 
 from shared.dialects.base import JsonObject, read
 from shared.dialects.envelope import enveloped

@@ -1,4 +1,4 @@
-"""Images in the envelope dialect: OpenAI's answer inside `{"status", "data", "meta"}`."""
+"""Images in the envelope dialect: OpenAI's response inside `{"status", "data", "meta"}`."""
 
 from typing import Any
 

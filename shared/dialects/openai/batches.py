@@ -3,21 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from shared.dialects.base import FormWire, JsonObject, Wire, read
-from shared.errors import InvalidRequest
-from shared.schemas.batch import Batch, BatchOrder, FileInput, Window
+from shared.schemas.batch import Batch, BatchOrder, BatchQuery, FileInput, ResultUrls, Window, is_batch_id
+from shared.schemas.context import RequestContext
 
 MAX_METADATA = 16
-ENDPOINTS = (
-    "/v1/chat/completions",
-    "/v1/chat/completions/stable",
-    "/v1/completions",
-    "/v1/embeddings",
-    "/v1/images/generations",
-    "/v1/audio/speech",
-)
+WAY_AROUND = "Upload the requests with POST /v1/files and send the file's id as input_file_id."
+SHOWS_RESULT_URLS = False
 # What a batch of mixed endpoints, which OpenAI does not know, shows in the place of one.
 _ANY_ENDPOINT = "/v1/inference/batch"
 
@@ -37,27 +31,38 @@ class OpenAIBatch(Wire):
     ) = None
 
 
-class BatchQuery(FormWire):
+class OpenAIQuery(FormWire):
     """The query of a listing."""
 
     after: str | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 20
 
+    @field_validator("after")
+    @classmethod
+    def _given_out(cls, value: str | None) -> str | None:
+        if value is not None and not is_batch_id(value):
+            raise ValueError("is not a batch id")
+        return value
+
 
 def order(body: JsonObject) -> BatchOrder:
     """POST /v1/batches."""
     fields = read(OpenAIBatch, body)
-    if fields.endpoint not in ENDPOINTS:
-        raise InvalidRequest.field("endpoint", f"must be one of {', '.join(ENDPOINTS)}")
     return BatchOrder(FileInput(fields.input_file_id), fields.completion_window, fields.metadata, fields.endpoint)
 
 
 def query(parameters: Mapping[str, str]) -> BatchQuery:
-    return read(BatchQuery, dict(parameters))
+    """GET /v1/batches."""
+    fields = read(OpenAIQuery, dict(parameters))
+    return BatchQuery(fields.after, fields.limit)
 
 
-def batch_body(batch: Batch) -> JsonObject:
-    """OpenAI's batch object."""
+def batch_body(batch: Batch, urls: ResultUrls, context: RequestContext) -> JsonObject:
+    """OpenAI's batch object, which has the ids of the result files and no URLs."""
+    return _data(batch)
+
+
+def _data(batch: Batch) -> JsonObject:
     submission = batch.submission
     errors = [{**error.model_dump(), "param": None} for error in batch.errors]
     return {
@@ -88,10 +93,11 @@ def counts_body(batch: Batch) -> JsonObject:
     return {"total": batch.total, "completed": batch.tally.completed, "failed": batch.tally.failed}
 
 
-def list_body(batches: Sequence[Batch], *, has_more: bool) -> JsonObject:
+def list_body(rows: Sequence[tuple[Batch, ResultUrls]], *, has_more: bool, context: RequestContext) -> JsonObject:
+    batches = [batch for batch, _ in rows]
     return {
         "object": "list",
-        "data": [batch_body(batch) for batch in batches],
+        "data": [_data(batch) for batch in batches],
         "first_id": batches[0].id if batches else None,
         "last_id": batches[-1].id if batches else None,
         "has_more": has_more,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar, assert_never
 
 from pydantic import Discriminator, Field, Tag
+from pydantic_core import to_json
 
 from shared.dialects.base import Defaults, JsonObject, Operation, StreamEncoder, Wire, data_frame, new_id, read
 from shared.dialects.openai.errors import OpenAIDialect
@@ -50,6 +51,7 @@ from shared.schemas.events import (
 from shared.schemas.usage import Usage
 
 MAX_SEED = 2**63 - 1
+_DELTA_ENDS = b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
 
 class WireFunction(Wire):
@@ -60,7 +62,7 @@ class WireFunction(Wire):
 
 
 class WireTool(Wire):
-    type: Literal["function"]
+    type: Literal["function"] = "function"
     function: WireFunction
 
     def canonical(self) -> Tool:
@@ -87,7 +89,9 @@ class WireAllowedTools(Wire):
 
 
 class WireNamedChoice(Wire):
-    type: Literal["function", "allowed_tools"]
+    """A forced tool or, of the type `allowed_tools`, those among which the model may choose."""
+
+    type: Literal["function", "allowed_tools"] | None = None
     function: WireNamed | None = None
     allowed_tools: WireAllowedTools | None = None
 
@@ -111,6 +115,8 @@ TopP = Annotated[float, Field(ge=0, le=1)]
 MaxTokens = Annotated[int, Field(ge=1, le=10_000_000)]
 Seed = Annotated[int, Field(ge=-MAX_SEED - 1, le=MAX_SEED)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
+# "default" is Groq's name for the model's own effort.
+WireReasoningEffort = Literal[ReasoningEffort, "default"]
 
 
 class WireJsonSchema(Wire):
@@ -191,13 +197,13 @@ def _tool_choice(
             if not tools:
                 raise InvalidRequest.field("tool_choice", "a tool is required, but there are no tools")
             return "required", tools
-        case WireNamedChoice(type="allowed_tools", allowed_tools=WireAllowedTools() as allowed):
+        case WireNamedChoice(type="allowed_tools" | None, allowed_tools=WireAllowedTools() as allowed):
             names = {tool.function.name for tool in allowed.tools}
             left = tuple(tool for tool in tools if tool.name in names)
             if not left:
                 raise InvalidRequest.field("tool_choice.allowed_tools.tools", "names none of the tools")
             return allowed.mode, left
-        case WireNamedChoice(type="function", function=WireNamed() as function):
+        case WireNamedChoice(type="function" | None, function=WireNamed() as function):
             if function.name not in {tool.name for tool in tools}:
                 raise InvalidRequest.field("tool_choice.function.name", "is none of the tools")
             return NamedTool(name=function.name), tools
@@ -216,7 +222,7 @@ class OpenAIChat(ChatFields):
     stream_options: WireStreamOptions | None = None
     parallel_tool_calls: bool | None = None
     response_format: WireResponseFormat | None = None
-    reasoning_effort: ReasoningEffort | None = None
+    reasoning_effort: WireReasoningEffort | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     logit_bias: dict[str, float] | None = None
@@ -243,7 +249,7 @@ class OpenAIChat(ChatFields):
                     "seed": self.seed,
                     "parallel_tool_calls": self.parallel_tool_calls,
                     "response_format": self.response_format and self.response_format.canonical(),
-                    "reasoning_effort": self.reasoning_effort,
+                    "reasoning_effort": None if self.reasoning_effort == "default" else self.reasoning_effort,
                     "presence_penalty": self.presence_penalty,
                     "frequency_penalty": self.frequency_penalty,
                     "logit_bias": self.logit_bias,
@@ -289,7 +295,7 @@ class ChatOperation:
             "id": new_id("chatcmpl-"),
             "object": "chat.completion",
             "created": int(time.time()),
-            "model": context.answered_as,
+            "model": context.meter.answered_as,
             "choices": [
                 {
                     "index": candidate.index,
@@ -307,15 +313,13 @@ class ChatOperation:
 
 
 class ChatEncoder:
-    """Events as OpenAI's chunks: one id throughout, the role first, usage in a last chunk of its own if asked for."""
+    """Events as OpenAI's chunks: one id throughout, the role first, usage in a last chunk of its own if asked for.
+
+    What all chunks begin and end with is encoded once, since there is a chunk for each token.
+    """
 
     def __init__(self, context: RequestContext, *, include_usage: bool) -> None:
-        self._head: JsonObject = {
-            "id": new_id("chatcmpl-"),
-            "object": "chat.completion.chunk",
-            "created": int(time.time()),
-            "model": context.answered_as,
-        }
+        self._fields = self._head = b""
         self._include_usage = include_usage
         self._usage = Usage()
         self._opened: set[int] = set()
@@ -324,8 +328,12 @@ class ChatEncoder:
         self._context = context
 
     def event(self, event: ChatEvent) -> bytes:
+        if isinstance(event, TextDelta) and event.index in self._opened:
+            self._thoughts.interrupt(event.index)
+            return b'%b%d,"delta":{"content":%b%b' % (self._head, event.index, to_json(event.text), _DELTA_ENDS)
         match event:
             case Started():
+                self._start()
                 return b""
             case Finished():
                 self._usage += event.usage
@@ -333,10 +341,23 @@ class ChatEncoder:
             case LogprobsDelta():
                 return self._chunk(event.index, {}, logprobs=logprobs_body(event.tokens))
             case ImageDelta():
+                self._thoughts.interrupt(event.index)
                 at = self._images[event.index] = self._images.get(event.index, -1) + 1
                 return self._chunk(event.index, {"images": [image_body(event.media_type, event.data, at)]})
             case _:
                 return self._chunk(event.index, delta_body(event, self._thoughts))
+
+    def _start(self) -> None:
+        """The model is known only now; there may be a Started for each of several calls."""
+        if not self._head:
+            fields = {
+                "id": new_id("chatcmpl-"),
+                "object": "chat.completion.chunk",
+                "created": int(time.time()),
+                "model": self._context.meter.answered_as,
+            }
+            self._fields = to_json(fields)[:-1]
+            self._head = b'data: %b,"choices":[{"index":' % self._fields
 
     def _chunk(
         self, index: int, delta: JsonObject, *, finish_reason: str | None = None, logprobs: JsonObject | None = None
@@ -348,16 +369,21 @@ class ChatEncoder:
         return opening + self._choice(index, delta, finish_reason, logprobs)
 
     def _choice(self, index: int, delta: JsonObject, finish_reason: str | None, logprobs: JsonObject | None) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
-        return data_frame({**self._head, "choices": [choice]})
+        return b'%b%d,"delta":%b,"logprobs":%b,"finish_reason":%b}]}\n\n' % (
+            self._head,
+            index,
+            to_json(delta),
+            to_json(logprobs),
+            to_json(finish_reason),
+        )
 
     def error(self, error: GatewayError) -> bytes:
-        return data_frame(OpenAIDialect().error(error, self._context.request_id))
+        return data_frame(OpenAIDialect().error(error, self._context.request.id))
 
     def end(self) -> bytes:
         if not self._include_usage:
             return DONE
-        return data_frame({**self._head, "choices": [], "usage": usage_body(self._usage)}) + DONE
+        return b'data: %b,"choices":[],"usage":%b}\n\n%b' % (self._fields, to_json(usage_body(self._usage)), DONE)
 
 
 class DetailNumbering:
@@ -366,6 +392,10 @@ class DetailNumbering:
     def __init__(self) -> None:
         self._at: dict[int, int] = {}
         self._open: set[int] = set()
+
+    def interrupt(self, index: int) -> None:
+        """Ends the candidate's open block because other content follows; a later signature may belong to that."""
+        self._open.discard(index)
 
     def detail(self, delta: ReasoningDelta) -> JsonObject:
         """A fragment of `reasoning_details`; what SDKs would concatenate is only in a block's first fragment."""
@@ -385,6 +415,8 @@ def delta_body(
     event: TextDelta | RefusalDelta | ReasoningDelta | ToolCallStarted | ToolCallDelta, thoughts: DetailNumbering
 ) -> JsonObject:
     """OpenAI's `delta` of an event, which other dialects use as well."""
+    if not isinstance(event, ReasoningDelta):
+        thoughts.interrupt(event.index)
     match event:
         case TextDelta():
             return {"content": event.text}

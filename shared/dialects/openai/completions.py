@@ -26,7 +26,7 @@ from shared.framing import DONE
 from shared.schemas.chat import Candidate, ChatRequest, ChatResponse
 from shared.schemas.content import Message, Text
 from shared.schemas.context import RequestContext
-from shared.schemas.events import ChatEvent, Finished, TextDelta
+from shared.schemas.events import ChatEvent, Finished, Started, TextDelta
 from shared.schemas.usage import FinishReason, Usage
 
 MAX_PROMPTS = 16
@@ -177,7 +177,7 @@ def completion_head(context: RequestContext) -> JsonObject:
         "id": new_id("cmpl-"),
         "object": "text_completion",
         "created": int(time.time()),
-        "model": context.answered_as,
+        "model": context.meter.answered_as,
     }
 
 
@@ -189,7 +189,7 @@ class CompletionEncoder:
     """Events as OpenAI's text completion chunks."""
 
     def __init__(self, context: RequestContext, *, echoes: list[str], include_usage: bool) -> None:
-        self._head = completion_head(context)
+        self._head: JsonObject = {}
         self._echoes = dict(enumerate(echoes))
         self._include_usage = include_usage
         self._usage = Usage()
@@ -197,6 +197,9 @@ class CompletionEncoder:
 
     def event(self, event: ChatEvent) -> bytes:
         match event:
+            case Started():
+                self._head = self._head or completion_head(self._context)
+                return b""
             case TextDelta():
                 return self._chunk(event.index, event.text, None)
             case Finished():
@@ -210,7 +213,7 @@ class CompletionEncoder:
         return data_frame({**self._head, "choices": [completion_choice(index, text, finish_reason)]})
 
     def error(self, error: GatewayError) -> bytes:
-        return data_frame(OpenAIDialect().error(error, self._context.request_id))
+        return data_frame(OpenAIDialect().error(error, self._context.request.id))
 
     def end(self) -> bytes:
         if not self._include_usage:

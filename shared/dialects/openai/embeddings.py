@@ -94,7 +94,7 @@ class EmbeddingsOperation:
                 {"object": "embedding", "index": index, "embedding": written(vector)}
                 for index, vector in enumerate(response.vectors)
             ],
-            "model": context.answered_as,
+            "model": context.meter.answered_as,
             "usage": {"prompt_tokens": response.usage.input_tokens, "total_tokens": response.usage.input_tokens},
         }
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from shared.dialects.base import JsonObject
-from shared.errors import GatewayError
-from shared.schemas.context import RequestContext
+from shared.errors import GatewayError, UpstreamRejected
+from shared.schemas.context import Meter, RequestInfo
 
 _TYPES = {
     400: "invalid_request_error",
@@ -16,7 +16,8 @@ _TYPES = {
     413: "invalid_request_error",
     429: "rate_limit_error",
 }
-# What clients know as a 429 that waiting seconds does not mend.
+# OpenAI's type of a 429 that is not a rate limit, and its code for a budget of the caller's own.
+_NO_QUOTA = "insufficient_quota"
 _SPENT = "project_spend_limit_exceeded"
 _CODES = {
     "invalid_request": None,
@@ -36,14 +37,16 @@ class OpenAIDialect:
 
     def error(self, error: GatewayError, request_id: str) -> JsonObject:
         code = _CODES.get(error.code, error.code)
+        if isinstance(error, UpstreamRejected):
+            code = error.vendor_code or code
         return {
             "error": {
                 "message": error.message,
-                "type": "insufficient_quota" if code == _SPENT else _TYPES.get(error.status, "server_error"),
+                "type": _NO_QUOTA if code in (_SPENT, _NO_QUOTA) else _TYPES.get(error.status, "server_error"),
                 "param": error.param,
                 "code": code,
             }
         }
 
-    def headers(self, context: RequestContext) -> Mapping[str, str]:
+    def headers(self, request: RequestInfo, meter: Meter) -> Mapping[str, str]:
         return {}

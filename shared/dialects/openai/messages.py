@@ -9,7 +9,7 @@ answer's message back unchanged keeps them all.
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from shared import media
 from shared.dialects.base import JsonObject, Wire
@@ -36,8 +36,15 @@ _ISSUER_OF_VENDOR = {vendor: issuer for issuer, vendor in _VENDOR_OF_ISSUER.item
 
 
 class WireImageUrl(Wire):
+    """An image; a string in its place is its URL."""
+
     url: str
     detail: Literal["auto", "low", "high"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_string(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
 
 
 class WireInputAudio(Wire):
@@ -191,7 +198,7 @@ def _tool_result(message: WireMessage, path: str, called: dict[str, str]) -> Too
         raise InvalidRequest.field(f"{path}.tool_call_id", "a tool message must name the call that it answers")
     if message.tool_call_id not in called:
         raise InvalidRequest.field(f"{path}.tool_call_id", "no earlier assistant message made this call")
-    content = tuple(part for part in _parts(message, path, required=True) if isinstance(part, Text | Image))
+    content = tuple(part for part in _parts(message, path, required=True) if isinstance(part, Text | Image | File))
     return ToolResult(call_id=message.tool_call_id, name=called[message.tool_call_id], content=content)
 
 
@@ -217,7 +224,7 @@ _ALLOWED_PARTS = {
     "system": {"text"},
     "user": {"text", "image_url", "input_audio", "file"},
     "assistant": {"text", "refusal", "image_url"},
-    "tool": {"text", "image_url"},
+    "tool": {"text", "image_url", "file"},
 }
 
 _FieldT = TypeVar("_FieldT")
@@ -250,7 +257,7 @@ def _part(part: WirePart, path: str) -> Part:
 
 
 def _image_source(url: str, field: str) -> Inline | Remote:
-    if url[:8].lower().startswith(("https://", "http://")):
+    if _is_web_url(url):
         return Remote(url=url)
     if url[:5].lower() != "data:":
         raise InvalidRequest.field(field, "must be an https URL or a data URI")
@@ -266,10 +273,16 @@ def _file(file: WireFile, path: str) -> File:
         raise InvalidRequest.field(f"{path}.file_id", "stored files are not supported here; send file_data")
     field = f"{path}.file_data"
     uri = _present(file.file_data, field)
+    if _is_web_url(uri):
+        return File(source=Remote(url=uri), name=file.filename)
     data = _from_data_uri(uri, field) if uri[:5].lower() == "data:" else _base64(uri, field)
     if _sniffed(data) != "application/pdf":
         raise InvalidRequest.field(field, "is not a PDF")
     return File(source=Inline(media_type="application/pdf", data=data), name=file.filename)
+
+
+def _is_web_url(url: str) -> bool:
+    return url[:8].lower().startswith(("https://", "http://"))
 
 
 def _from_data_uri(uri: str, field: str) -> str:

@@ -1,13 +1,14 @@
 """The list of models as OpenAI gives it, with what each can do: https://developers.openai.com/api/reference/resources/models."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from shared.dialects.base import JsonObject
 from shared.schemas.model import Model
 
 
 def model_body(model: Model) -> JsonObject:
-    """One model. `upstream` is the vendor's model that serves it now, `retires` the day on which that one ends."""
+    """One model. `upstream` is the provider's model that serves it now; it is switched off on the day `retires`."""
     return {
         "id": model.id,
         "object": "model",
@@ -18,6 +19,7 @@ def model_body(model: Model) -> JsonObject:
         "max_output_tokens": model.max_output_tokens,
         "upstream": model.upstream,
         "retires": model.retires and model.retires.isoformat(),
+        "retired": model.is_retired(datetime.now(UTC).date()),
     }
 
 

@@ -115,7 +115,7 @@ class TranscriptionOperation:
         return json_body(transcript, self.request)
 
     def encoder(self, context: RequestContext) -> "TranscriptEncoder":
-        return TranscriptEncoder(context.request_id)
+        return TranscriptEncoder(context.request.id)
 
 
 def text_of(transcript: Transcript, request: TranscriptionRequest) -> str:

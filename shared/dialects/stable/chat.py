@@ -17,5 +17,5 @@ class StableChat(OpenAIChat):
 
 
 def chat(body: JsonObject, defaults: Defaults) -> Operation:
-    """/v1/chat/completions/stable, where an answer is not capped unless the caller says so."""
+    """/v1/chat/completions/stable, where the output is not limited unless the caller asks for it."""
     return chat_operation(StableChat, body, None)

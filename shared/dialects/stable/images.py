@@ -1,4 +1,4 @@
-"""Images in the stable dialect: Gemini's generateContent in snake case, its response whole.
+"""Images in the stable dialect: Gemini's generateContent in snake case, with its complete response.
 
 https://ai.google.dev/api/generate-content
 """
@@ -62,12 +62,12 @@ class StableImages(Wire):
     @field_validator("top_k", mode="before")
     @classmethod
     def _whole(cls, value: Any) -> Any:
-        # A float on the reference page, a whole number at Google's.
+        # A float in the dialect's reference, an integer in Google's API.
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def content_request(body: JsonObject) -> ContentRequest:
-    """/v1/image/generation/stable. Raises InvalidRequest naming the field that is wrong, PayloadTooLarge."""
+    """/v1/image/generation/stable. Raises InvalidRequest naming the invalid field, and PayloadTooLarge."""
     fields = read(StableImages, body)
     config = fields.image_config or WireImageConfig()
     return ContentRequest(
@@ -90,7 +90,7 @@ def content_request(body: JsonObject) -> ContentRequest:
 
 
 def _image(item: Any, field: str) -> Inline:
-    """An image that is `{"data", "mime_type"}` or a data URI."""
+    """An image from `{"data", "mime_type"}` or a data URI."""
     try:
         match item:
             case str():

@@ -1,34 +1,48 @@
-"""Text embeddings: https://ai.google.dev/api/embeddings#method:-models.batchembedcontents."""
+"""Text embeddings by batchEmbedContents: https://ai.google.dev/api/embeddings#method:-models.batchembedcontents."""
 
 import math
 from array import array
 from collections.abc import Sequence
 from typing import Any
 
-from shared.providers.base import Call
-from shared.providers.gemini import wire
+from shared.providers.base import Call, EmbeddingAdapter, unsupported
+from shared.providers.gemini.requests import method_path, without_none
 from shared.providers.gemini.usage import usage_of
+from shared.providers.gemini.vendor import vendor as gemini
 from shared.schemas.chat import JsonObject
 from shared.schemas.embedding import EmbeddingInput, EmbeddingRequest, EmbeddingResponse
 from shared.schemas.model import Model
 
-# What one call may have.
-BATCH = 100
+_BATCH_SIZE = 100
 
-# How far from 1 the length of a vector may be that counts as normalised: what single precision leaves.
-_ROUNDING = 1e-4
-
-
-def call(request: EmbeddingRequest, model: Model) -> Call:
-    """See `Gemini.embedding`."""
-    requests = [_request(text, request.dimensions, model) for text in request.inputs]
-    return wire.call({"requests": requests}, model, "batchEmbedContents")
+# How far from 1 the length of a normalised vector may be: the rounding error of single precision.
+_LENGTH_TOLERANCE = 1e-4
 
 
-def _request(text: EmbeddingInput, dimensions: int | None, model: Model) -> JsonObject:
+class GeminiEmbeddings:
+    """Embeddings, without a task type."""
+
+    vendor = gemini
+
+    def batch_size(self, model: Model) -> int:
+        """100, whatever the model."""
+        return _BATCH_SIZE
+
+    def call(self, request: EmbeddingRequest, model: Model) -> Call:
+        """Raises UnsupportedFeature for token ids."""
+        requests = [_embed_content(text, request.dimensions, model) for text in request.inputs]
+        return Call(method_path(model, "batchEmbedContents"), {"requests": requests})
+
+    def response(self, body: Any) -> EmbeddingResponse:
+        """The vectors of a BatchEmbedContentsResponse, normalised to a length of 1."""
+        vectors = tuple(_normalised(embedding["values"]) for embedding in body["embeddings"])
+        return EmbeddingResponse(vectors=vectors, usage=usage_of(body.get("usageMetadata", {})))
+
+
+def _embed_content(text: EmbeddingInput, dimensions: int | None, model: Model) -> JsonObject:
     if not isinstance(text, str):
-        raise wire.unsupported("input", "this model takes text, no token ids.")
-    return wire.given(
+        raise unsupported("input", "this model accepts text only, not token ids.")
+    return without_none(
         {
             "model": f"models/{model.upstream}",
             "content": {"parts": [{"text": text}]},
@@ -37,16 +51,14 @@ def _request(text: EmbeddingInput, dimensions: int | None, model: Model) -> Json
     )
 
 
-def response(body: Any) -> EmbeddingResponse:
-    """See `Gemini.embedding_response`."""
-    vectors = tuple(_normalised(embedding["values"]) for embedding in body["embeddings"])
-    return EmbeddingResponse(vectors=vectors, usage=usage_of(body.get("usageMetadata", {})))
-
-
 def _normalised(values: Sequence[float]) -> "array[float]":
-    """The vector at a length of 1, which gemini-embedding-001 leaves to its callers where it is truncated:
-    https://ai.google.dev/gemini-api/docs/embeddings#quality-for-smaller-dimensions."""
+    """The vector at a length of 1. gemini-embedding-001 does not normalise vectors of fewer dimensions itself:
+    https://ai.google.dev/gemini-api/docs/embeddings#quality-for-smaller-dimensions.
+    """
     length = math.hypot(*values)
-    if length and abs(length - 1) > _ROUNDING:
+    if length and abs(length - 1) > _LENGTH_TOLERANCE:
         return array("f", (value / length for value in values))
     return array("f", values)
+
+
+adapter: EmbeddingAdapter = GeminiEmbeddings()

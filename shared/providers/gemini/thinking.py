@@ -1,4 +1,4 @@
-"""How much Gemini's models are let think."""
+"""How Gemini's models are told how much to think."""
 
 from shared.schemas.chat import JsonObject, ReasoningEffort
 from shared.schemas.model import Model
@@ -22,26 +22,29 @@ _BUDGETS: dict[ReasoningEffort, int] = {
     "xhigh": 24576,
     "max": 24576,
 }
-# The least that a model takes which cannot stop thinking (2.5 Pro).
-_LEAST_BUDGET = 128
+# The smallest budget of a model whose thinking cannot be switched off (2.5 Pro).
+_MIN_BUDGET = 128
 
 
-def thinking(effort: ReasoningEffort | None, model: Model, *, draws: bool) -> JsonObject | None:
-    """See https://ai.google.dev/gemini-api/docs/thinking. Thoughts are only shown to callers who ask for an effort."""
+def thinking_config(effort: ReasoningEffort | None, model: Model, *, image_output: bool) -> JsonObject | None:
+    """The model's ThinkingConfig for an effort, or None for its default.
+
+    See https://ai.google.dev/gemini-api/docs/thinking. Thoughts are returned only to callers that ask for an effort.
+    """
     if effort is None or "no_thinking" in model.quirks:
         return None
     always = "always_thinks" in model.quirks
     config: JsonObject = {"includeThoughts": True} if effort != "none" else {}
     if "thinking_level" in model.quirks:
         level = _LEVELS[effort]
-        if draws and always:
-            return config or None  # its thinking is not adjustable
-        if draws:
+        if image_output and always:
+            return config or None  # its level cannot be set
+        if image_output:
             level = "MINIMAL" if level in ("MINIMAL", "LOW") else "HIGH"
         elif always and level == "MINIMAL":
             level = "LOW"
         return {**config, "thinkingLevel": level}
     if "thinking_budget" in model.quirks:
         budget = _BUDGETS[effort]
-        return {**config, "thinkingBudget": budget or (_LEAST_BUDGET if always else 0)}
+        return {**config, "thinkingBudget": budget or (_MIN_BUDGET if always else 0)}
     return None

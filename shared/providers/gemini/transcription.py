@@ -1,23 +1,24 @@
-"""Speech written down, by a model made for it, or by any that listens and is told to.
+"""Transcription by generateContent: by a transcription model, or by any model that accepts audio and an instruction.
 
-The one: https://ai.google.dev/gemini-api/docs/generate-content/transcribe. The others:
-https://ai.google.dev/gemini-api/docs/generate-content/audio.
+See https://ai.google.dev/gemini-api/docs/generate-content/transcribe for the former, and
+https://ai.google.dev/gemini-api/docs/generate-content/audio for the latter.
 """
 
-import json
 import re
 from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+
+from pydantic_core import from_json
 
 from shared.errors import UpstreamError, UpstreamRejected
 from shared.framing import Frame
-from shared.providers.base import Call, truncated
-from shared.providers.gemini.errors import error_object, error_of
-from shared.providers.gemini.finish import FAILURES, FINISH_REASONS, no_answer, parts, refuse_filtered
-from shared.providers.gemini.thinking import thinking
+from shared.providers.base import Call, FrameDecoder, Reader, TranscriptionAdapter, truncated, unsupported
+from shared.providers.gemini.requests import generate_content, inline_data, without_none
+from shared.providers.gemini.responses import FAILURES, FINISH_REASONS, empty_response, parts, raise_if_blocked
+from shared.providers.gemini.thinking import thinking_config
 from shared.providers.gemini.usage import usage_of
-from shared.providers.gemini.wire import generate, given, inline, unsupported
+from shared.providers.gemini.vendor import raise_error
+from shared.providers.gemini.vendor import vendor as gemini
 from shared.schemas.chat import JsonObject
 from shared.schemas.model import Model
 from shared.schemas.transcription import (
@@ -30,7 +31,7 @@ from shared.schemas.transcription import (
 )
 from shared.schemas.usage import FinishReason, Usage
 
-# The languages that audioTranscriptionConfig documents. One that is missing is left to be detected.
+# The locales that audioTranscriptionConfig is documented to support. Any other language is left to be detected.
 # fmt: off
 _DOCUMENTED_LOCALES = (
     "af-ZA", "am-ET", "ar-EG", "as-IN", "az-AZ", "be-BY", "bg-BG", "bn-BD", "bs-BA", "ca-ES", "ceb", "cs-CZ",
@@ -49,48 +50,67 @@ _LOCALES = {
     "zh": "cmn-Hans-CN",
 }
 
-_MOST_PHRASES = 1000
+_MAX_PHRASES = 1000
 
-# Gemini knows sound in MP4 by the name of its file extension.
+# Gemini's name of audio in MP4 is the file extension.
 _MEDIA_TYPES = {"audio/mp4": "audio/m4a"}
 
 
-def call(request: TranscriptionRequest, model: Model) -> Call:
-    """See `Gemini.transcription`."""
-    configured = "audio_transcription_config" in model.quirks
-    _refuse_formats(request, words="word" in request.granularities and configured)
-    media_type = _MEDIA_TYPES.get(request.file.media_type, request.file.media_type)
-    audio = inline(media_type, b64encode(request.file.read()).decode("ascii"))
-    body: JsonObject = {"contents": [{"role": "user", "parts": [audio]}]}
-    config: JsonObject = {"temperature": request.temperature}
-    if configured:
-        config["audioTranscriptionConfig"] = _config(request) or None
-    else:
-        body["systemInstruction"] = {"parts": [{"text": _instruction(request)}]}
-        config["thinkingConfig"] = thinking("none", model, draws=False)
-    if config := given(config):
-        body["generationConfig"] = config
-    return generate(body, model, stream=request.stream)
+class GeminiTranscription:
+    """Transcription. Models with the quirk `audio_transcription_config` are configured; others are instructed."""
+
+    vendor = gemini
+
+    def call(self, request: TranscriptionRequest, model: Model) -> Call:
+        """Raises UnsupportedFeature for subtitles, and for timestamps except those of words by a configured model."""
+        configured = "audio_transcription_config" in model.quirks
+        _check_format(request, words="word" in request.granularities and configured)
+        media_type = _MEDIA_TYPES.get(request.file.media_type, request.file.media_type)
+        audio = inline_data(media_type, b64encode(request.file.read()).decode("ascii"))
+        body: JsonObject = {"contents": [{"role": "user", "parts": [audio]}]}
+        config: JsonObject = {"temperature": request.temperature}
+        if configured:
+            config["audioTranscriptionConfig"] = _transcription_config(request) or None
+        else:
+            body["systemInstruction"] = {"parts": [{"text": _instruction(request)}]}
+            config["thinkingConfig"] = thinking_config("none", model, image_output=False)
+        if config := without_none(config):
+            body["generationConfig"] = config
+        return generate_content(body, model, stream=request.stream)
+
+    def frames(self) -> FrameDecoder:
+        """Each frame is a GenerateContentResponse with the next words."""
+        return gemini.frames()
+
+    def reader(self, request: TranscriptionRequest) -> Reader[TranscriptEvent]:
+        """A reader of one GenerateContentResponse, or of the frames of a stream."""
+        return _TranscriptReader()
 
 
-def _refuse_formats(request: TranscriptionRequest, *, words: bool) -> None:
-    """Raises UnsupportedFeature for timestamps, of which there are only those of words, and only from some models."""
+def _check_format(request: TranscriptionRequest, *, words: bool) -> None:
+    """Raises UnsupportedFeature for a format or timestamps that the model does not return.
+
+    `words` says whether word timestamps, the only kind that Gemini has, are requested of a model that supports them.
+    """
     if request.granularities - ({"word"} if words else set()):
-        raise unsupported("timestamp_granularities", f"this model gives {'those of words only' if words else 'none'}.")
+        message = "this model supports word timestamps only." if words else "this model does not support timestamps."
+        raise unsupported("timestamp_granularities", message)
     if request.format not in ("json", "text") and not (request.format == "verbose_json" and words):
-        raise unsupported("response_format", "this model gives json and text only.")
+        raise unsupported("response_format", "this model supports json and text only.")
 
 
-def _config(request: TranscriptionRequest) -> JsonObject:
-    """See https://ai.google.dev/gemini-api/docs/generate-content/transcribe#parameter-reference. Timestamps exclude a
-    vocabulary, which is a hint and gives way."""
+def _transcription_config(request: TranscriptionRequest) -> JsonObject:
+    """See https://ai.google.dev/gemini-api/docs/generate-content/transcribe#parameter-reference.
+
+    Word timestamps cannot be combined with a vocabulary, which is only a hint and is left out.
+    """
     config: JsonObject = {}
     if locale := _LOCALES.get(request.language or ""):
         config["languageCodes"] = [locale]
     if request.granularities:
         config["wordTimestamp"] = True
     elif phrases := [phrase for each in re.split("[,;\n]", request.prompt or "") if (phrase := each.strip())]:
-        config["customVocabulary"] = phrases[:_MOST_PHRASES]
+        config["customVocabulary"] = phrases[:_MAX_PHRASES]
     return config
 
 
@@ -107,73 +127,67 @@ def _instruction(request: TranscriptionRequest) -> str:
     return " ".join(sentences)
 
 
-def response(body: bytes) -> Transcript:
-    """See `Gemini.transcription_response`."""
-    reader = _Reader()
-    for _ in reader.read(json.loads(body)):
-        pass
-    return reader.transcript()
+class _TranscriptReader:
+    """Reads a transcript. Timed words come in parts of their own, with or without their text."""
 
+    done = False  # the stream has no end marker, and frames after the finish reason still update the usage
 
-async def events(frames: AsyncIterator[Frame]) -> AsyncGenerator[TranscriptEvent, None]:
-    """See `Gemini.transcription_events`."""
-    reader = _Reader()
-    async for frame in frames:
-        chunk = json.loads(frame.data)
-        if error := error_object(chunk):
-            raise error_of(error.get("code", 500), {}, error)
-        for text in reader.read(chunk):
-            yield TranscriptDelta(text)
-    if not reader.finish:
-        raise truncated()
-    yield TranscriptDone(reader.transcript())
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._timed: list[JsonObject] = []
+        self._usage = Usage()
+        self._has_candidate = False
+        self._reason: str | None = None
 
+    def body(self, body: bytes) -> Iterator[TranscriptEvent]:
+        """All events of a GenerateContentResponse, which may leave out the finish reason."""
+        yield from self.frame(Frame(body))
+        yield TranscriptDone(self._transcript())
 
-@dataclass(slots=True)
-class _Reader:
-    """Reads a transcript, whole or chunk by chunk. Timed words come in parts of their own, with or without text."""
-
-    texts: list[str] = field(default_factory=list)
-    spoken: list[JsonObject] = field(default_factory=list)
-    usage: Usage = field(default_factory=Usage)
-    answered: bool = False
-    finish: str | None = None
-
-    def read(self, chunk: JsonObject) -> Iterator[str]:
-        """The text of a GenerateContentResponse. Raises ContentFiltered."""
-        if metadata := chunk.get("usageMetadata"):
-            self.usage = usage_of(metadata)
-        for candidate in chunk.get("candidates", ()):
-            self.answered = True
-            self.finish = candidate.get("finishReason", self.finish)
-        for part in parts(chunk):
+    def frame(self, frame: Frame) -> Iterator[TranscriptEvent]:
+        """The text of the next GenerateContentResponse. Raises ContentFiltered."""
+        response = from_json(frame.data)
+        raise_error(response)
+        if metadata := response.get("usageMetadata"):
+            self._usage = usage_of(metadata)
+        for candidate in response.get("candidates", ()):
+            self._has_candidate = True
+            self._reason = candidate.get("finishReason", self._reason)
+        for part in parts(response):
             if text := part.get("text"):
-                self.texts.append(text)
-                yield text
+                self._texts.append(text)
+                yield TranscriptDelta(text)
             if "audioTranscription" in part:
-                self.spoken.append(part["audioTranscription"])
-        refuse_filtered(chunk)
+                self._timed.append(part["audioTranscription"])
+        raise_if_blocked(response)
 
-    def transcript(self) -> Transcript:
-        """Raises UpstreamRejected for one that was cut off, UpstreamError where there is none."""
-        if not self.answered:
-            raise no_answer()
-        if self.finish in FAILURES:
-            raise UpstreamError(FAILURES[self.finish])
-        if FINISH_REASONS.get(self.finish or "") is FinishReason.LENGTH:
-            raise UpstreamRejected("The transcript is longer than the model can write; send the recording in pieces.")
-        words = tuple(_word(word) for spoken in self.spoken for word in spoken.get("words", ()))
+    def end(self) -> tuple[TranscriptEvent]:
+        """The whole transcript. Raises UpstreamError without a finish reason."""
+        if not self._reason:
+            raise truncated()
+        return (TranscriptDone(self._transcript()),)
+
+    def _transcript(self) -> Transcript:
+        """Raises UpstreamRejected for a transcript that was cut off, and UpstreamError if there is none."""
+        if not self._has_candidate:
+            raise empty_response()
+        if self._reason in FAILURES:
+            raise UpstreamError(FAILURES[self._reason])
+        if FINISH_REASONS.get(self._reason or "") is FinishReason.LENGTH:
+            raise UpstreamRejected(
+                "The transcript exceeds the model's output limit. Split the recording into shorter pieces."
+            )
         return Transcript(
-            text="".join(self.texts) or self._spoken_text(),
-            language=next((spoken["languageCode"] for spoken in self.spoken if spoken.get("languageCode")), None),
-            words=words,
-            usage=self.usage,
+            text="".join(self._texts) or self._timed_text(),
+            language=next((timed["languageCode"] for timed in self._timed if timed.get("languageCode")), None),
+            words=tuple(_word(word) for timed in self._timed for word in timed.get("words", ())),
+            usage=self._usage,
         )
 
-    def _spoken_text(self) -> str:
-        """The text of an answer that has it only beside or in its timed words."""
+    def _timed_text(self) -> str:
+        """The text of a transcript that has it only beside or in its timed words."""
         return " ".join(
-            spoken.get("text") or " ".join(word["word"] for word in spoken.get("words", ())) for spoken in self.spoken
+            timed.get("text") or " ".join(word["word"] for word in timed.get("words", ())) for timed in self._timed
         )
 
 
@@ -182,5 +196,8 @@ def _word(word: JsonObject) -> Word:
 
 
 def _seconds(offset: str | None) -> float:
-    """A duration such as "1.250s". Proto JSON leaves out one of zero."""
+    """A duration such as "1.250s" in seconds. Proto JSON leaves out zero."""
     return float(offset.removesuffix("s")) if offset else 0.0
+
+
+adapter: TranscriptionAdapter = GeminiTranscription()

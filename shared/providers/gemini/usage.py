@@ -1,4 +1,4 @@
-"""What Gemini counts, in the terms that every vendor's usage is told in."""
+"""Gemini's token counts as canonical usage."""
 
 from collections.abc import Sequence
 
@@ -7,20 +7,23 @@ from shared.schemas.usage import Usage
 
 
 def usage_of(metadata: JsonObject) -> Usage:
-    """See https://ai.google.dev/api/generate-content#UsageMetadata: thoughts are counted beside the candidates, cached
-    tokens inside the prompt, the results of the vendor's own tools beside it."""
+    """The usage in a UsageMetadata: https://ai.google.dev/api/generate-content#UsageMetadata.
+
+    Gemini counts thoughts outside the candidates, cached tokens inside the prompt, and the results of its own tools
+    outside the prompt.
+    """
     thoughts = metadata.get("thoughtsTokenCount", 0)
-    given = metadata.get("promptTokensDetails", ())
-    made = metadata.get("candidatesTokensDetails", ())
+    inputs = metadata.get("promptTokensDetails", ())
+    outputs = metadata.get("candidatesTokensDetails", ())
     return Usage(
         input_tokens=metadata.get("promptTokenCount", 0) + metadata.get("toolUsePromptTokenCount", 0),
         output_tokens=metadata.get("candidatesTokenCount", 0) + thoughts,
         cached_read_tokens=metadata.get("cachedContentTokenCount", 0),
         reasoning_tokens=thoughts,
-        input_image_tokens=_of_modality(given, "IMAGE"),
-        output_image_tokens=_of_modality(made, "IMAGE"),
-        input_audio_tokens=_of_modality(given, "AUDIO"),
-        output_audio_tokens=_of_modality(made, "AUDIO"),
+        input_image_tokens=_of_modality(inputs, "IMAGE"),
+        output_image_tokens=_of_modality(outputs, "IMAGE"),
+        input_audio_tokens=_of_modality(inputs, "AUDIO"),
+        output_audio_tokens=_of_modality(outputs, "AUDIO"),
     )
 
 

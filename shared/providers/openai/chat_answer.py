@@ -1,20 +1,21 @@
-"""Chat completions read, whole or in chunks; both forms of an answer go through the same code."""
+"""The reader of chat completions: whole answers and streamed chunks go through the same code."""
 
 import hashlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic_core import from_json
+
 from shared.errors import UpstreamError
 from shared.framing import Frame
-from shared.providers.base import drawn_image, truncated
-from shared.providers.openai import NAME
-from shared.providers.openai.errors import raise_error
+from shared.providers.base import drawn_image, overloaded, truncated
 from shared.providers.openai.messages import DETAIL_TEXT
-from shared.schemas.chat import ChatResponse, JsonObject, TokenLogprob, TopLogprob
+from shared.providers.openai.usage import chat_usage
+from shared.providers.openai.vendor import NAME, raise_error
+from shared.schemas.chat import JsonObject, TokenLogprob, TopLogprob
 from shared.schemas.events import (
-    ChatCollector,
     ChatEvent,
     Finished,
     ImageDelta,
@@ -28,7 +29,7 @@ from shared.schemas.events import (
 )
 from shared.schemas.usage import FinishReason, Usage
 
-# Anything else ends a candidate as well, and counts as a stop.
+# An unknown reason counts as a stop.
 _FINISH_REASONS = {
     "stop": FinishReason.STOP,
     "eos": FinishReason.STOP,  # Together
@@ -38,90 +39,87 @@ _FINISH_REASONS = {
     "function_call": FinishReason.TOOL_CALLS,
     "content_filter": FinishReason.CONTENT_FILTER,
 }
-# Mistral and OpenRouter; DeepSeek when it runs out of capacity halfway.
-_FAILED_REASONS = frozenset({"error", "insufficient_system_resource"})
+# Mistral and OpenRouter.
+_FAILED = "error"
+# DeepSeek.
+_OUT_OF_CAPACITY = "insufficient_system_resource"
 
-
-def response(body: Any) -> ChatResponse:
-    """The response of a chat completion object. Raises the GatewayError of an error sent with status 200."""
-    raise_error(body)
-    if not body["choices"]:
-        raise ValueError("an answer without choices")
-    collector = ChatCollector()
-    reader = _Reader()
-    for event in (*reader.read({**body, "choices": _as_chunk(body["choices"])}), *reader.end(complete=True)):
-        collector.add(event)
-    return collector.response()
-
-
-async def events(frames: AsyncIterator[Frame]) -> AsyncGenerator[ChatEvent, None]:
-    """The events of chat completion chunks.
-
-    The stream is complete at `[DONE]`, or at its end when every candidate has a finish reason.
-    """
-    reader = _Reader()
-    done = False
-    async for frame in frames:
-        if frame.data.strip() == b"[DONE]":
-            done = True
-            break
-        chunk = json.loads(frame.data)
-        if not isinstance(chunk, dict):
-            continue
-        raise_error(chunk, named_error=frame.event == "error")
-        for event in reader.read(chunk):
-            yield event
-    for event in reader.end(complete=done):
-        yield event
-
-
-def _as_chunk(choices: list[JsonObject]) -> list[JsonObject]:
-    """The choices of a whole response in the form of a stream's, so that both are read by the same code."""
-    return [{**choice, "delta": _as_delta(choice.get("message") or {})} for choice in choices]
-
-
-def _as_delta(message: JsonObject) -> JsonObject:
-    calls = message.get("tool_calls") or ()
-    return {**message, "tool_calls": [{**call, "index": index} for index, call in enumerate(calls)]}
+# The fields of a delta that belong to the answer and not to the reasoning before it.
+_ANSWER_FIELDS = ("content", "refusal", "images", "tool_calls")
 
 
 @dataclass(slots=True)
-class _Reader:
-    """The state of one answer."""
+class ChatReader:
+    """Reads one chat completion, whole or in chunks.
 
+    A stream is complete at `[DONE]`, or at its end when every candidate has a finish reason.
+    """
+
+    done: bool = False
     _candidates: "dict[int, _Candidate]" = field(default_factory=dict)
-    _usage: Usage = field(default_factory=Usage)
+    _usage: JsonObject = field(default_factory=dict)  # as the vendor last reported it
 
-    def read(self, chunk: JsonObject) -> Iterator[ChatEvent]:
-        usage = chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage")
-        if usage:
-            self._usage = _usage(usage)
-        for position, choice in enumerate(chunk.get("choices") or ()):
-            if not self._candidates:
-                yield Started()
-            index = position if choice.get("index") is None else choice["index"]
-            candidate = self._candidates.setdefault(index, _Candidate(index, answer_id=str(chunk.get("id"))))
-            yield from candidate.read(choice)
+    def body(self, body: bytes) -> Iterator[ChatEvent]:
+        answer = from_json(body)
+        del body
+        raise_error(answer)
+        if not answer["choices"]:
+            raise ValueError("no choices")
+        for choice in answer["choices"]:
+            choice["delta"] = _as_delta(choice.pop("message", None) or {})
+        yield from self._read(answer)
+        self.done = True
+        yield from self.end()
 
-    def end(self, *, complete: bool) -> Iterator[ChatEvent]:
-        """The closing events. Raises UpstreamError unless the answer is `complete` or all candidates have finished."""
+    def frame(self, frame: Frame) -> Iterable[ChatEvent]:
+        if self.done:
+            return ()
+        if frame.data.strip() == b"[DONE]":
+            self.done = True
+            return ()
+        chunk = from_json(frame.data)
+        if not isinstance(chunk, dict):
+            return ()
+        raise_error(chunk, named_error=frame.event == "error")
+        return self._read(chunk)
+
+    def end(self) -> Iterator[ChatEvent]:
         candidates = [candidate for _, candidate in sorted(self._candidates.items())]
-        if not candidates or not (complete or all(candidate.reason for candidate in candidates)):
+        if not candidates or not (self.done or all(candidate.reason for candidate in candidates)):
             raise truncated()
         for candidate in candidates:
             yield from candidate.close_reasoning()
         for candidate in candidates:
-            usage = self._usage if candidate is candidates[-1] else Usage()
+            usage = chat_usage(self._usage) if candidate is candidates[-1] else Usage()
             yield Finished(candidate.finish_reason(), usage, candidate.index)
+
+    def _read(self, chunk: JsonObject) -> Iterator[ChatEvent]:
+        if usage := chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage"):
+            self._usage = usage
+        for position, choice in enumerate(chunk.get("choices") or ()):
+            if not self._candidates:
+                yield Started()
+            index = position if choice.get("index") is None else choice["index"]
+            candidate = self._candidates.get(index)
+            if candidate is None:
+                candidate = self._candidates[index] = _Candidate(index, answer_id=str(chunk.get("id")))
+            yield from candidate.read(choice)
+
+
+def _as_delta(message: JsonObject) -> JsonObject:
+    """The message of a whole answer in the form of a stream's deltas, in which tool calls are numbered."""
+    for index, call in enumerate(message.get("tool_calls") or ()):
+        call["index"] = index
+    return message
 
 
 @dataclass(slots=True)
 class _Call:
-    """A tool call under way; it has no position before its name is known."""
+    """An incomplete tool call. Until its name is known it has no position, and its arguments wait in `pending`."""
 
     id: str
     position: int | None = None
-    waiting: str = ""
+    pending: str = ""
 
 
 @dataclass(slots=True)
@@ -135,43 +133,47 @@ class _Candidate:
     _detail: JsonObject | None = None  # the open entry of reasoning_details, without its text
 
     def read(self, choice: JsonObject) -> Iterator[ChatEvent]:
-        """The events of one choice, of a chunk or whole."""
+        """The events of one choice in a chunk."""
         delta: JsonObject = choice.get("delta") or {}
-        yield from self._reasoning(delta)
-        yield from self._content(delta.get("content"))
+        # OpenRouter sends the same text in `reasoning` and in `reasoning_details`; the others send text only.
+        if details := delta.get("reasoning_details"):
+            for detail in details:
+                yield from self._reasoning_detail(detail)
+        elif text := delta.get("reasoning_content") or delta.get("reasoning"):
+            yield ReasoningDelta(text, issuer=NAME, index=self.index)
+        if self._detail is not None and any(delta.get(name) for name in _ANSWER_FIELDS):
+            yield from self.close_reasoning()
+        content = delta.get("content")
+        if isinstance(content, str):
+            if content:
+                yield TextDelta(content, self.index)
+        elif content:
+            yield from self._parts(content)
         if refusal := delta.get("refusal"):
             yield RefusalDelta(refusal, self.index)
         for image in delta.get("images") or ():
             yield self._image(image)
         for fragment in delta.get("tool_calls") or ():
             yield from self._tool_call(fragment)
-        if tokens := _logprobs(choice.get("logprobs")):
+        if (logprobs := choice.get("logprobs")) and (tokens := _logprobs(logprobs)):
             yield LogprobsDelta(tokens, self.index)
         if choice.get("error"):
             raise_error(choice)
         self.reason = choice.get("finish_reason") or self.reason
-        if self.reason in _FAILED_REASONS:
+        if self.reason == _FAILED:
             raise UpstreamError("The provider failed.")
+        if self.reason == _OUT_OF_CAPACITY:
+            raise overloaded()
 
     def finish_reason(self) -> FinishReason:
         reason = _FINISH_REASONS.get(self.reason, FinishReason.STOP)
         if reason in (FinishReason.STOP, FinishReason.TOOL_CALLS):
-            # Some vendors call it a stop, and OpenAI does where the call was forced.
+            # Some vendors report a stop for tool calls; OpenAI does so for forced ones.
             return FinishReason.TOOL_CALLS if self._positions else FinishReason.STOP
         return reason
 
-    def _reasoning(self, delta: JsonObject) -> Iterator[ChatEvent]:
-        """OpenRouter says the same in `reasoning` and in `reasoning_details`; others have a text only."""
-        if details := delta.get("reasoning_details"):
-            for detail in details:
-                yield from self._reasoning_detail(detail)
-        elif text := delta.get("reasoning_content") or delta.get("reasoning"):
-            yield ReasoningDelta(text, issuer=NAME, index=self.index)
-        if any(delta.get(name) for name in ("content", "refusal", "images", "tool_calls")):
-            yield from self.close_reasoning()
-
     def _reasoning_detail(self, detail: JsonObject) -> Iterator[ChatEvent]:
-        """An entry comes in pieces that share type and index. Everything but its text becomes the signature."""
+        """An entry comes in pieces with the same type and index. All of it except its text becomes the signature."""
         text_field = DETAIL_TEXT.get(str(detail.get("type")))
         if text_field is None:
             yield from self.close_reasoning()
@@ -192,11 +194,9 @@ class _Candidate:
             yield ReasoningDelta(signature=_compact(self._detail), issuer=NAME, index=self.index)
             self._detail = None
 
-    def _content(self, content: Any) -> Iterator[ChatEvent]:
-        """Text, or Mistral's list of parts."""
-        if isinstance(content, str):
-            content = [{"type": "text", "text": content}]
-        for part in content or ():
+    def _parts(self, parts: list[JsonObject]) -> Iterator[ChatEvent]:
+        """Mistral's list of content parts."""
+        for part in parts:
             match part.get("type"):
                 case "text" if part.get("text"):
                     yield TextDelta(part["text"], self.index)
@@ -208,11 +208,11 @@ class _Candidate:
                     yield self._image(part)
 
     def _image(self, image: JsonObject) -> ImageDelta:
-        """Raises ValueError for anything but a base64 data URI, which is all that is documented."""
-        url = image["image_url"]["url"]
+        """Raises ValueError for anything but a base64 data URI, the only documented form."""
+        url = image["image_url"].pop("url")  # large: must not be held beside the data that is cut out of it
         head, _, data = url.partition(",")
         if not (head.startswith("data:") and head.endswith(";base64")):
-            raise ValueError("an image that is not inline")
+            raise ValueError("image is not inline")
         drawn = drawn_image(data)
         return ImageDelta(drawn.media_type, drawn.data, self.index)
 
@@ -221,17 +221,17 @@ class _Candidate:
         call = self._call(fragment, function.get("name"))
         if call is None:
             return
-        arguments = call.waiting + _arguments(function.get("arguments"))
+        arguments = call.pending + _arguments(function.get("arguments"))
         if call.position is None:
             if not function.get("name"):
-                call.waiting = arguments
+                call.pending = arguments
                 return
-            call.position, call.waiting = self._positions, ""
+            call.position, call.pending = self._positions, ""
             self._positions += 1
             extra = fragment.get("extra_content")
             yield ToolCallStarted(
                 call.position,
-                id=call.id or self._made_up_id(call.position),
+                id=call.id or self._generated_id(call.position),
                 name=function["name"],
                 signature=_compact(extra) if extra else None,
                 issuer=NAME if extra else None,
@@ -241,10 +241,10 @@ class _Candidate:
             yield ToolCallDelta(call.position, arguments, self.index)
 
     def _call(self, fragment: JsonObject, name: str | None) -> _Call | None:
-        """The call that a fragment belongs to, a new one where it starts one, None where it belongs to none.
+        """The call that a fragment continues or starts; None when it does neither.
 
-        OpenAI counts calls by `index` and gives the id once. Others send whole calls without an index, or all of them
-        with the same one, or repeat the id in each fragment.
+        OpenAI numbers calls by `index` and sends the id once. Others send whole calls without an index, or all of them
+        with the same index, or repeat the id in each fragment.
         """
         call_id: str = fragment.get("id") or ""
         index: int | None = fragment.get("index")
@@ -257,8 +257,8 @@ class _Candidate:
         self._last_call = known
         return known
 
-    def _made_up_id(self, position: int) -> str:
-        """An id for a call that came without: the same in both forms of an answer, another in every answer."""
+    def _generated_id(self, position: int) -> str:
+        """An id for a call that has none: the same in a whole answer and its stream, and different in every answer."""
         seed = f"{self.answer_id}:{self.index}:{position}"
         return "call_" + hashlib.sha256(seed.encode()).hexdigest()[:24]
 
@@ -273,9 +273,7 @@ def _compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _logprobs(logprobs: JsonObject | None) -> tuple[TokenLogprob, ...]:
-    if not logprobs:
-        return ()
+def _logprobs(logprobs: JsonObject) -> tuple[TokenLogprob, ...]:
     tokens = [*(logprobs.get("content") or ()), *(logprobs.get("refusal") or ())]
     return tuple(
         TokenLogprob(
@@ -288,24 +286,3 @@ def _logprobs(logprobs: JsonObject | None) -> tuple[TokenLogprob, ...]:
 
 def _token(token: JsonObject) -> JsonObject:
     return {"token": token["token"], "logprob": token["logprob"], "bytes": token.get("bytes")}
-
-
-def _usage(usage: JsonObject) -> Usage:
-    prompt = usage.get("prompt_tokens_details") or {}
-    completion = usage.get("completion_tokens_details") or {}
-    input_tokens = usage.get("prompt_tokens") or 0
-    output_tokens = usage.get("completion_tokens") or 0
-    reasoning_tokens = completion.get("reasoning_tokens") or 0
-    if usage.get("total_tokens") == input_tokens + output_tokens + reasoning_tokens:
-        output_tokens += reasoning_tokens  # xAI counts them beside completion_tokens, not inside
-    return Usage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cached_read_tokens=prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0,  # DeepSeek
-        cache_write_tokens=prompt.get("cache_write_tokens") or 0,
-        reasoning_tokens=reasoning_tokens,
-        input_image_tokens=prompt.get("image_tokens") or 0,
-        output_image_tokens=completion.get("image_tokens") or 0,
-        input_audio_tokens=prompt.get("audio_tokens") or 0,
-        output_audio_tokens=completion.get("audio_tokens") or 0,
-    )

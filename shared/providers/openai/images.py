@@ -1,11 +1,17 @@
-"""Images, generated and edited: the requests of OpenAI's GPT Image models and of compatible vendors, and the answer."""
+"""Images: generations and edits.
+
+Wire format: https://developers.openai.com/api/reference/resources/images. Compatible vendors agree on the answer, but
+not on the request.
+"""
 
 from base64 import b64encode
 from typing import Any, TypeAlias
 
 from shared.errors import ContentFiltered, InvalidRequest, UnsupportedFeature
-from shared.providers.base import Call, drawn_image
-from shared.providers.openai.errors import raise_error
+from shared.providers.base import Call, ImageAdapter, drawn_image
+from shared.providers.openai.usage import reported_cost
+from shared.providers.openai.vendor import raise_error
+from shared.providers.openai.vendor import vendor as openai
 from shared.schemas.content import Remote
 from shared.schemas.image import GeneratedImage, ImageRequest, ImageResponse, Quality, Size
 from shared.schemas.model import Model
@@ -17,20 +23,21 @@ JsonObject: TypeAlias = dict[str, Any]
 _GENERATIONS = "/images/generations"
 _EDITS = "/images/edits"
 
-# `size` in https://developers.openai.com/api/reference/resources/images/methods/generate. Older GPT Image models take
-# fewer, and say so themselves.
+# `size` in https://developers.openai.com/api/reference/resources/images/methods/generate. Older GPT Image models accept
+# fewer sizes and refuse the others themselves.
 _GPT_STEP = 16
 _GPT_MAX_EDGE = 3840
 _GPT_MAX_RATIO = 3
 _GPT_PIXELS = range(655_360, 3840 * 2160 + 1)
 _GPT_SIZES = (
-    "must have edges in multiples of 16 pixels, of 3840 at most, one not over three times the other, and 655360 to"
-    " 8294400 pixels in all, such as 1024x1024, 1536x1024 or 1024x1536"
+    "width and height must be multiples of 16, at most 3840, and at most 3:1 in ratio, with 655360 to 8294400 pixels in"
+    " total, such as 1024x1024, 1536x1024 or 1024x1536"
 )
-# The qualities of retired models. "standard" was what these made when they were not asked for any.
+# The qualities of retired models, of which "standard" was the default.
 _GPT_QUALITIES: dict[Quality | None, str | None] = {"standard": None, "hd": "high"}
 
-# https://docs.x.ai/developers/model-capabilities/images/generation: shapes, each in one or four million pixels.
+# https://docs.x.ai/developers/model-capabilities/images/generation: each aspect ratio comes in about one million ("1k")
+# or four million ("2k") pixels.
 _XAI_RATIOS = (
     *("1:1", "3:4", "4:3", "9:16", "16:9", "2:3", "3:2", "9:19.5", "19.5:9", "9:20", "20:9", "1:2", "2:1"),
     *("21:9", "5:2"),
@@ -40,21 +47,36 @@ _XAI_2K_PIXELS = 2**22
 _XAI_QUALITIES: dict[Quality | None, str | None] = {"high": "medium", "hd": "medium", "standard": None}
 
 
-def call(request: ImageRequest, model: Model) -> Call:
-    if "image_b64_only" in model.quirks:
-        return _gpt_call(request, model)
-    if "image_aspect_ratio" in model.quirks:
-        return _xai_call(request, model)
-    if "image_pixels" in model.quirks:
-        return _together_call(request, model)
-    return _compatible_call(request, model)
+class OpenAIImages:
+    """Generations and, for requests with input images, edits."""
+
+    vendor = openai
+
+    def call(self, request: ImageRequest, model: Model) -> Call:
+        """Raises InvalidRequest for a size that the model does not support, and UnsupportedFeature for an output
+        format, a mask or input images that it does not support.
+        """
+        if "image_b64_only" in model.quirks:
+            return _gpt_call(request, model)
+        if "image_aspect_ratio" in model.quirks:
+            return _xai_call(request, model)
+        if "image_pixels" in model.quirks:
+            return _together_call(request, model)
+        return _compatible_call(request, model)
+
+    def response(self, body: Any) -> ImageResponse:
+        raise_error(body)
+        images = tuple(_image(item) for item in body["data"] if _was_returned(item))
+        if not images:
+            raise ContentFiltered("The provider's content filter withheld the image.")
+        return ImageResponse(images, _usage(body.get("usage") or {}, len(images)))
 
 
 # --- requests ---
 
 
 def _gpt_call(request: ImageRequest, model: Model) -> Call:
-    """OpenAI's GPT Image models, which always answer in base64."""
+    """OpenAI's GPT Image models, which return base64 only."""
     _check_gpt_size(request.size)
     fields: JsonObject = {
         **_common(request, model),
@@ -72,9 +94,9 @@ def _gpt_call(request: ImageRequest, model: Model) -> Call:
 
 
 def _compatible_call(request: ImageRequest, model: Model) -> Call:
-    """The fields that every vendor knows from OpenAI's earlier models."""
+    """The fields of OpenAI's earlier models, which compatible vendors have adopted."""
     if request.output_format:
-        raise _lacks(model, "output_format", "cannot be chosen")
+        raise _unsupported(model, "output_format", "has a fixed output format")
     fields: JsonObject = {
         **_common(request, model),
         "size": None if request.size is None else str(request.size),
@@ -87,11 +109,11 @@ def _compatible_call(request: ImageRequest, model: Model) -> Call:
 
 
 def _together_call(request: ImageRequest, model: Model) -> Call:
-    """https://docs.together.ai/reference/post-images-generations. It takes input images by public URL only."""
+    """https://docs.together.ai/reference/post-images-generations. It accepts input images by public URL only."""
     if request.images:
-        raise _lacks(model, "image", "is not taken")
+        raise _unsupported(model, "image", "does not accept input images")
     if request.output_format == "webp":
-        raise _lacks(model, "output_format", "is png or jpeg")
+        raise _unsupported(model, "output_format", "supports png and jpeg only")
     size = request.size
     fields = {
         **_common(request, model),
@@ -105,16 +127,16 @@ def _together_call(request: ImageRequest, model: Model) -> Call:
 
 
 def _xai_call(request: ImageRequest, model: Model) -> Call:
-    """https://docs.x.ai/developers/model-capabilities/images: shapes instead of sizes, and edits in JSON."""
+    """https://docs.x.ai/developers/model-capabilities/images: aspect ratios instead of sizes, and edits in JSON."""
     if request.output_format:
-        raise _lacks(model, "output_format", "cannot be chosen")
+        raise _unsupported(model, "output_format", "has a fixed output format")
     if request.mask:
-        raise _lacks(model, "mask", "is not taken")
+        raise _unsupported(model, "mask", "does not accept a mask")
     if request.size and len(request.images) == 1:
-        raise _lacks(model, "size", "is that of the image, where only one is edited")
+        raise _unsupported(model, "size", "keeps the size of a single input image")
     fields: JsonObject = {
         **_common(request, model),
-        **_xai_shape(request.size),
+        **_xai_size(request.size),
         "quality": _XAI_QUALITIES.get(request.quality, request.quality),
         "response_format": "b64_json",
         "user": request.user,
@@ -148,8 +170,8 @@ def _data_uri(image: Upload) -> str:
     return f"data:{image.media_type};base64,{b64encode(image.read()).decode('ascii')}"
 
 
-def _lacks(model: Model, field: str, fact: str) -> UnsupportedFeature:
-    return UnsupportedFeature(f"{field}: with the model '{model.id}' it {fact}.")
+def _unsupported(model: Model, field: str, fact: str) -> UnsupportedFeature:
+    return UnsupportedFeature(f"{field}: the model '{model.id}' {fact}.")
 
 
 def _check_gpt_size(size: Size | None) -> None:
@@ -165,15 +187,15 @@ def _check_gpt_size(size: Size | None) -> None:
         raise InvalidRequest.field("size", _GPT_SIZES)
 
 
-def _xai_shape(size: Size | None) -> JsonObject:
-    """The shape and the resolution that a size in pixels stands for: xAI says nothing more exact of its images."""
+def _xai_size(size: Size | None) -> JsonObject:
+    """The aspect ratio and the resolution for a size in pixels; xAI documents no exact sizes."""
     if size is None:
         return {}
     ratio = next((ratio for ratio in _XAI_RATIOS if _has_ratio(size, ratio)), None)
     pixels = size.width * size.height
     if ratio is None or pixels > _XAI_2K_PIXELS:
         raise InvalidRequest.field(
-            "size", f"must have one of the shapes {', '.join(_XAI_RATIOS)} and {_XAI_2K_PIXELS} pixels at most"
+            "size", f"must have one of the aspect ratios {', '.join(_XAI_RATIOS)} and at most {_XAI_2K_PIXELS} pixels"
         )
     return {"aspect_ratio": ratio, "resolution": "1k" if pixels < _XAI_1K_PIXELS else "2k"}
 
@@ -186,16 +208,8 @@ def _has_ratio(size: Size, ratio: str) -> bool:
 # --- answer ---
 
 
-def response(body: Any) -> ImageResponse:
-    raise_error(body)
-    images = tuple(_image(item) for item in body["data"] if _was_given(item))
-    if not images:
-        raise ContentFiltered("The provider's content filter withheld the image.")
-    return ImageResponse(images, _usage(body.get("usage") or {}, len(images)))
-
-
-def _was_given(item: JsonObject) -> bool:
-    """False for an image that xAI moderated away."""
+def _was_returned(item: JsonObject) -> bool:
+    """False for an image that xAI's moderation removed."""
     return bool(item.get("b64_json") or item.get("url")) and item.get("respect_moderation") is not False
 
 
@@ -216,4 +230,8 @@ def _usage(usage: JsonObject, images: int) -> Usage:
         input_image_tokens=inputs.get("image_tokens") or 0,
         output_image_tokens=output_tokens if image_tokens is None else image_tokens,
         images=images,
+        cost=reported_cost(usage),
     )
+
+
+adapter: ImageAdapter = OpenAIImages()

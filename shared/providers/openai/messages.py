@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import assert_never
 
-from shared.providers.openai import NAME
+from shared.providers.base import unsupported
+from shared.providers.openai.vendor import NAME
 from shared.schemas.chat import ChatRequest, JsonObject
 from shared.schemas.content import (
     Audio,
@@ -23,15 +24,16 @@ from shared.schemas.content import (
     ToolResult,
 )
 
-# Where a kind of OpenRouter's reasoning_details has its text; the other kinds are opaque.
+# The field that holds the text in each type of OpenRouter's reasoning_details; the other types are opaque.
 DETAIL_TEXT = {"reasoning.text": "text", "reasoning.summary": "summary"}
 
 
 def messages(request: ChatRequest, quirks: frozenset[str]) -> list[JsonObject]:
-    """System text goes out as `system`: compatible vendors know no `developer`, and OpenAI converts it by itself.
+    """The conversation of a request.
 
-    Media may only stand in user messages. That of a tool result or of the assistant follows in a user message, after
-    all tool results, since nothing may come between those and their calls.
+    System text is sent with the role `system`: compatible vendors do not know `developer`, and OpenAI converts it.
+    Media is allowed in user messages only. Media of a tool result or of the assistant follows in a user message, after
+    all tool results, since nothing may come between these and their calls.
     """
     wire: list[JsonObject] = []
     carried: list[JsonObject] = []
@@ -58,7 +60,7 @@ def _wire_messages(message: Message, quirks: frozenset[str]) -> list[JsonObject]
             return [{**_assistant(message.parts, quirks), **named}]
         case "user" | "tool":
             results = [_tool_message(part, quirks) for part in message.parts if isinstance(part, ToolResult)]
-            content = [wire for part in message.parts if (wire := _content_part(part)) is not None]
+            content = [wire for part in message.parts if (wire := _content_part(part, quirks)) is not None]
             if message.role == "user" and (content or not results):
                 results.append({"role": "user", "content": _plain_where_possible(content), **named})
             return results
@@ -67,13 +69,13 @@ def _wire_messages(message: Message, quirks: frozenset[str]) -> list[JsonObject]
 
 
 def _plain_where_possible(content: list[JsonObject]) -> str | list[JsonObject]:
-    """A lone text as a string, which every vendor takes."""
+    """A single text as a string, which every vendor accepts."""
     if not content:
         return ""
     return str(content[0]["text"]) if len(content) == 1 and content[0]["type"] == "text" else content
 
 
-def _content_part(part: Part) -> JsonObject | None:
+def _content_part(part: Part, quirks: frozenset[str]) -> JsonObject | None:
     match part:
         case Text():
             return {"type": "text", "text": part.text}
@@ -83,7 +85,10 @@ def _content_part(part: Part) -> JsonObject | None:
         case Audio():
             return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
         case File():
-            name = part.name or "document." + part.source.media_type.rpartition("/")[2]
+            if isinstance(part.source, Remote) and "file_urls" not in quirks:
+                raise unsupported("file_data", "this model takes no URLs of documents; send the document in base64")
+            media_type = part.source.media_type if isinstance(part.source, Inline) else "application/pdf"
+            name = part.name or "document." + media_type.rpartition("/")[2]
             return {"type": "file", "file": {"filename": name, "file_data": _url(part.source)}}
         case Reasoning() | Refusal() | ToolCall() | ToolResult():
             return None
@@ -109,7 +114,7 @@ def _tool_message(result: ToolResult, quirks: frozenset[str]) -> JsonObject:
 
 
 def _carried(message: Message, quirks: frozenset[str]) -> list[JsonObject]:
-    """The message's media that its own role cannot carry, each with a text that says where it belongs."""
+    """The message's media that its own role cannot carry, preceded by a text that says where it belongs."""
     origins: list[tuple[str, Iterable[Part]]] = [
         (f"Result of tool call {_call_id(part.call_id, quirks)}:", part.content)
         for part in message.parts
@@ -119,7 +124,7 @@ def _carried(message: Message, quirks: frozenset[str]) -> list[JsonObject]:
         origins.append(("From the assistant's message:", message.parts))
     carried: list[JsonObject] = []
     for origin, parts in origins:
-        media = [wire for part in parts if (wire := _content_part(part)) is not None and wire["type"] != "text"]
+        media = [wire for part in parts if (wire := _content_part(part, quirks)) is not None and wire["type"] != "text"]
         if media:
             carried += [{"type": "text", "text": origin}, *media]
     return carried
@@ -150,14 +155,14 @@ def _tool_call(call: ToolCall, quirks: frozenset[str]) -> JsonObject:
 
 
 def _call_id(call_id: str, quirks: frozenset[str]) -> str:
-    """Mistral takes ids of nine letters and digits only, whoever gave them out."""
+    """Mistral accepts ids of nine letters and digits only, including ids that other vendors generated."""
     if "short_call_ids" not in quirks or re.fullmatch(r"[A-Za-z0-9]{9}", call_id):
         return call_id
     return hashlib.sha256(call_id.encode()).hexdigest()[:9]
 
 
 def _returned_reasoning(reasoning: list[Reasoning], text: str, quirks: frozenset[str], *, calls: bool) -> JsonObject:
-    """The fields that take the model its reasoning back, in the form that the vendor documents; else it stays here."""
+    """The fields that return reasoning to the model in the form that the vendor documents; empty where it has none."""
     thoughts = "".join(part.text for part in reasoning)
     if "reasoning_content" in quirks and (thoughts or calls):
         # https://api-docs.deepseek.com/guides/thinking_mode#tool-calls. A message with tool calls is refused without
@@ -177,7 +182,7 @@ def _returned_reasoning(reasoning: list[Reasoning], text: str, quirks: frozenset
 
 
 def _reasoning_detail(part: Reasoning) -> JsonObject | None:
-    """The reasoning_details entry that the part was made from, None for a part from elsewhere."""
+    """The reasoning_details entry that the part was made from; None for a part from another vendor."""
     detail = _json_object(part.signature) if part.issuer == NAME else None
     if detail is None:
         return None
@@ -186,7 +191,7 @@ def _reasoning_detail(part: Reasoning) -> JsonObject | None:
 
 
 def _json_object(text: str | None) -> JsonObject | None:
-    """Reads one of our own signatures, which a caller may have altered."""
+    """A signature that this adapter generated; None for one that a caller has altered."""
     try:
         value = json.loads(text or "")
     except (ValueError, RecursionError):

@@ -1,14 +1,17 @@
-"""Speech: the request of OpenAI and of compatible vendors; the answer is the audio itself."""
+"""Speech.
 
-from collections.abc import AsyncGenerator, AsyncIterator
+Wire format: https://developers.openai.com/api/reference/resources/audio/subresources/speech.
+"""
 
 from shared.errors import UnsupportedFeature
-from shared.providers.base import Call
+from shared.framing import ChunkDecoder, Frame
+from shared.providers.base import Call, FrameDecoder, Reader, SpeechAdapter
+from shared.providers.openai.vendor import vendor as openai
 from shared.schemas.model import Model
 from shared.schemas.speech import SpeechRequest
 
 _VOICE = "alloy"
-# A voice is required, and these models have others than OpenAI's.
+# A voice is required, and these models do not have OpenAI's voices.
 _VOICES = {
     "canopylabs/orpheus-arabic-saudi": "abdullah",  # https://console.groq.com/docs/text-to-speech/orpheus
     "canopylabs/orpheus-v1-english": "autumn",
@@ -16,20 +19,46 @@ _VOICES = {
 }
 
 
-def call(request: SpeechRequest, model: Model) -> Call:
-    if "wav_speech" in model.quirks and request.format != "wav":
-        raise UnsupportedFeature(f"response_format: the model '{model.id}' gives wav only.")
-    fields = {
-        "model": model.upstream,
-        "input": request.input,
-        "voice": request.voice or _VOICES.get(model.upstream, _VOICE),
-        "response_format": request.format,
-        "speed": request.speed,
-        "instructions": None if "no_speech_instructions" in model.quirks else request.instructions,
-    }
-    return Call("/audio/speech", {name: value for name, value in fields.items() if value is not None})
+class OpenAISpeech:
+    """Speech; the body of an answer is the audio itself."""
+
+    vendor = openai
+
+    def call(self, request: SpeechRequest, model: Model) -> Call:
+        """Raises UnsupportedFeature for an audio format that the model lacks."""
+        if "wav_speech" in model.quirks and request.format != "wav":
+            raise UnsupportedFeature(f"response_format: the model '{model.id}' supports wav only.")
+        fields = {
+            "model": model.upstream,
+            "input": request.input,
+            "voice": request.voice or _VOICES.get(model.upstream, _VOICE),
+            "response_format": request.format,
+            "speed": request.speed,
+            "instructions": None if "no_speech_instructions" in model.quirks else request.instructions,
+        }
+        body = {name: value for name, value in fields.items() if value is not None}
+        return Call("/audio/speech", body, streamed=True)
+
+    def frames(self) -> FrameDecoder:
+        return ChunkDecoder()
+
+    def reader(self, request: SpeechRequest) -> Reader[bytes]:
+        return SpeechReader()
 
 
-async def audio(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    async for chunk in chunks:
-        yield chunk
+class SpeechReader:
+    """Passes the audio on as it comes. Nothing in it marks its end."""
+
+    done = False
+
+    def body(self, body: bytes) -> tuple[bytes, ...]:
+        return (body,)
+
+    def frame(self, frame: Frame) -> tuple[bytes, ...]:
+        return (frame.data,)
+
+    def end(self) -> tuple[bytes, ...]:
+        return ()
+
+
+adapter: SpeechAdapter = OpenAISpeech()

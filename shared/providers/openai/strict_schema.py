@@ -1,20 +1,19 @@
-"""JSON schemas as OpenAI's strict mode takes them."""
+"""JSON schemas in the subset that OpenAI's strict mode accepts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import InvalidRequest
-from shared.providers.json_schema import Budget, pointed_at
+from shared.providers.json_schema import Budget, pointed_at, with_null
 from shared.schemas.chat import JsonObject
 
-# https://developers.openai.com/api/docs/guides/structured-outputs#supported-schemas; the list of what strict mode
-# refuses is longer in OpenAI's own schema helpers than in that guide.
+# https://developers.openai.com/api/docs/guides/structured-outputs#supported-schemas; OpenAI's own schema helpers know
+# more refused keywords than that guide.
 _REFUSED_IN_STRICT_SCHEMAS = frozenset(
     {
         "$schema",
         "contains",
-        "default",
         "dependencies",
         "dependentRequired",
         "dependentSchemas",
@@ -36,29 +35,32 @@ _REFUSED_IN_STRICT_SCHEMAS = frozenset(
 
 
 def strict_schema(schema: JsonObject, budget: Budget) -> JsonObject:
-    """The schema with what strict mode refuses taken out or inlined, and with objects closed.
+    """The schema without the keywords that strict mode refuses, with `allOf` and references inlined where it refuses
+    them, and with objects closed.
 
-    What satisfies the result satisfies the original but for the keywords taken out. Properties stay as optional as
-    they were: OpenAI wants all of them required and says so itself. Raises InvalidRequest for a schema that is none,
-    or grows beyond the budget.
+    What satisfies the result also satisfies the original, apart from the removed keywords. Optional properties stay
+    optional: strict mode refuses them, with an error that says so. Raises InvalidRequest for an invalid schema and for
+    one that grows beyond the budget.
     """
     try:
-        return _StrictSchema(schema, budget).clean_object(schema, frozenset())
+        # The root must be an object and nothing else.
+        root = {key: value for key, value in schema.items() if key != "nullable"}
+        return _StrictSchema(schema, budget).clean_object(root, frozenset())
     except RecursionError:
         raise InvalidRequest("The JSON schema is nested too deeply.") from None
     except (TypeError, AttributeError):
-        raise InvalidRequest("The JSON schema is not one.") from None
+        raise InvalidRequest("The JSON schema is invalid.") from None
 
 
 @dataclass(slots=True)
 class _StrictSchema:
-    """A run over one schema."""
+    """The conversion of one schema."""
 
     root: JsonObject
     budget: Budget
 
     def clean(self, node: Any, inlined: frozenset[str]) -> Any:
-        """The node as strict mode takes it; `inlined` are the references that it is a part of."""
+        """The node as strict mode accepts it; `inlined` are the references whose targets contain it."""
         return self.clean_object(node, inlined) if isinstance(node, dict) else node
 
     def clean_object(self, node: JsonObject, inlined: frozenset[str]) -> JsonObject:
@@ -66,7 +68,7 @@ class _StrictSchema:
         node = _kept(node)
         reference = node.get("$ref")
         if reference is not None and (len(node) == 1 or reference in inlined):
-            return {"$ref": reference}  # in a recursive schema, what stands beside it is lost
+            return {"$ref": reference}  # the keywords beside a recursive reference are lost
         if node.keys() == {"allOf"} and len(node["allOf"]) == 1:
             return self.clean_object(node["allOf"][0], inlined)
         if reference is not None or "allOf" in node:
@@ -76,7 +78,7 @@ class _StrictSchema:
         return self._clean_children(node, inlined)
 
     def _flat(self, node: JsonObject, inlined: frozenset[str], followed: set[str]) -> JsonObject:
-        """The node with its reference and its allOf merged into it; adds to `followed` the references so resolved."""
+        """The node with its reference and its allOf merged into it. Adds each reference it resolves to `followed`."""
         own = _kept(node)
         members = own.pop("allOf", None) or []
         reference = own.pop("$ref", None)
@@ -90,7 +92,7 @@ class _StrictSchema:
         return self._merged([*(self._flat(member, inlined, followed) for member in members), own])
 
     def _merged(self, schemas: Iterable[JsonObject]) -> JsonObject:
-        """One schema that stands for all of them: properties and required add up, otherwise the last one wins."""
+        """One schema for all of them: objects and `required` are merged, of other values the last one wins."""
         merged: JsonObject = {}
         for schema in schemas:
             self.budget.spend(len(schema))
@@ -124,9 +126,12 @@ class _StrictSchema:
     def _target(self, reference: str) -> JsonObject:
         target = pointed_at(self.root, reference)
         if not isinstance(target, dict):
-            raise InvalidRequest("The JSON schema refers to a definition that it does not have.")
+            raise InvalidRequest("The JSON schema refers to a definition that does not exist.")
         return target
 
 
 def _kept(node: JsonObject) -> JsonObject:
-    return {key: value for key, value in node.items() if key not in _REFUSED_IN_STRICT_SCHEMAS}
+    kept = {key: value for key, value in node.items() if key not in _REFUSED_IN_STRICT_SCHEMAS}
+    if kept.get("default", ...) is None:  # OpenAI's own helper drops this one too
+        del kept["default"]
+    return with_null(kept)

@@ -1,18 +1,14 @@
 """The sandbox's tokens: a space and up to four characters, which comes close to what real tokenizers count."""
 
 import re
-from typing import assert_never
+from collections.abc import Sequence
 
-from shared.schemas.content import Audio, File, Image, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
+from shared.schemas.usage import Usage
 
-# What costs tokens without being text.
-MESSAGE_TOKENS = 3
-IMAGE_TOKENS = 256  # of 1024 times 1024 pixels, or of unknown size
-AUDIO_TOKENS = 128
-FILE_TOKENS = 512
+# What a message costs beside its text. An image has 1024 times 1024 pixels.
+OF_MESSAGE, OF_AUDIO, OF_FILE, _OF_IMAGE = 3, 128, 512, 256
 
-# No token reaches over the end of a word, and a text cut at the end of a token keeps the tokens before it: a prefix
-# of the tokens is the tokens of the prefix.
+# No token reaches over the end of a word, and a text cut at the end of a token keeps the tokens before it.
 _TOKEN = re.compile(r"\s?\S{1,4}|\s")
 _WORD = re.compile(r"\s*\S+|\s+")
 
@@ -28,34 +24,17 @@ def words(text: str) -> list[str]:
 
 
 def count(text: str) -> int:
-    """How many tokens a text has."""
     return len(split(text))
 
 
-def first(text: str, limit: int) -> str:
-    """The first `limit` tokens of a text."""
-    return "".join(split(text)[:limit])
+def until(text: str, stop: Sequence[str]) -> str:
+    """The text before the first stop sequence in it."""
+    return text[: min((text.find(sequence) for sequence in stop if sequence and sequence in text), default=None)]
 
 
-def of_pixels(width: int, height: int) -> int:
-    """How many tokens an image of that size has."""
-    return max(1, width * height * IMAGE_TOKENS // 1024**2)
-
-
-def of_part(part: Part) -> int:
-    """How many tokens a part of a message has."""
-    match part:
-        case Text() | Refusal() | Reasoning():
-            return count(part.text)
-        case ToolCall():
-            return count(part.name) + count(part.arguments)
-        case ToolResult():
-            return sum(map(of_part, part.content))
-        case Image():
-            return IMAGE_TOKENS
-        case Audio():
-            return AUDIO_TOKENS
-        case File():
-            return FILE_TOKENS
-        case _:
-            assert_never(part)
+def of_images(shown: int, drawn: int, width: int, height: int) -> Usage:
+    """What images in the request, and pictures of that size in the answer, add to the usage of a call."""
+    given, made = shown * _OF_IMAGE, drawn * max(1, width * height * _OF_IMAGE // 1024**2)
+    return Usage(
+        input_tokens=given, input_image_tokens=given, output_tokens=made, output_image_tokens=made, images=drawn
+    )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shared.schemas.settlement import Settlement, SettlementMessage
-from shared.stores.aws import AwsError
+from shared.stores.aws_calls import AwsError
 
 _AT_ONCE = 25
 """As many as one write settles, whose expressions may be 4 KB long."""

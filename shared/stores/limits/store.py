@@ -22,7 +22,8 @@ from shared.schemas.limits import (
 )
 from shared.schemas.settlement import Counted, ReservedItem, Settlement, SettlementMessage, Used
 from shared.schemas.usage import Usage
-from shared.stores.aws import Aws, AwsError
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 from shared.stores.limits import account as accounts
 from shared.stores.limits.account import SEATS, Account, Part
 from shared.stores.limits.bucket import Guesses, in_use
@@ -515,7 +516,7 @@ class LimitStore:
         raise AwsError("dynamodb", "UpdateItem", "ConditionalCheckFailedException", is_transient=True)
 
     def _settled(self, item: Item, counted: Mapping[str, int], now: int) -> None:
-        name = str(item["id"])
+        name = str(item.get("id", ""))
         for known in (name, name.rpartition("#")[0]):
             if known in self._memories:
                 self._memories[known].refused = None

@@ -9,7 +9,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-from shared.stores.aws import Aws, AwsError, pause_before
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError, pause_before
 
 Item = Mapping[str, "int | str | frozenset[str]"]
 """An item's attributes by name: whole numbers, texts, and sets of texts."""

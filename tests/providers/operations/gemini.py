@@ -10,7 +10,15 @@ from typing import Any
 from google.genai import types
 from PIL import Image as Picture
 
-from shared.errors import ContentFiltered, ModelNotFound, UpstreamError, UpstreamRateLimited, UpstreamRejected
+from shared.errors import (
+    ContentFiltered,
+    ModelNotFound,
+    UpstreamError,
+    UpstreamIncomplete,
+    UpstreamOverloaded,
+    UpstreamRateLimited,
+    UpstreamRejected,
+)
 from shared.framing import SseDecoder
 from shared.gif import first_frame_png
 from shared.schemas.content import Inline
@@ -492,17 +500,17 @@ EMBEDDINGS = OperationWire(
         "normalised": Answer(
             request=embedding("Hi", "Ho"),
             body=vectors([0.6, -0.8], [0.0, 1.0]),
-            means=EmbeddingResponse((as_vector(0.6, -0.8), as_vector(0.0, 1.0))),
+            means=EmbeddingResponse((as_vector(0.6, -0.8), as_vector(0.0, 1.0)), Usage(input_tokens=2)),  # an estimate
         ),
         "truncated": Answer(
             request=embedding("Hi", dimensions=2),
             body=vectors([0.3, 0.4]),
-            means=EmbeddingResponse((as_vector(0.6, 0.8),)),
+            means=EmbeddingResponse((as_vector(0.6, 0.8),), Usage(input_tokens=1)),
         ),
         "zero": Answer(
             request=embedding("Hi", dimensions=2),
             body=vectors([0, 0]),
-            means=EmbeddingResponse((as_vector(0.0, 0.0),)),
+            means=EmbeddingResponse((as_vector(0.0, 0.0),), Usage(input_tokens=1)),
         ),
         "counted": Answer(
             request=embedding("Hi"),
@@ -751,9 +759,11 @@ SPEECH = OperationWire(
         **FAILURES,
         "blocked": Failure(status=200, body=stream(BLOCKED_PROMPT), raises=ContentFiltered),
         "silent": Failure(status=200, body=stream(END), raises=UpstreamError),
-        "broken_off": Failure(status=200, body=stream(answer(sound(PCM))), raises=UpstreamError, message="complete"),
+        "broken_off": Failure(
+            status=200, body=stream(answer(sound(PCM))), raises=UpstreamIncomplete, message="complete"
+        ),
         "overloaded_midstream": Failure(
-            status=200, body=stream(answer(sound(PCM)), OVERLOADED), raises=UpstreamError, message="failed"
+            status=200, body=stream(answer(sound(PCM)), OVERLOADED), raises=UpstreamOverloaded, message="overloaded"
         ),
     },
     validate_request=validate_request,

@@ -20,7 +20,13 @@ from openai.types.image_generate_params import ImageGenerateParamsNonStreaming
 from PIL import Image as Picture
 from pydantic import TypeAdapter
 
-from shared.errors import ContentFiltered, UpstreamError, UpstreamRateLimited, UpstreamRejected
+from shared.errors import (
+    ContentFiltered,
+    CredentialsRefused,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamRejected,
+)
 from shared.media import sniff
 from shared.schemas.content import Inline
 from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
@@ -123,7 +129,7 @@ FAILURES = {
     "bad_key": Failure(
         401,
         failure("Incorrect API key provided: test-key.", code="invalid_api_key"),
-        UpstreamError,
+        CredentialsRefused,
         secret="test-key",
     ),
     "rate_limited": Failure(

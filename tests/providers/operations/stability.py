@@ -14,6 +14,8 @@ from PIL import Image as Picture
 
 from shared.errors import (
     ContentFiltered,
+    CredentialsRefused,
+    InsufficientQuota,
     ModelNotFound,
     PayloadTooLarge,
     UpstreamError,
@@ -254,13 +256,18 @@ images = OperationWire(
             400, error("bad_request", "prompt: is required", "seed: too large"), UpstreamRejected, message="prompt: is"
         ),
         "bad_key": Failure(
-            401, error("unauthorized", "authorization: invalid or missing header value"), UpstreamError, secret="header"
+            401,
+            error("unauthorized", "authorization: invalid or missing header value"),
+            CredentialsRefused,
+            secret="header",
         ),
-        "no_permission": Failure(403, error("permission_denied", "no access to it"), UpstreamError, secret="access"),
+        "no_permission": Failure(
+            403, error("permission_denied", "no access to it"), CredentialsRefused, secret="access"
+        ),
         "no_credits": Failure(
             402,
             error("payment_required", "You lack sufficient credits. Buy more at https://platform.stability.ai/account"),
-            UpstreamError,
+            InsufficientQuota,
             secret="credits",
         ),
         "moderated": Failure(
@@ -305,7 +312,7 @@ images = OperationWire(
             secret="unexpected",
         ),
         "html": Failure(503, b"<html><body>Service Unavailable</body></html>", UpstreamError, secret="html"),
-        "html_403": Failure(403, b"<html><body>Just a moment</body></html>", UpstreamError, secret="moment"),
+        "html_403": Failure(403, b"<html><body>Just a moment</body></html>", CredentialsRefused, secret="moment"),
     },
     validate_request=validate_request,
     validate_answer=validate_answer,

@@ -14,7 +14,17 @@ from anthropic.types import RawMessageStreamEvent
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
 from pydantic import TypeAdapter
 
-from shared.errors import PayloadTooLarge, UpstreamError, UpstreamRateLimited, UpstreamRejected, UpstreamTimeout
+from shared.errors import (
+    ContextTooLong,
+    CredentialsRefused,
+    InsufficientQuota,
+    PayloadTooLarge,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamTimeout,
+)
 from shared.schemas.chat import (
     Candidate,
     ChatRequest,
@@ -562,24 +572,36 @@ FAILURES = {
         message="at least one message is required",
     ),
     "bad_key": Failure(
-        401, error("authentication_error", "invalid x-api-key"), UpstreamError, secret="invalid x-api-key"
+        401, error("authentication_error", "invalid x-api-key"), CredentialsRefused, secret="invalid x-api-key"
     ),
     "no_permission": Failure(
         403,
         error("permission_error", "Your API key does not have permission to use the specified resource."),
-        UpstreamError,
+        CredentialsRefused,
         secret="permission to use",
     ),
-    "unpaid": Failure(402, error("billing_error", "Check your payment details."), UpstreamError, secret="payment"),
+    "unpaid": Failure(402, error("billing_error", "Check your payment details."), InsufficientQuota, secret="payment"),
     "bad_key_as_400": Failure(
+        400,
+        error("invalid_request_error", "This organization has been disabled."),
+        CredentialsRefused,
+        secret="organization",
+    ),
+    "no_credit": Failure(
         400,
         error(
             "invalid_request_error",
             "Your credit balance is too low to access the Anthropic API. "
             "Please go to Plans & Billing to upgrade or purchase credits.",
         ),
-        UpstreamError,
-        secret="credit",
+        InsufficientQuota,
+        secret="Billing",
+    ),
+    "too_long": Failure(
+        400,
+        error("invalid_request_error", "prompt is too long: 208310 tokens > 200000 maximum"),
+        ContextTooLong,
+        message="208310 tokens",
     ),
     "rate_limited": Failure(
         429,
@@ -597,7 +619,7 @@ FAILURES = {
     ),
     "server_error": Failure(500, error("api_error", "Internal server error"), UpstreamError),
     "timed_out": Failure(504, error("timeout_error", "The request timed out while processing."), UpstreamTimeout),
-    "overloaded": Failure(529, error("overloaded_error", "Overloaded"), UpstreamError),
+    "overloaded": Failure(529, error("overloaded_error", "Overloaded"), UpstreamOverloaded, retry_after=5),
     "html": Failure(502, b"<html><body><h1>502 Bad Gateway</h1>cloudflare</body></html>", UpstreamError),
 }
 
@@ -653,7 +675,7 @@ wire = ChatWire(
         *text_block(0, "Once")[:-1],
         {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
     ),
-    midstream_raises=UpstreamError,
+    midstream_raises=UpstreamOverloaded,
     validate_request=validate_request,
     validate_answer=AnthropicMessage.model_validate,
     validate_chunk=validate_chunk,

@@ -6,7 +6,17 @@ from typing import Any
 
 from google.genai import types
 
-from shared.errors import ModelNotFound, UpstreamError, UpstreamRateLimited, UpstreamRejected, UpstreamTimeout
+from shared.errors import (
+    ContextTooLong,
+    CredentialsRefused,
+    InsufficientQuota,
+    ModelNotFound,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamTimeout,
+)
 from shared.schemas.chat import (
     Candidate,
     ChatRequest,
@@ -632,26 +642,32 @@ FAILURES = {
     "bad_request_in_an_array": Failure(
         status=400,
         body=body([error(400, "INVALID_ARGUMENT", "The input token count exceeds the maximum")]),
-        raises=UpstreamRejected,
+        raises=ContextTooLong,
         message="The input token count exceeds the maximum",
     ),
     "bad_key": Failure(
         status=403,
         body=body(error(403, "PERMISSION_DENIED", "Your API key AIzaSyXX was reported as leaked.")),
-        raises=UpstreamError,
+        raises=CredentialsRefused,
         secret="leaked",
     ),
     "bad_key_as_400": Failure(
         status=400,
         body=body(error(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", BAD_KEY_DETAIL)),
-        raises=UpstreamError,
+        raises=CredentialsRefused,
         secret="API key",
     ),
     "no_billing": Failure(
         status=400,
         body=body(error(400, "FAILED_PRECONDITION", "User location is not supported for the API use.")),
-        raises=UpstreamError,
+        raises=CredentialsRefused,
         secret="location",
+    ),
+    "no_credit": Failure(
+        status=402,
+        body=body(error(402, "RESOURCE_EXHAUSTED", "Your prepayment credits are depleted.")),
+        raises=InsufficientQuota,
+        secret="prepayment",
     ),
     "rate_limited": Failure(status=429, body=body(QUOTA), raises=UpstreamRateLimited, retry_after=37, secret="billing"),
     "rate_limited_with_header": Failure(
@@ -669,7 +685,7 @@ FAILURES = {
     "server_error": Failure(
         status=500, body=body(error(500, "INTERNAL", "An internal error has occurred.")), raises=UpstreamError
     ),
-    "overloaded": Failure(status=503, body=body(OVERLOADED), raises=UpstreamError),
+    "overloaded": Failure(status=503, body=body(OVERLOADED), raises=UpstreamOverloaded, retry_after=5),
     "deadline": Failure(
         status=504,
         body=body(error(504, "DEADLINE_EXCEEDED", "Deadline expired before operation could complete.")),
@@ -733,7 +749,7 @@ wire = ChatWire(
     sent=SENT,
     failures=FAILURES,
     midstream_error=stream(response([{"text": "Once upon"}], FIRST), OVERLOADED),
-    midstream_raises=UpstreamError,
+    midstream_raises=UpstreamOverloaded,
     validate_request=validate_request,
     validate_answer=validate_answer,
     validate_chunk=validate_chunk,

@@ -18,8 +18,12 @@ from pydantic import TypeAdapter
 
 from shared.errors import (
     ContentFiltered,
+    ContextTooLong,
+    CredentialsRefused,
+    InsufficientQuota,
     ModelNotFound,
     UpstreamError,
+    UpstreamOverloaded,
     UpstreamRateLimited,
     UpstreamRejected,
 )
@@ -612,7 +616,7 @@ FAILURES = {
             "messages",
             "context_length_exceeded",
         ),
-        UpstreamRejected,
+        ContextTooLong,
         message="maximum context length",
     ),
     "bad_key": Failure(
@@ -622,7 +626,7 @@ FAILURES = {
             "invalid_request_error",
             code="invalid_api_key",
         ),
-        UpstreamError,
+        CredentialsRefused,
         secret="test-key",
     ),
     # xAI's.
@@ -630,7 +634,7 @@ FAILURES = {
         400,
         b'{"code":"Client specified an invalid argument","error":"Incorrect API key provided: te***ey. '
         b'You can obtain an API key from https://console.x.ai."}',
-        UpstreamError,
+        CredentialsRefused,
         secret="API key",
     ),
     "rate_limited": Failure(
@@ -642,9 +646,9 @@ FAILURES = {
     ),
     "no_quota": Failure(
         429,
-        _error("You exceeded your current quota.", "insufficient_quota", code="insufficient_quota"),
-        UpstreamRateLimited,
-        secret="quota",
+        _error("You exceeded your current quota.", "insufficient_quota", code="credit_balance_exhausted"),
+        InsufficientQuota,
+        secret="exceeded",
     ),
     "unknown_model": Failure(
         404,
@@ -663,7 +667,7 @@ FAILURES = {
     "overloaded": Failure(
         503,
         _error("The engine is currently overloaded, please try again later.", "service_unavailable"),
-        UpstreamError,
+        UpstreamOverloaded,
         headers={"retry-after": "4"},
         retry_after=4,
     ),

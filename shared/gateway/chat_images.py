@@ -1,0 +1,212 @@
+"""Converts a request's images to what its model's provider accepts: URLs fetched if it fetches none, GIFs to PNG.
+
+Documents by URL are left to the provider; their URLs are checked all the same.
+
+Images stored by the gateway are read from the store, including those linked in the markdown of earlier responses.
+"""
+
+import asyncio
+import base64
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
+
+from shared.errors import InvalidRequest, UpstreamError
+from shared.media import IMAGE_TYPES
+from shared.pump import gather_or_cancel
+from shared.schemas.chat import ChatRequest
+from shared.schemas.content import File, Image, Inline, Message, Part, Remote, Text, ToolResult
+from shared.schemas.model import Capability, Model
+from shared.stores.aws_calls import AwsError
+
+if TYPE_CHECKING:
+    from shared.fetch import RemoteFetcher
+    from shared.stores.images import ImageStore
+
+MAX_CHANGED_IMAGES = 20
+MAX_FETCHED_BYTES = 50 * 2**20
+_MAX_LINKS = 1000
+_AT_ONCE = 4
+_FIELD = "image_url"
+_PartT = TypeVar("_PartT")
+
+
+# An image in markdown, as the gateway writes it. The parts exclude each other's opening characters, and their
+# quantifiers are possessive, so that a search takes linear time on any text.
+_MARKDOWN = re.compile(r"!\[[^\[\]\n]{0,200}+\]\((https?://[^()\s]{1,8000}+)\)")
+
+
+class Inputs:
+    """Prepares requests for their models, with a fetcher and a store that are created on first use."""
+
+    def __init__(self, fetcher: "Callable[[], RemoteFetcher]", images: "Callable[[], ImageStore]") -> None:
+        self._fetcher = fetcher
+        self._images = images
+
+    async def prepared(self, request: ChatRequest, model: Model, tenant: str) -> ChatRequest:
+        """The request as the model's provider accepts it; the same object if there is nothing to do.
+
+        Raises InvalidRequest naming the image that cannot be fetched, UpstreamError if the store cannot be read.
+        """
+        if Capability.VISION in model.capabilities:
+            request = self._with_stored_images(request, tenant)
+        sources = _image_sources(request)
+        own = {source for source in sources if self._is_own(source, tenant)}
+        for source in sources:
+            if isinstance(source, Remote) and source not in own:
+                self._fetcher().check(source.url, field=_FIELD)
+        for url in _document_urls(request):
+            self._fetcher().check(url, field="file_data")
+        wanted = own | {source for source in sources if _must_change(source, model)}
+        if not wanted:
+            return request
+        if len(wanted) > MAX_CHANGED_IMAGES:
+            raise InvalidRequest.field(
+                "messages", f"at most {MAX_CHANGED_IMAGES} images can be fetched or converted for one request"
+            )
+        ordered = list(wanted)
+        budget = _Budget()
+        results = await gather_or_cancel(
+            self._acceptable(source, model, budget, tenant if source in own else None) for source in ordered
+        )
+        changed = dict(zip(ordered, results, strict=True))
+        messages = tuple(_replaced(message, changed) for message in request.messages)
+        return request.model_copy(update={"messages": messages})
+
+    def _is_own(self, source: Inline | Remote, tenant: str) -> bool:
+        return isinstance(source, Remote) and self._images().owns(tenant, source.url)
+
+    def _with_stored_images(self, request: ChatRequest, tenant: str) -> ChatRequest:
+        """The request with stored images in place of the markdown links in earlier responses.
+
+        If there are more than a request may have, the newest are replaced and the others stay links.
+        """
+        texts = [part.text for message in request.messages for part in message.parts if _has_markdown(part, message)]
+        linked = [url for text in texts for url in _MARKDOWN.findall(text)][: -_MAX_LINKS - 1 : -1]
+        room = max(0, MAX_CHANGED_IMAGES - len(set(_image_sources(request))))
+        shown = frozenset(islice((url for url in linked if self._images().owns(tenant, url)), room))
+        if not shown:
+            return request
+        messages = tuple(
+            message.model_copy(update={"parts": tuple(_unfolded(message, shown))}) for message in request.messages
+        )
+        return request.model_copy(update={"messages": messages})
+
+    async def _content(self, source: Remote, tenant: str | None) -> tuple[str, bytes] | None:
+        """The media type and bytes at a URL: from the store for a `tenant`'s own image, otherwise fetched.
+
+        None for a stored image that has been deleted.
+        """
+        if tenant is None:
+            return await self._fetcher().get(source.url, field=_FIELD, accept=IMAGE_TYPES)
+        try:
+            return await self._images().get(tenant, source.url)
+        except AwsError:
+            raise UpstreamError("A stored image could not be read.") from None
+
+    async def _acceptable(
+        self, source: Inline | Remote, model: Model, budget: "_Budget", tenant: str | None
+    ) -> Inline | None:
+        async with budget.turn:
+            if isinstance(source, Remote):
+                found = await self._content(source, tenant)
+                if found is None:
+                    return None
+                media_type, data = found
+                budget.spend(len(data))
+                if media_type != "image/gif" or "no_gif" not in model.quirks:
+                    return Inline(media_type=media_type, data=base64.b64encode(data).decode("ascii"))
+            else:
+                data = base64.b64decode(source.data)
+            png = await first_frame(data, _FIELD)
+            return Inline(media_type="image/png", data=base64.b64encode(png).decode("ascii"))
+
+
+class _Budget:
+    """Bounds for all images of one request: how many are processed at a time, and their total size."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Semaphore(_AT_ONCE)
+        self._left = MAX_FETCHED_BYTES
+
+    def spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise InvalidRequest.field(_FIELD, f"the images exceed {MAX_FETCHED_BYTES // 2**20} MB in total")
+
+
+def _has_markdown(part: Part, message: Message) -> TypeGuard[Text]:
+    return message.role == "assistant" and isinstance(part, Text) and "![" in part.text
+
+
+def _unfolded(message: Message, shown: frozenset[str]) -> Iterator[Part]:
+    """The message's parts, with images in place of the links in `shown`."""
+    for part in message.parts:
+        if not _has_markdown(part, message):
+            yield part
+            continue
+        end = 0
+        for found in _MARKDOWN.finditer(part.text):
+            if found[1] in shown:
+                if before := part.text[end : found.start()].strip():
+                    yield Text(text=before)
+                yield Image(source=Remote(url=found[1]))
+                end = found.end()
+        if not end:
+            yield part
+        elif after := part.text[end:].strip():
+            yield Text(text=after)
+
+
+def _image_sources(request: ChatRequest) -> list[Inline | Remote]:
+    return [part.source for part in _pieces(request) if isinstance(part, Image)]
+
+
+def _document_urls(request: ChatRequest) -> Iterator[str]:
+    return (part.source.url for part in _pieces(request) if isinstance(part, File) and isinstance(part.source, Remote))
+
+
+def _pieces(request: ChatRequest) -> Iterator[Part]:
+    """All parts of all messages, those of tool results in the place of the results."""
+    for message in request.messages:
+        for part in message.parts:
+            if isinstance(part, ToolResult):
+                yield from part.content
+            else:
+                yield part
+
+
+def _must_change(source: Inline | Remote, model: Model) -> bool:
+    if isinstance(source, Remote):
+        return "inline_images" in model.quirks
+    return source.media_type == "image/gif" and "no_gif" in model.quirks
+
+
+async def first_frame(gif: bytes, field: str) -> bytes:
+    """A GIF's first frame as PNG, converted in a thread since it may take a second. Raises InvalidRequest."""
+    from shared.gif import first_frame_png
+
+    try:
+        return await asyncio.to_thread(first_frame_png, gif)
+    except ValueError:
+        raise InvalidRequest.field(field, "is not a readable GIF") from None
+
+
+def _replaced(message: Message, changed: Mapping[Inline | Remote, Inline | None]) -> Message:
+    parts = tuple(_replaced_part(part, changed, message.role) for part in message.parts)
+    return message.model_copy(update={"parts": parts})
+
+
+def _replaced_part(part: _PartT, changed: Mapping[Inline | Remote, Inline | None], role: str) -> _PartT | Text:
+    if isinstance(part, Image) and part.source in changed:
+        source = changed[part.source]
+        if source is not None:
+            return part.model_copy(update={"source": source})
+        if role == "assistant":  # stored images may expire before the conversation ends
+            return Text(text="[an image that is no longer stored]")
+        raise InvalidRequest.field(_FIELD, "is a stored image that has been deleted")
+    if isinstance(part, ToolResult):
+        content = tuple(_replaced_part(piece, changed, role) for piece in part.content)
+        return part.model_copy(update={"content": content})
+    return part

@@ -1,0 +1,88 @@
+"""Selects the model for a chat request by the capabilities that it needs, including the choice for `Auto`."""
+
+from shared.catalog import AUTO, SANDBOX, Catalog
+from shared.errors import ModelUnavailable
+from shared.gateway.estimates import input_tokens
+from shared.gateway.selection import MAX_FANNED_OUT, allowed, named, names
+from shared.schemas.caller import Caller
+from shared.schemas.chat import ChatRequest, JsonSchemaFormat, NamedTool
+from shared.schemas.content import (
+    Audio,
+    File,
+    Image,
+    Part,
+    ToolResult,
+)
+from shared.schemas.model import Capability, Model
+
+
+def select(request: ChatRequest, catalog: Catalog, caller: Caller) -> Model:
+    """The model that answers a chat request.
+
+    Raises ModelNotFound, ModelAccessDenied, UnsupportedFeature if the named model lacks a feature, and
+    ModelUnavailable if `Auto` finds none.
+    """
+    needs = _needs(request)
+    if request.model == AUTO:
+        return _automatic(request, needs, allowed(catalog.models(), caller))
+    return named(request.model, needs, catalog, caller)
+
+
+def _automatic(request: ChatRequest, needs: frozenset[Capability], models: list[Model]) -> Model:
+    """The first model with the needed capabilities. The sandbox is used only if no real provider is configured."""
+    chat_models = [model for model in models if Capability.CHAT in model.capabilities]
+    if not chat_models:
+        raise ModelUnavailable("No chat model is configured: set a provider's key, for example OPENAI_API_KEY.")
+    real = [model for model in chat_models if model.provider != SANDBOX]
+    able = [model for model in real or chat_models if needs <= model.capabilities and not _refuses(model, request)]
+    if not able:
+        raise ModelUnavailable(f"No configured model supports {names(needs)} with the options of this request.")
+    tokens = _estimated_tokens(request)
+    for model in able:
+        if model.context_length is None or tokens <= model.context_length:
+            return model
+    raise ModelUnavailable(f"This request needs a context of about {tokens} tokens, which no configured model has.")
+
+
+def _needs(request: ChatRequest) -> frozenset[Capability]:
+    """The capabilities that the request requires; tuning options such as reasoning effort require none."""
+    needs = {Capability.CHAT}
+    if request.tools:
+        needs.add(Capability.FUNCTION_CALLING)
+    if isinstance(request.response_format, JsonSchemaFormat):
+        needs.add(Capability.JSON_SCHEMA)
+    if request.image_output:
+        needs.add(Capability.IMAGE_OUTPUT)
+    for message in request.messages:
+        for part in message.parts:
+            needs |= _needed_by(part)
+    return frozenset(needs)
+
+
+def _refuses(model: Model, request: ChatRequest) -> bool:
+    """Whether a model with the needed capabilities would still refuse an option of the request."""
+    forced = request.tool_choice == "required" or isinstance(request.tool_choice, NamedTool)
+    return (
+        (forced and "no_forced_tool_choice" in model.quirks and "thinking_switch" not in model.quirks)
+        or (request.logprobs and not model.quirks.isdisjoint(("no_logprobs", "default_temperature_only")))
+        or (request.n > MAX_FANNED_OUT and "single_candidate" in model.quirks)
+    )
+
+
+def _needed_by(part: Part) -> set[Capability]:
+    match part:
+        case Image():
+            return {Capability.VISION}
+        case Audio():
+            return {Capability.AUDIO_INPUT}
+        case File():
+            return {Capability.FILE_INPUT}
+        case ToolResult():
+            return {need for piece in part.content for need in _needed_by(piece)}
+        case _:
+            return set()
+
+
+def _estimated_tokens(request: ChatRequest) -> int:
+    """The context that the request needs, including its response."""
+    return input_tokens(request) + (request.max_tokens or 0)

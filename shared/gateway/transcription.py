@@ -1,0 +1,57 @@
+"""Transcription of speech, in one piece or streamed."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from shared.errors import UpstreamError
+from shared.gateway.attempt import Attempt, Plan, run
+from shared.gateway.call_meter import CallMeter
+from shared.gateway.estimates import of_transcription
+from shared.gateway.selection import select_for
+from shared.schemas.context import RequestContext
+from shared.schemas.model import Capability
+from shared.schemas.transcription import Transcript, TranscriptDelta, TranscriptEvent, TranscriptionRequest
+
+if TYPE_CHECKING:
+    from shared.gateway.services import Services
+
+
+async def transcribe(services: "Services", request: TranscriptionRequest, context: RequestContext) -> Transcript:
+    """The transcript of the request's file. Raises any GatewayError."""
+    transcript = None
+    async with aclosing(transcript_events(services, request, context)) as events:
+        async for event in events:
+            if not isinstance(event, TranscriptDelta):
+                transcript = event.transcript
+    if transcript is None:
+        raise UpstreamError("The provider's response has no transcript.")
+    return transcript
+
+
+def transcript_events(
+    services: "Services", request: TranscriptionRequest, context: RequestContext
+) -> AsyncGenerator[TranscriptEvent, None]:
+    """The same as a stream. Errors about the request's model are raised immediately, all others by the iterator."""
+
+    async def sources(attempt: Attempt) -> list[AsyncGenerator[TranscriptEvent, None]]:
+        return [_call(attempt, request)]
+
+    model = select_for(Capability.TRANSCRIPTION, request.model, services.catalog, context.caller)
+    plan = Plan("transcription", request.model, [model], lambda model: of_transcription(request), sources)
+    return run(services, context, plan)
+
+
+async def _call(attempt: Attempt, request: TranscriptionRequest) -> AsyncGenerator[TranscriptEvent, None]:
+    meter = CallMeter(attempt.record, lambda: of_transcription(request))
+    try:
+        async with aclosing(attempt.events(attempt.adapter, request, meter)) as events:
+            async for event in events:
+                if isinstance(event, TranscriptDelta):
+                    meter.said(event.text)
+                else:
+                    meter.reported(event.transcript.usage)
+                yield event
+        meter.close(is_complete=True)
+    finally:
+        meter.close()

@@ -1,0 +1,1 @@
+"""Anthropic's own API, through which the Claude models are called."""

@@ -1,0 +1,232 @@
+"""Chat with the Claude models, through the Messages API.
+
+Wire format: https://platform.claude.com/docs/en/api/messages/create, …/build-with-claude/thinking, …/effort and
+…/structured-outputs. The quirks are described at the top of `shared/catalog.toml`.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import assert_never
+
+from shared.errors import InvalidRequest, UnsupportedFeature
+from shared.providers.anthropic.chat_answer import ChatReader
+from shared.providers.anthropic.json_schema import Schema
+from shared.providers.anthropic.messages import THINKING, Block, conversation
+from shared.providers.anthropic.vendor import vendor as anthropic
+from shared.providers.base import Call, ChatAdapter, FrameDecoder, Reader
+from shared.providers.json_schema import Budget
+from shared.schemas.chat import ChatRequest, JsonSchemaFormat, NamedTool, ReasoningEffort, Tool
+from shared.schemas.events import ChatEvent
+from shared.schemas.model import Model
+
+# Version 2026-10-21 and later refuse temperature and top_p for every model, even for those that still support them.
+_VERSION = "2023-06-01"
+_BINDING_BETA = "thinking-binding-controls-2026-08-01"
+
+_EFFORTS: Mapping[ReasoningEffort, str] = {
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "xhigh",
+    "max": "max",
+}
+_BUDGETS: Mapping[ReasoningEffort, int] = {
+    "minimal": 1024,
+    "low": 2048,
+    "medium": 8192,
+    "high": 16384,
+    "xhigh": 24576,
+    "max": 32768,
+}
+_SMALLEST_BUDGET = 1024
+_DEFAULT_MAX_TOKENS = 8192
+
+
+class AnthropicChat:
+    """Messages, whole and streamed."""
+
+    vendor = anthropic
+
+    def call(self, request: ChatRequest, model: Model) -> Call:
+        """Raises UnsupportedFeature for log probabilities, image output, and a forced tool call or media that the model
+        does not support, and InvalidRequest for a temperature above 1, an empty conversation, a text file that is not
+        UTF-8, and JSON that is too large or nested too deeply.
+        """
+        try:
+            return _call(request, model)
+        except RecursionError:  # schemas and arguments are the caller's JSON
+            raise InvalidRequest("The request contains JSON that is nested too deeply.") from None
+
+    def frames(self) -> FrameDecoder:
+        return anthropic.frames()
+
+    def reader(self, request: ChatRequest) -> Reader[ChatEvent]:
+        return ChatReader()
+
+
+def _call(request: ChatRequest, model: Model) -> Call:
+    _check_support(request, model)
+    system, messages = conversation(request, model)
+    max_tokens = request.max_tokens or model.max_output_tokens or _DEFAULT_MAX_TOKENS
+    thinking, effort = _reasoning(request, model, messages, max_tokens)
+    budget = Budget()
+    headers = {"anthropic-version": _VERSION}
+    if "bound_thinking" in model.quirks and _has_thinking(messages) and not _is_off(thinking):
+        # Where the caller has changed the history before a thinking block, the vendor drops the block instead of
+        # refusing the request.
+        headers["anthropic-beta"] = _BINDING_BETA
+        binding = {"prefix_mismatch_behavior": "drop_block"}
+        thinking = {"type": "adaptive", **(thinking or {}), "block_binding": binding}
+    body: Block = {
+        "model": model.upstream,
+        "max_tokens": max_tokens,
+        "system": system or None,
+        "messages": messages,
+        "stream": request.stream or None,
+        "thinking": thinking,
+        "output_config": _output_config(request, effort, budget) or None,
+        "stop_sequences": [stop for stop in request.stop if stop.strip()] or None,  # blank ones are refused
+        "metadata": _metadata(request.user),
+        **_sampling(request, model, thinks=thinking is not None and not _is_off(thinking)),
+        **_tools(request, messages, budget),
+    }
+    given = {name: value for name, value in body.items() if value is not None}
+    return Call("/v1/messages", json=given, headers=headers, streamed=request.stream)
+
+
+def _check_support(request: ChatRequest, model: Model) -> None:
+    if request.logprobs:
+        raise UnsupportedFeature(f"The model '{model.id}' does not support logprobs.")
+    if request.image_output:
+        raise UnsupportedFeature(f"The model '{model.id}' does not support image output.")
+    if request.tools and _forces_a_tool(request) and "no_forced_tool_choice" in model.quirks:
+        raise UnsupportedFeature(f"The model '{model.id}' does not support a tool_choice that forces a tool.")
+
+
+def _forces_a_tool(request: ChatRequest) -> bool:
+    return request.tool_choice == "required" or isinstance(request.tool_choice, NamedTool)
+
+
+def _sampling(request: ChatRequest, model: Model, *, thinks: bool) -> dict[str, float | None]:
+    """temperature and top_p, as far as the model supports them."""
+    temperature, top_p = request.temperature, request.top_p
+    if "no_sampling" in model.quirks:
+        return {}
+    if temperature is not None and temperature > 1:
+        raise InvalidRequest.field("temperature", f"must be between 0 and 1 for the model '{model.id}'")
+    if thinks:  # models that support sampling refuse it together with thinking
+        return {}
+    if "temperature_or_top_p" in model.quirks and temperature is not None and top_p is not None:
+        if temperature == 1:  # the default: nothing is lost without it
+            temperature = None
+        else:
+            top_p = None
+    return {"temperature": temperature, "top_p": top_p}
+
+
+def _reasoning(
+    request: ChatRequest, model: Model, messages: list[Block], max_tokens: int
+) -> tuple[Block | None, str | None]:
+    """The thinking configuration and the effort; None for the vendor's default."""
+    asked = request.reasoning_effort
+    if asked is None and "reasoning_opt_in" in model.quirks:
+        asked = "none"
+    if asked is None:
+        return None, None
+    if "adaptive_thinking" in model.quirks:
+        if asked != "none":
+            return {"type": "adaptive", "display": "summarized"}, _EFFORTS[asked]
+        if "always_thinks" in model.quirks:
+            return None, "low"
+        return {"type": "between_tools" if "thinking_between_tools" in model.quirks else "disabled"}, None
+    if "budget_thinking" in model.quirks and asked != "none" and _may_think(request, messages):
+        budget = min(_BUDGETS[asked], max_tokens * 3 // 4)  # leaves room for the answer, which max_tokens includes
+        if budget >= _SMALLEST_BUDGET:
+            return {"type": "enabled", "budget_tokens": budget}, None
+    return None, None
+
+
+def _may_think(request: ChatRequest, messages: list[Block]) -> bool:
+    """Whether thinking with a budget is allowed: not with a forced tool, nor in a turn that began without thinking.
+
+    A turn begins after the last user message that is not a tool result.
+    """
+    if _forces_a_tool(request):
+        return False
+    begun: Block | None = None
+    for message in reversed(messages):
+        if message["role"] == "assistant":
+            begun = message
+        elif message["content"][0]["type"] != "tool_result":
+            break
+    return begun is None or begun["content"][0]["type"] in THINKING
+
+
+def _has_thinking(messages: list[Block]) -> bool:
+    return any(block["type"] in THINKING for message in messages for block in message["content"])
+
+
+def _is_off(thinking: Block | None) -> bool:
+    return thinking is not None and thinking["type"] in ("disabled", "between_tools")
+
+
+def _output_config(request: ChatRequest, effort: str | None, budget: Budget) -> Block:
+    config: Block = {}
+    if effort:
+        config["effort"] = effort
+    if isinstance(request.response_format, JsonSchemaFormat):
+        schema = Schema(request.response_format.json_schema, budget).compilable()
+        config["format"] = {"type": "json_schema", "schema": schema}
+    return config
+
+
+def _metadata(user: str | None) -> Block | None:
+    # The vendor asks for an opaque identifier, and refuses long ones and those that look like an email address.
+    return {"user_id": sha256(user.encode(errors="replace")).hexdigest()} if user else None
+
+
+def _tools(request: ChatRequest, messages: list[Block], budget: Budget) -> Block:
+    if request.tools:
+        return {"tools": [_tool(tool, budget) for tool in request.tools], "tool_choice": _tool_choice(request)}
+    # A conversation that contains tool calls is refused unless tools are declared.
+    calls = (block for message in messages for block in message["content"] if block["type"] == "tool_use")
+    names = dict.fromkeys(call["name"] for call in calls)
+    if not names:
+        return {}
+    declared = [{"name": name, "input_schema": {"type": "object"}} for name in names]
+    return {"tools": declared, "tool_choice": {"type": "none"}}
+
+
+def _tool(tool: Tool, budget: Budget) -> Block:
+    schema = Schema(tool.parameters or {"properties": {}}, budget).object_at_root()
+    body: Block = {"name": tool.name}
+    if tool.description:
+        body["description"] = tool.description
+    body["input_schema"] = Schema(schema, budget).compilable() if tool.strict else schema
+    if tool.strict:
+        body["strict"] = True
+    return body
+
+
+def _tool_choice(request: ChatRequest) -> Block | None:
+    choice: Block
+    match request.tool_choice:
+        case None if request.parallel_tool_calls is not False:
+            return None
+        case None | "auto":
+            choice = {"type": "auto"}
+        case "required":
+            choice = {"type": "any"}
+        case NamedTool(name=name):
+            choice = {"type": "tool", "name": name}
+        case "none":
+            return {"type": "none"}
+        case _:
+            assert_never(request.tool_choice)
+    if request.parallel_tool_calls is False:
+        choice["disable_parallel_tool_use"] = True
+    return choice
+
+
+adapter: ChatAdapter = AnthropicChat()

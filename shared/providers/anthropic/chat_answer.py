@@ -1,0 +1,155 @@
+"""The reader of chat answers, whole and streamed.
+
+Wire format: https://platform.claude.com/docs/en/api/messages/create and …/build-with-claude/streaming.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
+from pydantic_core import from_json
+
+from shared.framing import Frame
+from shared.providers.anthropic.vendor import NAME, stream_error
+from shared.providers.base import truncated
+from shared.schemas.events import (
+    ChatEvent,
+    Finished,
+    ReasoningDelta,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+)
+from shared.schemas.usage import FinishReason, Usage
+
+JsonObject: TypeAlias = dict[str, Any]
+
+# An unknown reason counts as a stop.
+_FINISH_REASONS = {
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "pause_turn": FinishReason.STOP,
+    "tool_use": FinishReason.TOOL_CALLS,
+    "max_tokens": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
+    "refusal": FinishReason.CONTENT_FILTER,
+}
+
+
+class ChatReader:
+    """Reads one answer as content blocks: a stream starts, extends and stops them, a whole body has them complete.
+
+    Blocks of the types that only the vendor's own tools create are skipped. A stream is complete at `message_stop`.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        self._started = False
+        self._usage: JsonObject = {}
+        self._last: JsonObject = {}  # the stop reason and its details
+        self._calls: dict[int, int] = {}  # the position of a tool call by the index of its block
+        self._without_arguments: set[int] = set()  # the blocks of tool calls that have no arguments so far
+
+    def body(self, body: bytes) -> Iterator[ChatEvent]:
+        message = from_json(body)
+        del body
+        yield Started()
+        for index, block in enumerate(message["content"]):
+            yield from self._start(index, block)
+            yield from self._stop(index)
+        self.done = True
+        yield from self._finish(message["stop_reason"], message.get("stop_details"), message["usage"])
+
+    def frame(self, frame: Frame) -> Iterable[ChatEvent]:
+        if self.done:
+            return ()
+        data = from_json(frame.data)
+        match data.get("type"):
+            case "content_block_delta":
+                return self._delta(data["index"], data["delta"])
+            case "content_block_start":
+                return self._start(data["index"], data["content_block"])
+            case "content_block_stop":
+                return self._stop(data["index"])
+            case "message_start":
+                if self._started:
+                    raise ValueError("a second message in one stream")
+                self._started = True
+                self._usage.update(data["message"].get("usage") or {})
+                return (Started(_usage(self._usage)),)
+            case "message_delta":
+                self._last.update(data["delta"])
+                # Counts are totals so far; those that do not apply are missing or null.
+                self._usage.update((name, n) for name, n in (data.get("usage") or {}).items() if n is not None)
+            case "message_stop":
+                self.done = True
+                return self._finish(self._last.get("stop_reason"), self._last.get("stop_details"), self._usage)
+            case "error":
+                raise stream_error(data.get("error"))
+        return ()
+
+    def end(self) -> Iterable[ChatEvent]:
+        if not self.done:
+            raise truncated()
+        return ()
+
+    def _start(self, index: int, block: JsonObject) -> Iterator[ChatEvent]:
+        match block["type"]:
+            case "text":
+                if block["text"]:
+                    yield TextDelta(block["text"])
+            case "thinking":
+                if block["thinking"]:
+                    yield ReasoningDelta(block["thinking"], issuer=NAME)
+                if block.get("signature"):
+                    yield ReasoningDelta(signature=block["signature"], issuer=NAME)
+            case "redacted_thinking":
+                yield ReasoningDelta(signature=block["data"], redacted=True, issuer=NAME)
+            case "tool_use":
+                position = self._calls[index] = len(self._calls)
+                yield ToolCallStarted(position, block["id"], block["name"])
+                if block.get("input"):
+                    yield ToolCallDelta(position, json.dumps(block["input"], ensure_ascii=False))
+                else:  # no arguments, or a streamed call whose arguments are still to come
+                    self._without_arguments.add(index)
+
+    def _delta(self, index: int, delta: JsonObject) -> tuple[ChatEvent, ...]:
+        match delta["type"]:
+            case "text_delta" if delta["text"]:
+                return (TextDelta(delta["text"]),)
+            case "thinking_delta" if delta["thinking"]:
+                return (ReasoningDelta(delta["thinking"], issuer=NAME),)
+            case "signature_delta":
+                return (ReasoningDelta(signature=delta["signature"], issuer=NAME),)
+            case "input_json_delta" if index in self._calls and delta["partial_json"]:
+                self._without_arguments.discard(index)
+                return (ToolCallDelta(self._calls[index], delta["partial_json"]),)
+        return ()
+
+    def _stop(self, index: int) -> tuple[ChatEvent, ...]:
+        return (ToolCallDelta(self._calls[index], "{}"),) if index in self._without_arguments else ()
+
+    def _finish(self, stop_reason: str | None, details: JsonObject | None, usage: JsonObject) -> Iterator[ChatEvent]:
+        """The last events. The vendor's explanation of a refusal is meant to be shown: it is the refusal's text."""
+        reason = _FINISH_REASONS.get(stop_reason or "", FinishReason.STOP)
+        if reason is FinishReason.STOP and self._calls:
+            reason = FinishReason.TOOL_CALLS
+        if details and details.get("explanation"):
+            yield RefusalDelta(details["explanation"])
+        yield Finished(reason, _usage(usage))
+
+
+def _usage(counts: JsonObject) -> Usage:
+    """The vendor does not include cached tokens in input_tokens; `Usage` does."""
+    read = counts.get("cache_read_input_tokens") or 0
+    written = counts.get("cache_creation_input_tokens") or 0
+    details = counts.get("output_tokens_details") or {}
+    return Usage(
+        input_tokens=(counts.get("input_tokens") or 0) + read + written,
+        output_tokens=counts.get("output_tokens") or 0,
+        cached_read_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=details.get("thinking_tokens") or 0,
+    )

@@ -1,0 +1,1 @@
+"""Mistral's API: OpenAI's for chat and embeddings, its own for audio."""

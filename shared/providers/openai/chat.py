@@ -1,0 +1,194 @@
+"""Chat completions.
+
+Wire format: https://developers.openai.com/api/reference/resources/chat/subresources/completions.
+"""
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+from shared.errors import UnsupportedFeature
+from shared.providers.base import Call, ChatAdapter, FrameDecoder, Reader
+from shared.providers.json_schema import Budget
+from shared.providers.openai.chat_answer import ChatReader
+from shared.providers.openai.messages import messages
+from shared.providers.openai.strict_schema import strict_schema
+from shared.providers.openai.vendor import vendor as openai
+from shared.schemas.chat import ChatRequest, JsonObject, JsonObjectFormat, JsonSchemaFormat, NamedTool, Tool, ToolChoice
+from shared.schemas.events import ChatEvent
+from shared.schemas.model import Capability, Model
+
+# The fields that are left out for a model with the quirk.
+_LEFT_OUT: Mapping[str, tuple[str, ...]] = {
+    "default_temperature_only": ("presence_penalty", "frequency_penalty", "logit_bias"),
+    "no_logit_bias": ("logit_bias",),
+    "no_parallel_tool_calls": ("parallel_tool_calls",),
+    "no_penalties": ("presence_penalty", "frequency_penalty"),
+    "no_seed": ("seed", "random_seed"),
+    "no_stop": ("stop",),
+    "no_stream_usage": ("stream_options",),
+    "no_user": ("user",),
+    "no_verbosity": ("verbosity",),
+}
+# A quirk, the effort that a model with it refuses, and the nearest effort that it accepts.
+_REFUSED_EFFORTS: tuple[tuple[str, str, str], ...] = (
+    ("always_thinks", "none", "low"),
+    ("no_minimal_effort", "minimal", "low"),
+    ("no_max_effort", "max", "xhigh"),
+    ("no_xhigh_effort", "xhigh", "high"),
+)
+
+_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
+
+
+class OpenAIChat:
+    """Chat completions, whole and streamed.
+
+    `metadata` is not sent: OpenAI accepts it only together with `store`, for conversations that it is to keep.
+    """
+
+    vendor = openai
+
+    def call(self, request: ChatRequest, model: Model) -> Call:
+        """Raises UnsupportedFeature for log probabilities, image output or a forced tool call that the model lacks, and
+        InvalidRequest for a strict JSON schema that is invalid or too large.
+        """
+        return Call("/chat/completions", _payload(request, model), streamed=request.stream)
+
+    def frames(self) -> FrameDecoder:
+        return openai.frames()
+
+    def reader(self, request: ChatRequest) -> Reader[ChatEvent]:
+        return ChatReader()
+
+
+def _payload(request: ChatRequest, model: Model) -> JsonObject:
+    quirks = model.quirks
+    budget = Budget()
+    effort = _effort(request, model)
+    samples = "default_temperature_only" not in quirks or ("tools_without_reasoning" in quirks and effort == "none")
+    if lacking := _lacking_feature(request, model, samples=samples):
+        raise UnsupportedFeature(f"The model '{model.id}' does not support {lacking}.")
+    fields: JsonObject = {
+        "model": model.upstream,
+        "messages": messages(request, quirks),
+        "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens": request.max_tokens,
+        "temperature": request.temperature if samples else None,
+        "top_p": request.top_p if samples else None,
+        "n": request.n if request.n > 1 else None,
+        "stop": list(request.stop) or None,
+        "random_seed" if "random_seed" in quirks else "seed": request.seed,
+        "presence_penalty": request.presence_penalty,
+        "frequency_penalty": request.frequency_penalty,
+        "logit_bias": _logit_bias(request.logit_bias),
+        "logprobs": request.logprobs or None,
+        "top_logprobs": request.top_logprobs if request.logprobs else None,
+        "verbosity": request.verbosity,
+        "user": request.user,
+        "response_format": _response_format(request, quirks, budget),
+        "modalities": ["image", "text"] if request.image_output else None,
+        "stream": request.stream or None,
+        "stream_options": {"include_usage": True} if request.stream else None,
+        **_effort_fields(effort, quirks),
+        **_tool_fields(request, quirks, budget),
+    }
+    left_out = {name for quirk in quirks for name in _LEFT_OUT.get(quirk, ())}
+    return {name: value for name, value in fields.items() if value is not None and name not in left_out}
+
+
+def _lacking_feature(request: ChatRequest, model: Model, *, samples: bool) -> str | None:
+    """A feature that the request needs and the model lacks; `samples` says whether it accepts sampling parameters."""
+    if request.logprobs and ("no_logprobs" in model.quirks or not samples):
+        return "logprobs"
+    if request.image_output and Capability.IMAGE_OUTPUT not in model.capabilities:
+        return "image output"
+    if "no_forced_tool_choice" in model.quirks and "thinking_switch" not in model.quirks and _forces_a_tool(request):
+        return "a tool_choice that forces a tool"
+    return None
+
+
+def _forces_a_tool(request: ChatRequest) -> bool:
+    return bool(request.tools) and request.tool_choice not in (None, "auto", "none")
+
+
+def _effort(request: ChatRequest, model: Model) -> str | None:
+    """The reasoning effort to ask for; None leaves it to the model."""
+    quirks = model.quirks
+    if "no_reasoning_effort" in quirks or Capability.REASONING not in model.capabilities:
+        return None
+    if "tools_without_reasoning" in quirks and request.tools:
+        return "none"
+    if "no_forced_tool_choice" in quirks and _forces_a_tool(request):  # a model that can do so while it does not think
+        return "none"
+    effort: str | None = request.reasoning_effort
+    if effort is None and "reasoning_opt_in" in quirks:
+        effort = "none"
+    for quirk, refused, nearest in _REFUSED_EFFORTS:
+        if quirk in quirks and effort == refused:
+            effort = nearest
+    return effort
+
+
+def _effort_fields(effort: str | None, quirks: frozenset[str]) -> JsonObject:
+    if effort == "none" and "thinking_switch" in quirks:
+        # https://api-docs.deepseek.com/guides/thinking_mode
+        return {"thinking": {"type": "disabled"}}
+    return {"reasoning_effort": effort}
+
+
+def _logit_bias(bias: dict[str, float] | None) -> dict[str, float] | None:
+    """OpenAI accepts integers only."""
+    if bias is None:
+        return None
+    return {token: int(value) if value.is_integer() else value for token, value in bias.items()}
+
+
+def _tool_fields(request: ChatRequest, quirks: frozenset[str], budget: Budget) -> JsonObject:
+    if not request.tools:
+        return {}  # tool_choice and parallel_tool_calls are refused without tools
+    return {
+        "tools": [_tool(tool, quirks, budget) for tool in request.tools],
+        "tool_choice": _tool_choice(request.tool_choice),
+        "parallel_tool_calls": request.parallel_tool_calls,
+    }
+
+
+def _tool(tool: Tool, quirks: frozenset[str], budget: Budget) -> JsonObject:
+    strict = None if "no_json_schema_strict" in quirks else tool.strict
+    parameters = tool.parameters or _NO_PARAMETERS  # Mistral requires them
+    if strict:
+        parameters = strict_schema(parameters, budget)
+    function: JsonObject = {"name": tool.name, "parameters": parameters}
+    if tool.description is not None:
+        function["description"] = tool.description
+    if strict is not None:
+        function["strict"] = strict
+    return {"type": "function", "function": function}
+
+
+def _tool_choice(choice: ToolChoice | None) -> Any:
+    return {"type": "function", "function": {"name": choice.name}} if isinstance(choice, NamedTool) else choice
+
+
+def _response_format(request: ChatRequest, quirks: frozenset[str], budget: Budget) -> JsonObject | None:
+    wanted = request.response_format
+    match wanted:
+        case None:
+            return None
+        case JsonObjectFormat():
+            return {"type": "json_object"}
+        case JsonSchemaFormat():
+            strict = None if "no_json_schema_strict" in quirks else wanted.strict
+            schema: JsonObject = {
+                "name": wanted.name,
+                "schema": strict_schema(wanted.json_schema, budget) if strict else wanted.json_schema,
+            }
+            if wanted.description is not None:
+                schema["description"] = wanted.description
+            if strict is not None:
+                schema["strict"] = strict
+            return {"type": "json_schema", "json_schema": schema}
+        case _:
+            assert_never(wanted)
+
+
+adapter: ChatAdapter = OpenAIChat()

@@ -1,0 +1,134 @@
+"""The sample events: there is one for each route, and the function behind the route answers it."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.authorizer.app import handler as authorizer
+from scripts.sam_local import store_sample_batches, store_sample_files
+from shared import authorizer as authorizer_module
+from shared.authorizer import caller_of
+from shared.routes import ROUTES
+from shared.runtime.context import LambdaContext
+from shared.runtime.event import http_event
+from shared.stores.batches import BatchStore
+from shared.stores.keys import KeyStore
+from shared.stores.objects import ObjectStore
+from shared.web.process import services_dependency
+from tests.client import BATCHES, BUCKET, TOKEN, frames, make_services
+from tests.entry_points import entry_point, resource_path
+
+ROOT = Path(__file__).parents[2]
+EVENTS = {path.stem: path for path in sorted((ROOT / "events").glob("*.json"))}
+# /v1/image/generation/stable knows only Gemini's models.
+SANDBOX_FOR_GEMINI = ROOT / "tests" / "sandbox_for_gemini.toml"
+# What answers with something else than JSON.
+BINARY = {"speech": "audio/wav", "envelope-synthesize": "audio/wav", "file-content": "application/octet-stream"}
+REQUESTS = [name for name in EVENTS if name not in ("authorizer", "batch-message")]
+CONTEXT = LambdaContext("lambda-1", "arn", "gateway", "$LATEST", 512, "logs", "stream", deadline_ms=10**14)
+
+
+def event(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(EVENTS[name].read_text("utf-8"))
+    return loaded
+
+
+# Which function has a route, by its method and its path in API Gateway's spelling.
+FUNCTIONS = {(route.method, resource_path(route)): route.function for route in ROUTES}
+
+
+def answer(name: str, keys: KeyStore) -> tuple[int, dict[str, str], bytes]:
+    """What the function behind the event's route answers, called as the runtime calls it."""
+    settings = {"GATEWAY_SANDBOX": "on", "GATEWAY_TRUST_AUTHORIZER": "on", "GATEWAY_CATALOG": str(SANDBOX_FOR_GEMINI)}
+    request = http_event(EVENTS[name].read_bytes(), CONTEXT)
+    app = entry_point(FUNCTIONS[event(name)["httpMethod"], event(name)["resource"]]).app
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if any(message.get("more_body") is False for message in sent[1:]):
+            return {"type": "http.disconnect"}
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": request.body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append({"more_body": False, **message} if message["type"] == "http.response.body" else message)
+
+    async def run() -> None:
+        services = make_services(keys, settings)
+        app.dependency_overrides[services_dependency] = lambda: services
+        try:
+            await app(request.scope, receive, send)
+        finally:
+            app.dependency_overrides.clear()
+            await services.aclose()
+
+    asyncio.run(run())
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], headers, b"".join(message["body"] for message in sent[1:])
+
+
+def test_every_route_has_an_event_and_every_event_a_route() -> None:
+    assert {(event(name)["httpMethod"], event(name)["resource"]) for name in REQUESTS} == set(FUNCTIONS)
+
+
+@pytest.fixture(scope="module")
+def stored_files(keys: KeyStore) -> None:
+    objects = ObjectStore(keys.aws, BUCKET)
+    asyncio.run(store_sample_files(objects))
+    asyncio.run(store_sample_batches(objects, BatchStore(keys.aws, BATCHES)))
+
+
+@pytest.mark.usefixtures("stored_files")
+@pytest.mark.parametrize("name", REQUESTS)
+def test_the_function_behind_the_route_answers_the_event(name: str, keys: KeyStore) -> None:
+    status, headers, body = answer(name, keys)
+    assert status == 200, body
+    assert headers["x-request-id"] == "sample-1"
+    if "stream" in name:
+        assert headers["content-type"].startswith("text/event-stream")
+        assert frames(body)[-1] == "[DONE]"
+    elif name in BINARY:
+        assert headers["content-type"] == BINARY[name]
+        assert body
+    else:
+        assert headers["content-type"] == "application/json"
+        assert json.loads(body)
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_an_event_is_what_api_gateway_sends(name: str) -> None:
+    sample = event(name)
+    context = sample["requestContext"]
+    assert context["path"] == f"/live{sample['path']}"
+    assert context["resourcePath"] == sample["resource"]
+    assert context["httpMethod"] == sample["httpMethod"]
+    assert sample["multiValueHeaders"] == {header: [value] for header, value in sample["headers"].items()}
+    path = sample["resource"]
+    for parameter, value in (sample["pathParameters"] or {}).items():
+        path = re.sub(rf"\{{{parameter}\+?\}}", value, path)
+    assert sample["path"] == path
+    assert sample["isBase64Encoded"] == sample["headers"].get("Content-Type", "").startswith("multipart/form-data")
+    caller = caller_of(sample)
+    assert caller is not None
+    assert caller.key_id == context["authorizer"]["principalId"]
+
+
+def test_the_authorizer_lets_its_event_through(
+    keys: KeyStore, aws_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**aws_environment, "GATEWAY_KEYS_TABLE": "keys"}.items():
+        monkeypatch.setenv(name, value)
+    for cached in (authorizer_module._keys, authorizer_module._settings):
+        cached.cache_clear()
+    sample = event("authorizer")
+    sample["headers"]["Authorization"] = f"Bearer {TOKEN}"
+    answered = authorizer(sample, None)
+    assert answered["principalId"] == "test"
+    (statement,) = answered["policyDocument"]["Statement"]
+    assert statement["Resource"] == "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/live/*/*"
+    for cached in (authorizer_module._keys, authorizer_module._settings):
+        cached.cache_clear()
