@@ -92,9 +92,7 @@ class Load:
 
 async def print_units() -> None:
     rate = IN_FLIGHT / SECONDS_EACH
-    print(
-        f"write units a request and dollars a million, {IN_FLIGHT} requests in flight on one key for {SECONDS_EACH} s each"
-    )
+    print(f"write units a request and dollars a million, {IN_FLIGHT} requests on one key for {SECONDS_EACH} s each")
     heads = [(name, models) for name in PROCESSES for models in MODELS]
     print(f"{'':26}" + "".join(f"{name:>45}" for name in PROCESSES))
     print(f"{'':26}" + "".join(f"{f'{models} models' if models > 1 else '1 model':>15}" for _, models in heads))

@@ -37,6 +37,9 @@ class Settings:
     """The DynamoDB table of past days' usage."""
     limits_fail_open: bool = False
     """Whether keys without a budget are admitted while DynamoDB cannot be reached."""
+    settlement_wait: float = 1.0
+    """How long what a request used may wait to be written together with that of others of its key: only while this
+    process has more of them under way, and more than half of every limit is free."""
     allow_unpriced: bool = False
     """Whether keys with a budget may use models without a configured price, which are then free for them."""
     provider_secret: str | None = None

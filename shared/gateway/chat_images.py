@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
-from shared.errors import InvalidRequest, UpstreamError
+from shared.errors import InvalidRequest
+from shared.gateway.aws_failures import unavailable
 from shared.media import IMAGE_TYPES
 from shared.pump import gather_or_cancel
 from shared.schemas.chat import ChatRequest
@@ -47,7 +48,7 @@ class Inputs:
     async def prepared(self, request: ChatRequest, model: Model, tenant: str) -> ChatRequest:
         """The request as the model's provider accepts it; the same object if there is nothing to do.
 
-        Raises InvalidRequest naming the image that cannot be fetched, UpstreamError if the store cannot be read.
+        Raises InvalidRequest naming the image that cannot be fetched, ModelUnavailable if the store cannot be read.
         """
         if Capability.VISION in model.capabilities:
             request = self._with_stored_images(request, tenant)
@@ -103,7 +104,7 @@ class Inputs:
         try:
             return await self._images().get(tenant, source.url)
         except AwsError:
-            raise UpstreamError("A stored image could not be read.") from None
+            raise unavailable("The store of images") from None
 
     async def _acceptable(
         self, source: Inline | Remote, model: Model, budget: "_Budget", tenant: str | None

@@ -112,6 +112,7 @@ class Services:
             self.settings.limits_table,
             self.settings.usage_table,
             open_on_failure=self.settings.limits_fail_open,
+            gather=self.settings.settlement_wait,
             deferred=DeferredToQueue(lambda: self.batch_queue),
         )
 

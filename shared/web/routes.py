@@ -5,6 +5,7 @@ from importlib import import_module
 
 from fastapi import FastAPI, Request, Response
 
+from shared.gateway.aws_failures import aws_failures_answered
 from shared.routes import ROUTES, Route
 from shared.schemas.context import RequestContext
 from shared.web.caller import authorized_caller
@@ -30,10 +31,11 @@ def _endpoint(route: Route) -> Callable[..., Awaitable[Response]]:
     answer = _operation(route.operation)
 
     async def endpoint(request: Request, services: ProcessServices) -> Response:
-        caller = await authorized_caller(request, services, route.permissions)
         state = request.scope["state"]
-        context = RequestContext(state["request"], caller, state["meter"])
-        return await answer(ApiRequest(request, route, services, context))
+        with aws_failures_answered(state["request"]):
+            caller = await authorized_caller(request, services, route.permissions)
+            context = RequestContext(state["request"], caller, state["meter"])
+            return await answer(ApiRequest(request, route, services, context))
 
     return endpoint
 

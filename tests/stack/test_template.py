@@ -514,7 +514,9 @@ READS, WRITES, GIVES_UP = "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUplo
 UPDATES = {"dynamodb:UpdateItem"}
 READS_PROVIDERS_KEYS = {"ProviderSecret": {"secretsmanager:GetSecretValue"}}
 READS_CATALOG = {"MediaBucket/config/*": {READS}, "MediaBucket below config/*": LISTS}
-CALLS_MODELS = {**READS_PROVIDERS_KEYS, "LimitsTable": UPDATES, "UsageTable": UPDATES}
+# Settlements that DynamoDB does not take wait in the queue.
+METERS = {"LimitsTable": UPDATES, "UsageTable": UPDATES, "BatchQueue": {"sqs:SendMessage"}}
+CALLS_MODELS = {**READS_PROVIDERS_KEYS, **METERS}
 KEEPS_IMAGES = {"MediaBucket/images/*": {READS, WRITES}, "MediaBucket below images/*": LISTS}
 # All that each function may do, and on what, besides writing its log.
 MAY: dict[str, dict[str, set[str]]] = {

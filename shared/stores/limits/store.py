@@ -153,6 +153,7 @@ class LimitStore:
         self._guesses = Guesses()
         self._marks = Marks()
         self._took = _FIRST_TOOK
+        self._gather = gather
         self._settler = Settler(
             self._apply,
             self._forget,
@@ -227,6 +228,11 @@ class LimitStore:
     def cancel(self, reservation: Reservation) -> "asyncio.Future[bool]":
         """Gives everything back of a request that was never made; for the rest as `settle`."""
         return self._end(reservation, None)
+
+    def gathers(self, reservation: Reservation) -> bool:
+        """Whether the settlement of a reservation that has ended waits for others of this process."""
+        items = {one.item for one in (reservation.counted, *reservation.key, *reservation.tenant)}
+        return self._gather > 0 and any(self._may_gather(item) for item in items)
 
     async def settle_deferred(self, text: str) -> None:
         """Writes what another process has deferred. Raises AwsError, and ValueError for a text that is none of it."""
