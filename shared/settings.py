@@ -81,6 +81,9 @@ class Settings:
     """The share of a key's requests and tokens a minute that its batches may take; the rest is for interactive ones."""
     batch_chunk_lines: int = 100
     """The number of lines in a chunk of a batch. If a worker dies, unstored lines of its chunk are paid for again."""
+    batch_lanes: int = 4
+    """How many chunks of one batch wait or are answered at once; the next is sent when one is through. As many as
+    workers can take keep them all busy, and what another batch may have to wait for is no more than these."""
     batch_max_lines: int = 100_000
     """The most lines that one batch may have."""
     batch_max_bytes: int = 512 * 1024 * 1024

@@ -66,8 +66,8 @@ class BatchService:
         watch = WatchMessage(tenant=caller.tenant, batch=submission.id)
         await self._services.batch_queue.send(
             [
-                Outgoing(begin.model_dump_json(), _HEAD_START),
-                Outgoing(watch.model_dump_json(), MAX_DELAY_SECONDS),
+                Outgoing(begin.model_dump_json(), _HEAD_START, begin.group),
+                Outgoing(watch.model_dump_json(), MAX_DELAY_SECONDS, watch.group),
             ]
         )
         await self._services.batches.add(submission)

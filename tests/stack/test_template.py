@@ -862,7 +862,14 @@ def test_queues_are_encrypted_and_closed_to_plain_http() -> None:
 def test_how_much_batches_take_is_the_operators_choice() -> None:
     def told(**parameters: str) -> tuple[Any, ...]:
         variables = functions(translated(**parameters))["batch_worker"]["Environment"]["Variables"]
-        return variables["GATEWAY_BATCH_CONCURRENCY"], variables["GATEWAY_BATCH_SHARE"]
+        return tuple(variables[f"GATEWAY_BATCH_{name}"] for name in ("CONCURRENCY", "SHARE", "LANES"))
 
-    assert told() == (Settings().batch_concurrency, Settings().batch_share)
-    assert told(BatchLinesAtOnce="3", BatchShare="0.25") == ("3", "0.25")
+    assert told() == (Settings().batch_concurrency, Settings().batch_share, 20)
+    assert told(BatchLinesAtOnce="3", BatchShare="0.25", BatchPartsAtOnce="8") == ("3", "0.25", "8")
+
+
+def test_one_batch_alone_keeps_all_workers_busy() -> None:
+    (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()
+    workers = mapping["ScalingConfig"]["MaximumConcurrency"]
+    lanes = functions()["batch_worker"]["Environment"]["Variables"]["GATEWAY_BATCH_LANES"]
+    assert lanes == workers * mapping["BatchSize"]

@@ -104,7 +104,8 @@ class _Memory:
     """What this process knows of an item, or of all items of a key or a tenant.
 
     `seen` is the item as the latest answer had it, `own` how many requests of this process are under way there.
-    `refused` is the latest refusal, of when and for how many tokens and micro-dollars. `acknowledged` are marks that
+    `refused` is the latest refusal, of when, for how many tokens and micro-dollars, and in how much `room` of the
+    buckets. `acknowledged` are marks that
     nobody needs any more, and their sets; of those sets there are two for each `turn`.
     """
 
@@ -114,6 +115,7 @@ class _Memory:
     refused: Refused | None = None
     refused_at: int = 0
     asked: tuple[int, int] = (0, 0)
+    room: int = MINUTE
     acknowledged: list[tuple[str, str]] = field(default_factory=list)
     turn: bool = False
 
@@ -282,7 +284,7 @@ class LimitStore:
                 (account, *_) = holder.accounts(0, self._lease)
                 rates = accounts.rates(account, now, self._memory(account.item).seen)
                 raise too_large(holder.whose, reason, need, limit, rates)
-        self._recall(holder.name, estimate.tokens, estimate.cost, now)
+        self._recall(holder.name, estimate.tokens, estimate.cost, now, room=holder.room)
 
     async def _hold(self, holder: _Holder, estimate: Estimate, now: int) -> tuple[tuple[ReservedItem, ...], Rates]:
         """A reservation in one of the holder's items, or in parts in several where none has room for all of it.
@@ -358,7 +360,7 @@ class LimitStore:
     async def _hold_one(self, account: Account, part: Part, now: int) -> tuple[ReservedItem, Rates]:
         """A reservation of a part in one item. Raises Refused and AwsError."""
         item, memory = account.item, self._memory(account.item)
-        self._recall(item, part.tokens, part.cost, now, place=part.place)
+        self._recall(item, part.tokens, part.cost, now, room=account.room, place=part.place)
         takes = accounts.takes(account, part)
         busy: frozenset[str] | None = self._guesses.in_use(item, takes, now, memory.seen)
         held, doubtful = self._blank(account, part, now), False
@@ -431,10 +433,10 @@ class LimitStore:
             self._memory(item).own += 1
         return reservation
 
-    def _recall(self, name: str, tokens: int, cost: int, now: int, *, place: bool = True) -> None:
-        """Raises Refused when as much or less was refused a moment ago."""
+    def _recall(self, name: str, tokens: int, cost: int, now: int, *, room: int, place: bool = True) -> None:
+        """Raises Refused when as much or less was refused a moment ago, to one that may take as much of the buckets."""
         memory = self._memories.get(name)
-        if memory is None or (refused := memory.refused) is None:
+        if memory is None or (refused := memory.refused) is None or room > memory.room:
             return
         wait, passed = refused.wait or 0, now - memory.refused_at
         if not 0 <= passed < min(wait, _REFUSAL_MEMORY):
@@ -450,9 +452,8 @@ class LimitStore:
             raise used_up(refused.whose, refused.reason, wait - passed, refused.rates)
 
     def _remember(self, name: str, tokens: int, cost: int, now: int, refused: Refused, *, room: int) -> None:
-        if room == MINUTE:  # with less, others may still find room
-            memory = self._memory(name)
-            memory.refused, memory.refused_at, memory.asked = refused, now, (tokens, cost)
+        memory = self._memory(name)
+        memory.refused, memory.refused_at, memory.asked, memory.room = refused, now, (tokens, cost), room
 
     # ---- Settling ----------------------------------------------------------------------------------------------------
 
