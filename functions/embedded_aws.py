@@ -4,11 +4,14 @@ import json
 import logging
 import os
 import socket
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from threading import Lock, Thread
 from typing import Any
 
+from moto.core.model_instances import model_data
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
@@ -23,11 +26,14 @@ from shared.stores.queue import Queue
 
 LOCAL_TOKEN = "sk-local"  # noqa: S105 - a key that opens nothing but this machine's own server
 
+_SERVICES = ("dynamodb", "s3", "secretsmanager", "sqs")
+
 
 class AtomicMoto:
     """moto as a WSGI application that serialises DynamoDB's updates, so that they are atomic as in AWS."""
 
     def __init__(self) -> None:
+        _keep_no_history()
         self._app: Callable[..., Iterable[bytes]] = DomainDispatcherApplication(create_backend_app)
         self._turn = Lock()
 
@@ -36,6 +42,17 @@ class AtomicMoto:
             return self._app(environ, start_response)
         with self._turn:
             return self._app(environ, start_response)
+
+
+def _keep_no_history() -> None:
+    """Lets moto forget what it no longer stores.
+
+    Its classes list every instance that was ever made, for a page of its own: each version of a DynamoDB item, twice.
+    """
+    for service in _SERVICES:
+        import_module(f"moto.{service}.models")
+        for model in model_data[service].values():
+            model.instances_tracked = deque[Any](maxlen=0)
 
 
 @contextmanager

@@ -409,9 +409,7 @@ class LimitStore:
     def _nothing(self, key: _Holder, now: int) -> ReservedItem:
         """Where the usage of a key is counted that has reserved nothing."""
         item = f"{key.name}#{self._choose(key.limits.shard_count)}"
-        memory = self._memory(item)
-        memory.turn = not memory.turn
-        return ReservedItem(item, self._marks.new(item), now, None, over_at(now, second=memory.turn))
+        return ReservedItem(item, self._marks.new(item), now, None, over_at(now))
 
     def _not_held(self, account: Account, part: Part, held: ReservedItem, *, doubtful: bool) -> None:
         """Sees to it that nothing is reserved, where it is doubtful that nothing is."""
@@ -464,12 +462,21 @@ class LimitStore:
                 self._took += (max(self._now() - reservation.at, 1) - self._took) * _LEARNING
             for item in {one.item for one in (reservation.counted, *reservation.key, *reservation.tenant)}:
                 self._memory(item).own -= 1
-            settlements = _settlements(reservation, used)
+            settlements = [self._in_turn(settlement) for settlement in _settlements(reservation, used)]
             if used is None and not reservation.key:
                 self._marks.free(reservation.counted.item, reservation.counted.mark)
             written = [self._settler.add(settlement) for settlement in settlements]
             reservation.ending.append(asyncio.ensure_future(_all(written)))
         return asyncio.shield(reservation.ending[0])
+
+    def _in_turn(self, settlement: Settlement) -> Settlement:
+        """Says where the mark goes of usage that is counted without a reservation: not where the write before puts
+        them, since no write can add to a set and take from it."""
+        held = settlement.held
+        if held.slot is not None:
+            return settlement
+        over = over_at(self._now(), second=self._memory(held.item).turn)
+        return replace(settlement, held=replace(held, over=over))
 
     async def _apply(self, item: str, settlements: Sequence[Settlement]) -> bool:
         """Writes settlements of one item, each once: whether nothing that was sent for that can arrive any more.
@@ -477,6 +484,7 @@ class LimitStore:
         Raises AwsError; some of them may be written then.
         """
         memory, waiting, doubtful = self._memory(item), list(settlements), False
+        memory.turn = not memory.turn
         for _ in range(_ROUNDS):
             now, sets = self._now(), {one.held.over for one in waiting}
             acknowledged = [(name, mark) for name, mark in memory.acknowledged if name not in sets]
