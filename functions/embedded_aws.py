@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import socket
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -32,13 +32,17 @@ _SERVICES = ("dynamodb", "s3", "secretsmanager", "sqs")
 class AtomicMoto:
     """moto as a WSGI application that serialises DynamoDB's updates, so that they are atomic as in AWS."""
 
-    def __init__(self) -> None:
+    def __init__(self, calls: Counter[str] | None = None) -> None:
+        """Counts the calls of each action of JSON services, and of each method of S3, in `calls`."""
         _keep_no_history()
+        self._calls = Counter[str]() if calls is None else calls
         self._app: Callable[..., Iterable[bytes]] = DomainDispatcherApplication(create_backend_app)
         self._turn = Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if not str(environ.get("HTTP_X_AMZ_TARGET", "")).startswith("DynamoDB"):
+        target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
+        self._calls[target.rpartition(".")[2] or str(environ["REQUEST_METHOD"])] += 1
+        if not target.startswith("DynamoDB"):
             return self._app(environ, start_response)
         with self._turn:
             return self._app(environ, start_response)
@@ -51,13 +55,16 @@ def _keep_no_history() -> None:
     """
     for service in _SERVICES:
         import_module(f"moto.{service}.models")
-        for model in model_data[service].values():
+        models: Iterable[Any] = model_data[service].values()
+        for model in models:
             model.instances_tracked = deque[Any](maxlen=0)
 
 
 @contextmanager
-def embedded_aws() -> Iterator[str]:
+def embedded_aws(calls: Counter[str] | None = None) -> Iterator[str]:
     """Runs the embedded AWS, points this process's AWS clients at it, and returns its URL.
+
+    Its calls are counted in `calls`.
 
     If `AWS_ENDPOINT_URL` is set, only returns that.
     """
@@ -65,7 +72,7 @@ def embedded_aws() -> Iterator[str]:
         yield given
         return
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would log every call
-    server = make_server("127.0.0.1", 0, AtomicMoto(), threaded=True, request_handler=MotoRequestHandler)
+    server = make_server("127.0.0.1", 0, AtomicMoto(calls), threaded=True, request_handler=MotoRequestHandler)
     Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}"
     # Set for each service, so that a Bedrock provider still reaches the real AWS with the user's credentials.
