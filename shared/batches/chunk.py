@@ -31,7 +31,7 @@ _FIRST_WAIT = 2
 # A line is started only while at least this share of the invocation's time is left, including storing the results.
 _RESERVED = 0.35
 # A chunk that has worked for so long goes back into the queue, so that others come to their turn.
-_TURN_SECONDS = 20.0
+_TURN_SECONDS = 10.0
 # The least that a chunk waits for its key's limits after some of its lines were let through, so that many go at once.
 _REFILL_SECONDS = 30
 _STORING_SECONDS = 10.0

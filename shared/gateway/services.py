@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from shared.stores.limits.store import LimitStore
     from shared.stores.objects import ObjectStore
     from shared.stores.queue import Queue
+    from shared.stores.stored_bytes import StoredBytes
     from shared.upstream import Upstream
 
 _SETTLING_SECONDS = 5.0
@@ -122,6 +123,15 @@ class Services:
         from shared.stores.files import FileStore
 
         return FileStore(self.objects)
+
+    @cached_property
+    def stored_bytes(self) -> "StoredBytes | None":
+        """Counts what tenants store; None if no limits table is configured."""
+        if self.settings.limits_table is None:
+            return None
+        from shared.stores.stored_bytes import StoredBytes
+
+        return StoredBytes(self.aws, self.settings.limits_table, limit=self.settings.max_stored_bytes)
 
     @cached_property
     def batches(self) -> "BatchStore":

@@ -6,6 +6,7 @@ from importlib import import_module
 from fastapi import FastAPI, Request, Response
 
 from shared.gateway.aws_failures import aws_failures_answered
+from shared.gateway.unmetered import counted
 from shared.routes import ROUTES, Route
 from shared.schemas.context import RequestContext
 from shared.web.caller import authorized_caller
@@ -35,7 +36,12 @@ def _endpoint(route: Route) -> Callable[..., Awaitable[Response]]:
         with aws_failures_answered(state["request"]):
             caller = await authorized_caller(request, services, route.permissions)
             context = RequestContext(state["request"], caller, state["meter"])
-            return await answer(ApiRequest(request, route, services, context))
+            api_request = ApiRequest(request, route, services, context)
+            if not route.is_unmetered_write:
+                return await answer(api_request)
+            async with counted(services, context):
+                return await answer(api_request)
+        raise AssertionError("the contexts swallow no error")
 
     return endpoint
 

@@ -73,7 +73,7 @@ async def test_a_batch_of_one_line_is_done_while_a_large_one_has_hardly_begun(
 async def test_a_chunk_that_takes_long_goes_to_the_end_of_the_queue(
     keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness
 ) -> None:
-    """Each answer takes eight seconds, and a chunk works for twenty."""
+    """Each answer takes eight seconds, and a chunk works for ten."""
     services = make_services(
         keys, aws_environment, harness, GATEWAY_BATCH_CHUNK_LINES="20", GATEWAY_BATCH_CONCURRENCY="1"
     )
@@ -89,7 +89,7 @@ async def test_a_chunk_that_takes_long_goes_to_the_end_of_the_queue(
     began = harness.now
     while not (await found(services, small)).status.ended:
         await harness.step(services)
-    assert harness.now - began <= (LANES + 1) * 24 + 8
+    assert harness.now - began <= (LANES + 1) * 16 + 8
     await harness.work(services)
     await assert_whole(services, large, MANY)
     assert harness.asked == Counter([*MANY, "small"])

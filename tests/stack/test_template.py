@@ -16,6 +16,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from layers.build import folder_of
 from scripts.release import pin, release_of
+from shared.batches.batch_service import INPUT_KEPT_DAYS
 from shared.batches.steps import MAX_RECEIVES
 from shared.cli import target
 from shared.routes import BUFFERED_FUNCTIONS, HTTP_FUNCTIONS, ROUTES
@@ -540,6 +541,7 @@ MAY: dict[str, dict[str, set[str]]] = {
         "MediaBucket/files/*": {READS, WRITES, GIVES_UP},
     },
     "batches": {
+        **METERS,
         "BatchesTable": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", *UPDATES},
         "BatchQueue": {"sqs:SendMessage"},
         "MediaBucket/batches/*": {WRITES, GIVES_UP},
@@ -549,7 +551,7 @@ MAY: dict[str, dict[str, set[str]]] = {
     "chat": {**CALLS_MODELS, **KEEPS_IMAGES},
     "completions": {**CALLS_MODELS, **KEEPS_IMAGES},
     "embeddings": CALLS_MODELS,
-    "files": {"MediaBucket/files/*": {READS, WRITES, "s3:DeleteObject"}, "MediaBucket below files/*": LISTS},
+    "files": {**METERS, "MediaBucket/files/*": {READS, WRITES, "s3:DeleteObject"}, "MediaBucket below files/*": LISTS},
     "images": {**CALLS_MODELS, **KEEPS_IMAGES},
     "models": READS_PROVIDERS_KEYS,
     "speech": CALLS_MODELS,
@@ -666,9 +668,23 @@ def test_functions_are_told_of_what_they_may_use_and_of_nothing_else() -> None:
 def test_limits_and_prices_are_strict_unless_the_operator_says_otherwise() -> None:
     loose = functions(translated(LimitsFailOpen="on", AllowUnpriced="on"))
     for folder, function in functions().items():
-        for name in ("GATEWAY_LIMITS_FAIL_OPEN", "GATEWAY_ALLOW_UNPRICED"):
-            values = [found["Environment"]["Variables"].get(name) for found in (function, loose[folder])]
-            assert values == (["off", "on"] if "LimitsTable" in MAY[folder] else [None, None])
+        calls_models = "ProviderSecret" in MAY[folder]
+        for name, has in (("LIMITS_FAIL_OPEN", True), ("ALLOW_UNPRICED", calls_models)):
+            values = [found["Environment"]["Variables"].get(f"GATEWAY_{name}") for found in (function, loose[folder])]
+            assert values == (["off", "on"] if has and "LimitsTable" in MAY[folder] else [None, None])
+
+
+def test_what_tenants_may_store_is_the_operators_choice() -> None:
+    for folder in ("batches", "files"):
+        for parameters, bytes_stored in (({}, Settings().max_stored_bytes), ({"MaxStoredBytes": "5"}, "5")):
+            variables = functions(translated(**parameters))[folder]["Environment"]["Variables"]
+            assert variables["GATEWAY_MAX_STORED_BYTES"] == bytes_stored
+
+
+def test_an_input_of_a_batch_counts_for_as_long_as_it_is_kept() -> None:
+    rules = of_type("AWS::S3::Bucket")["MediaBucket"]["LifecycleConfiguration"]["Rules"]
+    days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
+    assert days == {"images/": 30, "files/": KEPT_DAYS, "batches/": INPUT_KEPT_DAYS}
 
 
 def test_a_url_of_an_image_opens_for_as_long_as_the_operator_says_up_to_what_s3_allows() -> None:

@@ -231,6 +231,11 @@ class LimitStore:
         """Gives everything back of a request that was never made; for the rest as `settle`."""
         return self._end(reservation, None)
 
+    def finish(self, reservation: Reservation) -> "asyncio.Future[bool]":
+        """Ends a request that has used no model: it counts as one of a minute, and nowhere else; for the rest as
+        `settle`."""
+        return self._end(reservation, Used(0, 0))
+
     def gathers(self, reservation: Reservation) -> bool:
         """Whether the settlement of a reservation that has ended waits for others of this process."""
         items = {one.item for one in (reservation.counted, *reservation.key, *reservation.tenant)}
@@ -463,7 +468,7 @@ class LimitStore:
             for item in {one.item for one in (reservation.counted, *reservation.key, *reservation.tenant)}:
                 self._memory(item).own -= 1
             settlements = [self._in_turn(settlement) for settlement in _settlements(reservation, used)]
-            if used is None and not reservation.key:
+            if not reservation.key and (used is None or used.counted is None):
                 self._marks.free(reservation.counted.item, reservation.counted.mark)
             written = [self._settler.add(settlement) for settlement in settlements]
             reservation.ending.append(asyncio.ensure_future(_all(written)))
@@ -577,8 +582,8 @@ class LimitStore:
 
 def _settlements(reservation: Reservation, used: Used | None) -> list[Settlement]:
     """What is to be written to each item of a reservation."""
-    if used is None:
-        return [Settlement(one, None) for one in (*reservation.key, *reservation.tenant)]
+    if used is None or used.counted is None:
+        return [Settlement(one, used) for one in (*reservation.key, *reservation.tenant)]
     without_usage = replace(used, counted=None)
     return [
         *_shared_out(reservation.key or (reservation.counted,), used),
