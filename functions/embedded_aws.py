@@ -4,11 +4,14 @@ import json
 import logging
 import os
 import socket
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from threading import Lock, Thread
 from typing import Any
 
+from moto.core.model_instances import model_data
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
@@ -25,6 +28,8 @@ from shared.stores.stack_secret import StackSecret
 
 LOCAL_TOKEN = "sk-local"  # noqa: S105 - a key that opens nothing but this machine's own server
 
+_SERVICES = ("dynamodb", "s3", "secretsmanager", "sqs")
+
 
 class AtomicMoto:
     """moto as a WSGI application that serialises DynamoDB's updates, so that they are atomic as in AWS.
@@ -32,7 +37,10 @@ class AtomicMoto:
     It checks no signature, so it refuses requests to hosts that are not loopback.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, calls: Counter[str] | None = None) -> None:
+        """Counts the calls of each action of JSON services, and of each method of S3, in `calls`."""
+        _keep_no_history()
+        self._calls = Counter[str]() if calls is None else calls
         self._app: Callable[..., Iterable[bytes]] = DomainDispatcherApplication(create_backend_app)
         self._turn = Lock()
 
@@ -40,15 +48,31 @@ class AtomicMoto:
         if not is_loopback(str(environ.get("HTTP_HOST", ""))):
             start_response("403 Forbidden", [])
             return []
-        if not str(environ.get("HTTP_X_AMZ_TARGET", "")).startswith("DynamoDB"):
+        target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
+        self._calls[target.rpartition(".")[2] or str(environ["REQUEST_METHOD"])] += 1
+        if not target.startswith("DynamoDB"):
             return self._app(environ, start_response)
         with self._turn:
             return self._app(environ, start_response)
 
 
+def _keep_no_history() -> None:
+    """Lets moto forget what it no longer stores.
+
+    Its classes list every instance that was ever made, for a page of its own: each version of a DynamoDB item, twice.
+    """
+    for service in _SERVICES:
+        import_module(f"moto.{service}.models")
+        models: Iterable[Any] = model_data[service].values()
+        for model in models:
+            model.instances_tracked = deque[Any](maxlen=0)
+
+
 @contextmanager
-def embedded_aws() -> Iterator[str]:
+def embedded_aws(calls: Counter[str] | None = None) -> Iterator[str]:
     """Runs the embedded AWS, points this process's AWS clients at it, and returns its URL.
+
+    Its calls are counted in `calls`.
 
     If `AWS_ENDPOINT_URL` is set, only returns that.
     """
@@ -56,7 +80,7 @@ def embedded_aws() -> Iterator[str]:
         yield given
         return
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would log every call
-    server = make_server("127.0.0.1", 0, AtomicMoto(), threaded=True, request_handler=MotoRequestHandler)
+    server = make_server("127.0.0.1", 0, AtomicMoto(calls), threaded=True, request_handler=MotoRequestHandler)
     Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}"
     # Set for each service, so that a Bedrock provider still reaches the real AWS with the user's credentials.

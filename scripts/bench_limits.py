@@ -1,23 +1,20 @@
-"""`make bench-limits`: the cost of limits: DynamoDB writes and reads per request, and the code's own time.
+"""`make bench-limits`: what limits cost: DynamoDB's write units a request, in dollars too, and the code's own time.
 
-The counts are of real requests to moto's server, made by several independent stores, as in several processes. A store
-whose view of a token bucket is out of date needs one more write to learn its state. The time is measured in one process
-with an in-memory DynamoDB stub that responds immediately.
+The units are computed from the size of the item at each write, refused ones included, as DynamoDB bills them
+(https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html). The writes are those
+of real stores with a clock that is moved by hand, on a DynamoDB in memory. Nothing is read.
 """
 
 import asyncio
 import json
-import logging
 import random
 import time
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from heapq import heappop, heappush
 
 import httpx
-from moto.server import ThreadedMotoServer
 
 from scripts.benchmark import SHORT
+from scripts.memory_dynamodb import MemoryDynamoDb
 from shared.schemas.caller import Caller
 from shared.schemas.limits import Estimate, Limits
 from shared.schemas.usage import Usage
@@ -25,126 +22,127 @@ from shared.stores.aws import Aws
 from shared.stores.limits.store import LimitStore, Reservation
 
 SECOND = 1_000_000
-REQUESTS = 10 if SHORT else 120
-PROCESSES = 2 if SHORT else 10
-LOADS = (0.02, 0.1, 0.5, 0.9)
-RATE = 10
-"""Requests a second that the limit lets through."""
-OPEN_SECONDS = 5
+DOLLARS_A_MILLION_UNITS = 0.625
+"""On demand, us-east-1."""
+IN_FLIGHT = 16 if SHORT else 192
+SECONDS_EACH = 8
+REQUESTS = 40 if SHORT else 1200
 ESTIMATE = Estimate(tokens=1500, cost=2000)
 DECISIONS = 50 if SHORT else 3000
-ALL = Limits(
-    requests_per_minute=60 * RATE, tokens_per_minute=10**6, concurrency=100, budget_day=10**9, budget_month=10**10
-)
+ALL = Limits(requests_per_minute=3000, tokens_per_minute=10**7, concurrency=500, budget_day=10**9, budget_month=10**10)
 CASES = {
     "no limits": (Limits(), Limits()),
     "all limits": (ALL, Limits()),
-    "all limits, tenant too": (ALL, ALL),
+    "all limits, tenant's too": (ALL, ALL),
 }
+PROCESSES = {"a process each": IN_FLIGHT, "8 processes": 8}
+MODELS = (1, 5, 50)
+LOADS = (0.02, 0.1, 0.5, 0.9)
 CREDENTIALS = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
 
 
-class Counting(httpx.AsyncBaseTransport):
-    """Counts what is asked of DynamoDB."""
-
-    def __init__(self) -> None:
-        self.inner = httpx.AsyncHTTPTransport()
-        self.actions: Counter[str] = Counter()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.actions[request.headers["x-amz-target"].partition(".")[2]] += 1
-        return await self.inner.handle_async_request(request)
+def caller(limits: Limits, tenant_limits: Limits) -> Caller:
+    name = "key_0123456789ab"
+    return Caller(key_id=name, tenant=name, permissions=frozenset(), limits=limits, tenant_limits=tenant_limits)
 
 
-class Memory(httpx.AsyncBaseTransport):
+class Load:
+    """Requests that come at random, each to a process that has room for it, and last `SECONDS_EACH` on average."""
+
+    def __init__(self, who: Caller, *, processes: int, rate: float, models: int) -> None:
+        self._dynamodb = MemoryDynamoDb()
+        self._now = 1_950_000_000 * SECOND
+        self._who, self._rate, self._models = who, rate, models
+        in_flight = max(1, round(rate * SECONDS_EACH))
+        aws = [Aws(CREDENTIALS, transport=self._dynamodb) for _ in range(processes)]
+        self._stores = [
+            LimitStore(one, "limits", "usage", clock=lambda: self._now, gather=3600.0 if processes < in_flight else 0.0)
+            for one in aws
+        ]
+        self._idle = [place % processes for place in range(max(processes, in_flight))]
+        self._open: list[tuple[int, int, int, Reservation]] = []
+        self._chance = random.Random(models)  # noqa: S311 - the same requests each time
+
+    async def units(self) -> float:
+        """Write units a request, once all processes have seen the key."""
+        for _ in range(REQUESTS // 2):
+            await self._next()
+        self._dynamodb.units.clear()
+        for _ in range(REQUESTS):
+            await self._next()
+        return self._dynamodb.units.total() / REQUESTS
+
+    async def _next(self) -> None:
+        step = round(self._chance.expovariate(self._rate) * SECOND)
+        self._now += step
+        while self._open and (self._open[0][0] <= self._now or not self._idle):
+            at, _, process, reservation = heappop(self._open)
+            self._now = max(self._now, at)
+            model = f"vendor/some-model-{self._chance.randrange(self._models)}"
+            self._stores[process].settle(reservation, model, Usage(input_tokens=500, output_tokens=300), 900)
+            self._idle.append(process)
+            await asyncio.sleep(0)
+            if self._chance.random() < 1 / 4:  # what gathers does so for four settlements of its process or so
+                await self._stores[process].flush(60)
+        process = self._idle.pop(self._chance.randrange(len(self._idle)))
+        reservation = await self._stores[process].reserve(self._who, ESTIMATE)
+        ends = self._now + round(self._chance.expovariate(1 / SECONDS_EACH) * SECOND)
+        heappush(self._open, (ends, id(reservation), process, reservation))
+
+
+async def print_units() -> None:
+    rate = IN_FLIGHT / SECONDS_EACH
+    print(f"write units a request and dollars a million, {IN_FLIGHT} requests on one key for {SECONDS_EACH} s each")
+    heads = [(name, models) for name in PROCESSES for models in MODELS]
+    print(f"{'':26}" + "".join(f"{name:>45}" for name in PROCESSES))
+    print(f"{'':26}" + "".join(f"{f'{models} models' if models > 1 else '1 model':>15}" for _, models in heads))
+    for case, limits in CASES.items():
+        row = ""
+        for name, models in heads:
+            units = await Load(caller(*limits), processes=PROCESSES[name], rate=rate, models=models).units()
+            row += f"{f'{units:.2f}  ${units * DOLLARS_A_MILLION_UNITS:.2f}':>15}"
+        print(f"{case:26}{row}")
+
+
+async def print_loads() -> None:
+    print("\nthe same with all limits, 600 requests a minute and ten processes, by the share of the limit that is used")
+    limits = ALL.model_copy(update={"requests_per_minute": 600, "tokens_per_minute": 10**6})
+    print("".join(f"{f'{load:.0%}':>8}" for load in LOADS))
+    loads = [Load(caller(limits, Limits()), processes=10, rate=10 * load, models=1) for load in LOADS]
+    print("".join([f"{await load.units():>8.2f}" for load in loads]))
+
+
+class Answering(httpx.AsyncBaseTransport):
     """A DynamoDB that admits everything and answers with the item that a busy key has."""
 
     def __init__(self) -> None:
         now = time.time_ns() // 1000
-        item = {name: {"N": str(now)} for name in ("rq", "tk")} | {"n": {"N": "1"}, f"n:{now // SECOND}": {"N": "1"}}
+        item = {name: {"N": str(now)} for name in ("rq", "tk")} | {"n": {"N": "1"}, "p": {"N": "1"}}
         self._answer = json.dumps({"Attributes": {"id": {"S": "key#bench#0"}, **item}}).encode()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=self._answer)
 
 
-def caller(limits: Limits, tenant_limits: Limits, key_id: str = "bench") -> Caller:
-    return Caller(key_id=key_id, tenant=key_id, permissions=frozenset(), limits=limits, tenant_limits=tenant_limits)
-
-
-async def use(store: LimitStore, who: Caller) -> None:
-    await _settle(store, await store.reserve(who, ESTIMATE))
-
-
-async def _settle(store: LimitStore, reservation: Reservation) -> None:
-    await store.settle(reservation, "model", Usage(input_tokens=500, output_tokens=300), 900)
-
-
-@asynccontextmanager
-async def dynamodb() -> AsyncIterator[tuple[Aws, Counting]]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    counting = Counting()
-    aws = Aws({**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}, transport=counting)
-    await LimitStore(aws, "limits", "usage").create_tables()
-    yield aws, counting
-    await aws.aclose()
-    server.stop()
-
-
-async def count() -> None:
-    """Requests that come at random, each open for a while, at some share of what the limit lets through."""
-    print(f"writes and reads of DynamoDB a request, {PROCESSES} processes with one key, at a share of its limit")
-    print(f"{'':26}{'reads':>8}" + "".join(f"{f'{load:.0%}':>8}" for load in LOADS))
-    async with dynamodb() as (aws, counting):
-        for name, limits in CASES.items():
-            counted = [await _counted(aws, counting, caller(*limits, key_id=f"{name} {load}"), load) for load in LOADS]
-            reads = sum(actions["GetItem"] + actions["Query"] + actions["Scan"] for actions in counted)
-            print(f"{name:26}{reads:>8}" + "".join(f"{_writes(actions):>8.2f}" for actions in counted))
-
-
-async def _counted(aws: Aws, counting: Counting, who: Caller, load: float) -> Counter[str]:
-    now = [time.time_ns() // 1000]
-    stores = [LimitStore(aws, "limits", "usage", clock=lambda: now[0]) for _ in range(PROCESSES)]
-    chance = random.Random(load)  # noqa: S311 - the same requests each time
-    counting.actions.clear()
-    unsettled: list[tuple[int, LimitStore, Reservation]] = []
-    for _ in range(REQUESTS):
-        now[0] += round(chance.expovariate(load * RATE) * SECOND)
-        while unsettled and unsettled[0][0] <= now[0]:
-            _, store, reservation = unsettled.pop(0)
-            await _settle(store, reservation)
-        store = chance.choice(stores)
-        unsettled.append((now[0] + OPEN_SECONDS * SECOND, store, await store.reserve(who, ESTIMATE)))
-    for _, store, reservation in unsettled:
-        await _settle(store, reservation)
-    return counting.actions.copy()
-
-
-def _writes(counted: Counter[str]) -> float:
-    return (counted["UpdateItem"] + counted["TransactWriteItems"]) / REQUESTS
-
-
-async def measure() -> None:
+async def print_time() -> None:
     print("\nthe code itself: requests reserved and settled, signing and HTTP client included")
     print(f"{'':26}{'a second':>12}{'us each':>10}")
     for name, limits in CASES.items():
-        aws = Aws(CREDENTIALS, transport=Memory())
+        aws = Aws(CREDENTIALS, transport=Answering())
         store, who = LimitStore(aws, "limits", "usage"), caller(*limits)
-        await use(store, who)
         begin = time.process_time()
         for _ in range(DECISIONS):
-            await use(store, who)
+            reservation = await store.reserve(who, ESTIMATE)
+            await store.settle(reservation, "model", Usage(input_tokens=500, output_tokens=300), 900)
         took = (time.process_time() - begin) / DECISIONS
         print(f"{name:26}{1 / took:>12.0f}{took * 1e6:>10.0f}")
         await aws.aclose()
 
 
 async def main() -> None:
-    await count()
-    await measure()
+    await print_units()
+    await print_loads()
+    await print_time()
 
 
 if __name__ == "__main__":

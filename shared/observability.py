@@ -118,6 +118,11 @@ def log_failed_call(
     _emit({"provider": model.provider, "error": error.code, "FailedCalls": 1})
 
 
+def log_aws_failure(request: RequestInfo, error: str) -> None:
+    """Logs a call of AWS that failed a request. `error` is its service, action and code."""
+    logger().warning("AWS failed", extra={"request_id": request.id, "error": error})
+
+
 def log_crash(request: RequestInfo) -> None:
     """Logs the exception being handled, with its traceback, as an internal error."""
     ids = {"request_id": request.id, "function_request_id": request.function_request_id}

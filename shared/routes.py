@@ -32,6 +32,11 @@ class Route:
     permissions: tuple[Permission, ...] = _USE_MODELS
     batchable: bool = False
 
+    @property
+    def is_unmetered_write(self) -> bool:
+        """Whether it changes something without using a model, which would count it."""
+        return self.method != "GET" and self.function in ("batches", "files")
+
 
 # fmt: off
 ROUTES = (

@@ -37,6 +37,9 @@ class Settings:
     """The DynamoDB table of past days' usage."""
     limits_fail_open: bool = False
     """Whether keys without a budget are admitted while DynamoDB cannot be reached."""
+    settlement_wait: float = 1.0
+    """How long what a request used may wait to be written together with that of others of its key: only while this
+    process has more of them under way, and more than half of every limit is free."""
     allow_unpriced: bool = False
     """Whether keys with a budget may use models without a configured price, which are then free for them."""
     provider_secret: str | None = None
@@ -72,6 +75,8 @@ class Settings:
     """How long a generated image's URL is valid: at most 7 days, and no longer than the credentials that sign it."""
     max_stored_audio: int = 100 * 1024 * 1024
     """The largest stored file that is transcribed. Vendors have limits of their own, 25 MB and more."""
+    max_stored_bytes: int = 100 * 2**30
+    """How many bytes each tenant may store: uploads until they expire or are deleted, and the inputs of batches."""
     batches_table: str = "gateway-batches"
     """The DynamoDB table of batches."""
     batch_queue: str = "gateway-batches"
@@ -82,6 +87,9 @@ class Settings:
     """The share of a key's requests and tokens a minute that its batches may take; the rest is for interactive ones."""
     batch_chunk_lines: int = 100
     """The number of lines in a chunk of a batch. If a worker dies, unstored lines of its chunk are paid for again."""
+    batch_lanes: int = 3
+    """How many chunks of one batch wait or are answered at once; the next is sent when one is through. As many as all
+    workers take at once let one batch keep them busy; `make run` takes one more, which is free for another batch."""
     batch_max_lines: int = 100_000
     """The most lines that one batch may have."""
     batch_max_bytes: int = 512 * 1024 * 1024

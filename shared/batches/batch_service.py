@@ -3,11 +3,13 @@
 import re
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from shared.batches.endpoints import ENDPOINTS
 from shared.batches.object_keys import input_key
 from shared.errors import BatchNotFound, Conflict, InvalidRequest, NotFound
 from shared.gateway.services import Services
+from shared.gateway.unmetered import stored_until
 from shared.schemas.batch import (
     WINDOW_SECONDS,
     Batch,
@@ -28,6 +30,8 @@ from shared.stores.keys import hash_token
 from shared.stores.objects import ObjectNotFound
 from shared.stores.queue import MAX_DELAY_SECONDS, Outgoing
 
+INPUT_KEPT_DAYS = 7
+"""The lifetime of an input by the bucket's lifecycle rule for `batches/`."""
 _MEDIA_TYPE = "application/jsonl"
 _FILE_ID = re.compile(r"files/[^/]+/([^/]+)/")
 # The message is sent before the row is written, so that every row has its message. The delay, in seconds, lets the row
@@ -66,8 +70,8 @@ class BatchService:
         watch = WatchMessage(tenant=caller.tenant, batch=submission.id)
         await self._services.batch_queue.send(
             [
-                Outgoing(begin.model_dump_json(), _HEAD_START),
-                Outgoing(watch.model_dump_json(), MAX_DELAY_SECONDS),
+                Outgoing(begin.model_dump_json(), _HEAD_START, begin.group),
+                Outgoing(watch.model_dump_json(), MAX_DELAY_SECONDS, watch.group),
             ]
         )
         await self._services.batches.add(submission)
@@ -112,19 +116,26 @@ class BatchService:
 
     async def _store_input(self, order: BatchOrder, submission: Submission) -> None:
         """Copies the input to an object of the batch's own, so that the caller can no longer change it."""
-        key = input_key(submission)
         match order.input:
             case InlineInput(content):
-                await self._services.objects.put(key, content, _MEDIA_TYPE)
+                await self._put(submission, content)
             case FileInput(file_id):
-                await self._copy(await self._file(submission.caller, file_id), key, "input_file_id")
+                await self._copy(await self._file(submission.caller, file_id), submission, "input_file_id")
             case UrlInput(url, field) if url.startswith("s3://"):
-                await self._copy(await self._referenced(submission.caller, url, field), key, field)
+                await self._copy(await self._referenced(submission.caller, url, field), submission, field)
             case UrlInput(url, field):
                 from shared.fetch import ANY_TYPE
 
                 _, content = await self._services.fetcher.get(url, field=field, accept=frozenset({ANY_TYPE}))
-                await self._services.objects.put(key, content, _MEDIA_TYPE)
+                await self._put(submission, content)
+
+    def _room(self, submission: Submission, size: int) -> AbstractAsyncContextManager[None]:
+        expires = submission.created_at + INPUT_KEPT_DAYS * 24 * 3600
+        return stored_until(self._services, submission.caller.tenant, size, expires)
+
+    async def _put(self, submission: Submission, content: bytes) -> None:
+        async with self._room(submission, len(content)):
+            await self._services.objects.put(input_key(submission), content, _MEDIA_TYPE)
 
     async def _file(self, caller: Caller, file_id: str) -> StoredFile:
         try:
@@ -147,15 +158,16 @@ class BatchService:
             raise InvalidRequest.field(field, "does not refer to one of your files")
         return file
 
-    async def _copy(self, file: StoredFile, key: str, field: str) -> None:
+    async def _copy(self, file: StoredFile, submission: Submission, field: str) -> None:
         limit = self._services.settings.batch_max_bytes
         if file.size > limit:
             raise InvalidRequest.field(field, f"is larger than {limit // 2**20} MB")
-        objects = self._services.objects
-        upload = await objects.begin_upload(key, _MEDIA_TYPE)
-        try:
-            part = await objects.copy_part(key, upload, 1, file.key)
-            await objects.complete_upload(key, upload, [part])
-        except ObjectNotFound:
-            await objects.abort_upload(key, upload)
-            raise InvalidRequest.field(field, "no such file") from None
+        objects, key = self._services.objects, input_key(submission)
+        async with self._room(submission, file.size):
+            upload = await objects.begin_upload(key, _MEDIA_TYPE)
+            try:
+                part = await objects.copy_part(key, upload, 1, file.key)
+                await objects.complete_upload(key, upload, [part])
+            except ObjectNotFound:
+                await objects.abort_upload(key, upload)
+                raise InvalidRequest.field(field, "no such file") from None

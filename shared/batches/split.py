@@ -16,7 +16,7 @@ _LINES_AT_ONCE = 500
 
 async def split(batch: Batch, objects: ObjectStore, settings: Settings) -> tuple[tuple[ChunkMessage, ...], int]:
     """The chunks of a batch's input and their number of lines. Raises InputRejected, and AwsError."""
-    splitter = _Splitter(batch, max(1, settings.batch_chunk_lines))
+    splitter = _Splitter(batch, max(1, settings.batch_chunk_lines), max(1, settings.batch_lanes))
     try:
         async with objects.stream(input_key(batch.submission)) as content:
             async for raw in raw_lines(content):
@@ -33,9 +33,10 @@ async def split(batch: Batch, objects: ObjectStore, settings: Settings) -> tuple
 
 
 class _Splitter:
-    def __init__(self, batch: Batch, chunk_lines: int) -> None:
+    def __init__(self, batch: Batch, chunk_lines: int, lanes: int) -> None:
         self._batch = batch
         self._chunk_lines = chunk_lines
+        self._lanes = lanes
         self._ids = CustomIds()
         self._chunks: list[ChunkMessage] = []
         self._raw: list[tuple[int, int, int]] = []
@@ -78,6 +79,7 @@ class _Splitter:
                 last=begin + size - 1,
                 line=line,
                 duplicates=self._duplicates,
+                stride=self._lanes,
             )
         )
         self._raw = []

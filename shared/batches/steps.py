@@ -33,6 +33,10 @@ from shared.stores.queue import MAX_DELAY_SECONDS, Outgoing
 MAX_RECEIVES = 8
 """A message received more often than this has its step given up as failed. Below the queue's `maxReceiveCount`."""
 _GRACE_SECONDS = 60
+_FAILING_PER_LANE = 3
+# How long a lane waits at least while its key's limits let nothing through, and how far apart lanes wake up.
+_REST_SECONDS = 30
+_BETWEEN_LANES = 5
 
 
 class NotReady(Exception):
@@ -66,7 +70,7 @@ class Steps:
         await self._services.refresh()
         match message:
             case SplitMessage():
-                await self._split(batch, last_try)
+                await self._split(batch, last_try, remaining)
             case ChunkMessage():
                 await self._chunk(batch, message, last_try, remaining)
             case FinishMessage():
@@ -76,7 +80,7 @@ class Steps:
             case _:
                 assert_never(message)
 
-    async def _split(self, batch: Batch, last_try: bool) -> None:
+    async def _split(self, batch: Batch, last_try: bool, remaining: Callable[[], float]) -> None:
         plan: tuple[ChunkMessage, ...] | None = None
         if batch.chunks is None:
             try:
@@ -92,9 +96,19 @@ class Steps:
             if batch.chunks is None:
                 return
         if plan is None:
-            plan = read_plan((await self._objects.get(plan_key(batch))).content)
-        await self._send([message for message in plan if message.chunk not in batch.done])
+            plan = await self._plan(batch)
+        if len(plan) == 1 and not batch.done:  # nothing to share out: a small batch is done in one turn
+            await self._chunk(batch, plan[0], last_try, remaining)
+            return
+        lanes: dict[int, ChunkMessage] = {}
+        for message in plan:
+            if message.chunk not in batch.done:
+                lanes.setdefault(message.lane if message.stride else message.chunk, message)
+        await self._send(list(lanes.values()))
         await self._finish_if_done(batch)
+
+    async def _plan(self, batch: Batch) -> tuple[ChunkMessage, ...]:
+        return read_plan((await self._objects.get(plan_key(batch))).content)
 
     async def _started(self, batch: Batch, total: int, chunks: int) -> Batch | None:
         output, error = [
@@ -105,16 +119,39 @@ class Steps:
 
     async def _chunk(self, batch: Batch, message: ChunkMessage, last_try: bool, remaining: Callable[[], float]) -> None:
         if message.chunk not in batch.done:
+            if self._may_go_on(batch) and (waiting := self._waiting(batch, message)) is not None:
+                await self._send([waiting])
+                return
             tally = await stored_tally(self._objects, result_key(batch, message.chunk))
             if tally is None:
-                if self._may_go_on(batch) and self._clock() < message.not_before:
-                    await self._send([message])
-                    return
                 tally = await self._answered(batch, message, last_try, remaining)
                 if tally is None:
                     return
             batch = _known(await self._store.count(batch, message.chunk, tally))
+        await self._hand_on(batch, message)
         await self._finish_if_done(batch)
+
+    def _waiting(self, batch: Batch, message: ChunkMessage) -> ChunkMessage | None:
+        """The message of a chunk that has still to wait; None if it may be tried.
+
+        While the key's limits let nothing through, the first lane to wake tries, and the others wait longer each time.
+        """
+        now = self._clock()
+        if now < message.not_before:
+            return message
+        if now >= batch.rests_until:
+            return None
+        pause = min(LONGEST_WAIT, _REST_SECONDS << min(message.round, 5))
+        later = max(batch.rests_until + _BETWEEN_LANES * (message.lane + 1), now + pause)
+        return message.model_copy(update={"round": message.round + 1, "not_before": float(later)})
+
+    async def _hand_on(self, batch: Batch, message: ChunkMessage) -> None:
+        """Sends the next chunk of a lane, unless that was done. A redelivery comes here again until it was."""
+        chunk = message.chunk + message.stride
+        if not message.stride or chunk > (batch.chunks or 0) or chunk in batch.handed_on | batch.done:
+            return
+        await self._send([following for following in await self._plan(batch) if following.chunk == chunk])
+        await self._store.hand_on(batch, chunk)
 
     async def _answered(
         self, batch: Batch, message: ChunkMessage, last_try: bool, remaining: Callable[[], float]
@@ -127,8 +164,13 @@ class Steps:
             )
             rest = await run.run()
             if rest is not None:
-                await results.store(self._objects, partial_key(batch, message.chunk), new=False)
+                if run.has_new_results:
+                    await results.store(self._objects, partial_key(batch, message.chunk), new=False)
+                if run.refused_until is not None:
+                    await self._store.rest(batch, int(run.refused_until))
                 await self._send([rest])
+                if rest.not_before and not run.is_limited and self._may_send_more(batch, run):
+                    await self._hand_on(batch, message)
                 return None
             key = result_key(batch, message.chunk)
             try:
@@ -137,11 +179,20 @@ class Steps:
                 return await stored_tally(self._objects, key)
             return results.tally
 
+    def _may_send_more(self, batch: Batch, run: ChunkRun) -> bool:
+        """Whether the next chunk may go before one whose lines fail, without ever more of them failing at once."""
+        lanes = self._services.settings.batch_lanes
+        return run.has_new_results or len(batch.handed_on | batch.done) - len(batch.done) < _FAILING_PER_LANE * lanes
+
     def _may_go_on(self, batch: Batch) -> bool:
         return batch.status is not BatchStatus.CANCELLING and self._clock() < batch.submission.expires_at
 
     async def _finish_if_done(self, batch: Batch) -> None:
-        if batch.all_done and not batch.status.ended:
+        if not batch.all_done or batch.status.ended:
+            return
+        if batch.chunks == 1:
+            await self._finish(batch)
+        else:
             await self._send([FinishMessage(tenant=batch.tenant, batch=batch.id)])
 
     async def _finish(self, batch: Batch) -> None:
@@ -164,7 +215,7 @@ class Steps:
 
     async def _send(self, messages: Sequence[BatchMessage]) -> None:
         await self._services.batch_queue.send(
-            [Outgoing(message.model_dump_json(), self._delay(message)) for message in messages]
+            [Outgoing(message.model_dump_json(), self._delay(message), message.group) for message in messages]
         )
 
     def _delay(self, message: BatchMessage) -> int:

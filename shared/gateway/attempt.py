@@ -347,12 +347,15 @@ class Attempt:
         return Estimate(tokens, upper_bound(ceiling, price))
 
     async def _settle(self, limits: "LimitStore", reservation: "Reservation", *, failed: bool) -> None:
-        """Waits a little for the settlement, which goes on after that, also when the client leaves."""
+        """Waits a little for the settlement, unless it waits for others; it goes on after that, also when the client
+        leaves."""
         meter = self.context.meter
         counted_as = meter.counted_as or self.model.id
         settling = limits.settle(
             reservation, counted_as, meter.usage, meter.cost or 0, failed=failed, estimated=meter.is_estimate
         )
+        if limits.gathers(reservation):
+            return
         meter.unsettled = True  # for the log, unless it is written in time
         await asyncio.wait([settling], timeout=_SETTLING_SECONDS)
         meter.unsettled = not settling.done() or settling.exception() is not None or not settling.result()

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
-from shared.errors import InvalidRequest, UpstreamError
+from shared.errors import InvalidRequest
+from shared.gateway.aws_failures import unavailable
 from shared.media import IMAGE_TYPES, decoded, encoded
 from shared.offload import off_loop
 from shared.pump import gather_or_cancel
@@ -49,7 +50,7 @@ class Inputs:
         """The request as the model's provider accepts it; the same object if there is nothing to do.
 
         A request that `is_heavy` is processed in a thread. Raises InvalidRequest naming the image that cannot be
-        fetched, UpstreamError if the store cannot be read.
+        fetched, ModelUnavailable if the store cannot be read.
         """
         if Capability.VISION in model.capabilities:
             request = await self._with_stored_images(request, tenant, is_heavy)
@@ -83,7 +84,7 @@ class Inputs:
         try:
             return await self._images().owns(tenant, url)
         except AwsError:
-            raise UpstreamError("A stored image could not be read.") from None
+            raise unavailable("The store of images") from None
 
     async def _with_stored_images(self, request: ChatRequest, tenant: str, is_heavy: bool) -> ChatRequest:
         """The request with stored images in place of the markdown links in earlier responses.
@@ -112,7 +113,7 @@ class Inputs:
         try:
             return await self._images().get(tenant, source.url)
         except AwsError:
-            raise UpstreamError("A stored image could not be read.") from None
+            raise unavailable("The store of images") from None
 
     async def _acceptable(
         self, source: Inline | Remote, model: Model, budget: "_Budget", tenant: str | None

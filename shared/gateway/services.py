@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from shared.stores.objects import ObjectStore
     from shared.stores.queue import Queue
     from shared.stores.stack_secret import StackSecret
+    from shared.stores.stored_bytes import StoredBytes
     from shared.stores.tenants import TenantFolders
     from shared.upstream import Upstream
 
@@ -138,6 +139,7 @@ class Services:
             self.settings.limits_table,
             self.settings.usage_table,
             open_on_failure=self.settings.limits_fail_open,
+            gather=self.settings.settlement_wait,
             deferred=DeferredToQueue(lambda: self.batch_queue),
         )
 
@@ -147,6 +149,15 @@ class Services:
         from shared.stores.files import FileStore
 
         return FileStore(self.objects, self.tenant_folders)
+
+    @cached_property
+    def stored_bytes(self) -> "StoredBytes | None":
+        """Counts what tenants store; None if no limits table is configured."""
+        if self.settings.limits_table is None:
+            return None
+        from shared.stores.stored_bytes import StoredBytes
+
+        return StoredBytes(self.aws, self.settings.limits_table, limit=self.settings.max_stored_bytes)
 
     @cached_property
     def batches(self) -> "BatchStore":

@@ -1,5 +1,6 @@
 """Batches: what a caller submits, a batch's state, and the messages that drive its processing."""
 
+import hashlib
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -124,7 +125,9 @@ class Tally:
 class Batch:
     """A batch's state. `chunks` is None until its input has been split, `done` are the chunks that were counted.
 
-    `output_key` and `error_key` are the keys of the result files; None if there is no such file.
+    `handed_on` are chunks that were sent when the one before them in their lane was through. `rests_until` is the Unix
+    time until which the key's limits are known to let no line through. `output_key` and `error_key` are the keys of the
+    result files; None if there is no such file.
     """
 
     submission: Submission
@@ -133,6 +136,8 @@ class Batch:
     tally: Tally = Tally()
     chunks: int | None = None
     done: frozenset[int] = frozenset()
+    handed_on: frozenset[int] = frozenset()
+    rests_until: int = 0
     output_key: str | None = None
     error_key: str | None = None
     output_file_id: str | None = None
@@ -167,19 +172,30 @@ class _Message(Frozen):
     batch: str
     failures: int = 0
 
+    @property
+    def group(self) -> str:
+        """Whose message it is for SQS, which prefers those of tenants that keep the workers less busy."""
+        return hashlib.sha256(self.tenant.encode()).hexdigest()[:32]
+
 
 class SplitMessage(_Message):
-    """Split the input and send its chunks; if it was split before, send the unfinished chunks again."""
+    """Split the input and send the first chunk of each lane; if it was split before, the first unfinished ones."""
 
     kind: Literal["split"] = "split"
+
+    @property
+    def group(self) -> str:
+        """A new batch does not wait for what its tenant has under way."""
+        return self.batch
 
 
 class ChunkMessage(_Message):
     """Answer the lines in the input's bytes `first` to `last`, inclusive.
 
     `line` is the number of the first line, from 1; `duplicates` maps lines with a duplicate custom_id to the line that
-    used it first. `round` counts consecutive attempts without progress; the chunk waits until the Unix time
-    `not_before`.
+    used it first. `stride` is the number of lanes: the chunk after this one in its lane is so many further (0 in
+    messages of releases that sent all chunks at once). `round` counts consecutive attempts without progress; the chunk
+    waits until the Unix time `not_before`. `unanswered` are lines that were asked once, and charged, without an answer.
     """
 
     kind: Literal["chunk"] = "chunk"
@@ -188,8 +204,15 @@ class ChunkMessage(_Message):
     last: int
     line: int
     duplicates: dict[int, int] = Field(default_factory=dict)
+    stride: int = 0
     round: int = 0
     not_before: float = 0.0
+    unanswered: frozenset[int] = frozenset()
+
+    @property
+    def lane(self) -> int:
+        """The number of its lane, from 0."""
+        return (self.chunk - 1) % self.stride if self.stride else 0
 
 
 class FinishMessage(_Message):

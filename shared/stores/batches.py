@@ -128,6 +128,16 @@ class BatchStore:
         update.require_not_in("done", {"N": str(chunk)})
         return await self._change(batch, update)
 
+    async def hand_on(self, batch: Batch, chunk: int) -> Batch | None:
+        """Records that a chunk was sent when the one before it was through."""
+        update = _Update({})
+        update.add(handed_on={"NS": [str(chunk)]})
+        return await self._change(batch, update)
+
+    async def rest(self, batch: Batch, until: int) -> Batch | None:
+        """Records until when, in Unix time, no line of the batch is let through."""
+        return await self._change(batch, _Update({"rests_until": {"N": str(until)}}))
+
     async def cancel(self, batch: Batch) -> Batch | None:
         """Tells the workers to start no more lines; a batch that has ended is not changed."""
         update = _Update({"status": {"S": BatchStatus.CANCELLING}, "cancelling_at": self._now()})
@@ -241,6 +251,9 @@ def _batch(row: _Row) -> Batch:
     def number(name: str) -> int | None:
         return int(row[name]["N"]) if name in row else None
 
+    def numbers(name: str) -> frozenset[int]:
+        return frozenset(map(int, row[name]["NS"])) if name in row else frozenset()
+
     def place(name: str) -> tuple[str | None, str | None]:
         """The key of a result file, and its file id once the batch has ended."""
         key = row[name]["S"] if name in row else None
@@ -255,7 +268,9 @@ def _batch(row: _Row) -> Batch:
         total=number("total") or 0,
         tally=Tally(**{name: number(name) or 0 for name in Tally.__dataclass_fields__}),
         chunks=number("chunks"),
-        done=frozenset(map(int, row["done"]["NS"])) if "done" in row else frozenset(),
+        done=numbers("done"),
+        handed_on=numbers("handed_on"),
+        rests_until=number("rests_until") or 0,
         output_key=output_key,
         error_key=error_key,
         output_file_id=output_file_id,

@@ -88,9 +88,13 @@ class FileStore:
             found = [file for file in reversed(found) if after is None or file.id < after]
         return tuple(found[:limit])
 
-    async def delete(self, tenant: str, file_id: str) -> None:
-        """Deletes a file. Raises NotFound."""
-        await self._objects.delete((await self.find(tenant, file_id)).key)
+    async def delete(self, file: StoredFile) -> None:
+        """Deletes a file."""
+        await self._objects.delete(file.key)
+
+    def expires(self) -> int:
+        """When a file expires that is stored now, in Unix seconds."""
+        return int(self._clock()) + KEPT_DAYS * 24 * 3600
 
     def content(self, file: StoredFile) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The file's bytes, in chunks as they arrive."""

@@ -1,6 +1,7 @@
 """Callers' keys, held in DynamoDB by the hash of their token."""
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,10 +27,11 @@ def hash_token(token: str) -> str:
 
 @dataclass(slots=True)
 class _Known:
-    """A key, when it was read, and until when it need not be read again."""
+    """A key, when it was read, when that was last tried, and until when it need not be read again."""
 
     key: Key
     read_at: float
+    asked_at: float
     trusted_until: float
 
 
@@ -59,10 +61,13 @@ class KeyStore:
         """The key of a token, or None. The caller must check whether it is usable. Raises AwsError."""
         return None if len(token) > MAX_TOKEN_LENGTH else await self.find_hashed(hash_token(token))
 
-    async def find_hashed(self, token_hash: str) -> Key | None:
-        """The same for a token of which only the hash was kept. Raises AwsError."""
+    async def find_hashed(self, token_hash: str, *, newer_than: float = math.inf) -> Key | None:
+        """The same for a token of which only the hash was kept. Raises AwsError.
+
+        The table is asked if that was last done more than `newer_than` seconds ago.
+        """
         known, now = self._cache.get(token_hash), self._clock()
-        if known is not None and now < known.trusted_until:
+        if known is not None and now < min(known.trusted_until, known.asked_at + newer_than):
             return known.key
         query = {"TableName": self._table, "Key": {"token_hash": {"S": token_hash}}}
         try:
@@ -70,7 +75,8 @@ class KeyStore:
         except AwsError:
             if known is None or self._clock() >= known.read_at + self._grace_seconds:
                 raise
-            known.trusted_until = self._clock() + _PAUSE
+            known.asked_at = self._clock()
+            known.trusted_until = known.asked_at + _PAUSE
             return known.key
         self._cache.pop(token_hash, None)
         if item is None:
@@ -78,7 +84,7 @@ class KeyStore:
         key = _key(item)
         if len(self._cache) >= _CACHED_KEYS:
             self._cache.pop(next(iter(self._cache)))
-        self._cache[token_hash] = _Known(key, now, now + self._cache_seconds)
+        self._cache[token_hash] = _Known(key, now, now, now + self._cache_seconds)
         return key
 
     async def put(self, token: str, key: Key) -> None:

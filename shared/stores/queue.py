@@ -18,10 +18,20 @@ _CALLS_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message that becomes visible after `delay` seconds, at most MAX_DELAY_SECONDS."""
+    """A message that becomes visible after `delay` seconds, at most MAX_DELAY_SECONDS.
+
+    SQS gives messages of a `group` that keeps consumers busy after those of others; one without is a group of its own.
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
+    """
 
     body: str
     delay: int = 0
+    group: str | None = None
+
+    def entry(self, entry_id: str) -> dict[str, object]:
+        """The message as SendMessageBatch takes it."""
+        group = {} if self.group is None else {"MessageGroupId": self.group}
+        return {"Id": entry_id, "MessageBody": self.body, "DelaySeconds": self.delay, **group}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +59,7 @@ class Queue:
             await gather_or_cancel(self._send(call) for call in calls[start : start + _CALLS_AT_ONCE])
 
     async def _send(self, messages: Sequence[Outgoing]) -> None:
-        waiting = {
-            str(index): {"Id": str(index), "MessageBody": message.body, "DelaySeconds": message.delay}
-            for index, message in enumerate(messages)
-        }
+        waiting = {str(index): message.entry(str(index)) for index, message in enumerate(messages)}
         for attempt in range(ATTEMPTS):
             if attempt:
                 await pause_before(attempt)

@@ -7,6 +7,7 @@ from fastapi import Response
 from starlette.types import Send
 
 from shared.dialects.openai import files as wire
+from shared.gateway.unmetered import stored_until
 from shared.schemas.stored_file import StoredFile
 from shared.web.events import LiveResponse
 from shared.web.form import form_body
@@ -21,11 +22,13 @@ async def upload_file(request: ApiRequest) -> Response:
     services, tenant = request.services, request.caller.tenant
     if request.http.headers.get("content-type", "").lower().startswith("application/json"):
         wanted = await request.json(wire.announced)
-        file, url, expires = await services.files.begin(tenant, wanted.purpose, wanted.filename, wanted.bytes)
+        async with stored_until(services, tenant, wanted.bytes, services.files.expires()):
+            file, url, expires = await services.files.begin(tenant, wanted.purpose, wanted.filename, wanted.bytes)
         return json_response(wire.announced_body(file, url, expires))
     async with form_body(request.http, services.settings.max_body, _WAY_AROUND) as form:
         purpose, upload = wire.upload(form)
-        stored = await services.files.put(tenant, purpose, upload.filename, upload.read())
+        async with stored_until(services, tenant, upload.size, services.files.expires()):
+            stored = await services.files.put(tenant, purpose, upload.filename, upload.read())
     return json_response(wire.file_body(stored))
 
 
@@ -46,9 +49,11 @@ async def get_file(request: ApiRequest) -> Response:
 
 
 async def delete_file(request: ApiRequest) -> Response:
-    file_id = _file_id(request)
-    await request.services.files.delete(request.caller.tenant, file_id)
-    return json_response(wire.deleted_body(file_id))
+    services, file = request.services, await _find(request)
+    await services.files.delete(file)
+    if services.stored_bytes is not None:
+        await services.stored_bytes.give_back(request.caller.tenant, file.size, file.expires)
+    return json_response(wire.deleted_body(file.id))
 
 
 async def get_content(request: ApiRequest) -> Response:

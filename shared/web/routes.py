@@ -5,6 +5,8 @@ from importlib import import_module
 
 from fastapi import FastAPI, Request, Response
 
+from shared.gateway.aws_failures import aws_failures_answered
+from shared.gateway.unmetered import counted
 from shared.routes import ROUTES, Route
 from shared.schemas.context import RequestContext
 from shared.web.caller import authorized_caller
@@ -30,10 +32,16 @@ def _endpoint(route: Route) -> Callable[..., Awaitable[Response]]:
     answer = _operation(route.operation)
 
     async def endpoint(request: Request, services: ProcessServices) -> Response:
-        caller = await authorized_caller(request, services, route.permissions)
         state = request.scope["state"]
-        context = RequestContext(state["request"], caller, state["meter"])
-        return await answer(ApiRequest(request, route, services, context))
+        with aws_failures_answered(state["request"]):
+            caller = await authorized_caller(request, services, route.permissions)
+            context = RequestContext(state["request"], caller, state["meter"])
+            api_request = ApiRequest(request, route, services, context)
+            if not route.is_unmetered_write:
+                return await answer(api_request)
+            async with counted(services, context):
+                return await answer(api_request)
+        raise AssertionError("the contexts swallow no error")
 
     return endpoint
 

@@ -50,6 +50,7 @@ class Message:
     body: str
     due: float
     number: int
+    group: str | None = None
     receives: int = 0
 
 
@@ -152,9 +153,8 @@ class BatchHarness(httpx.AsyncBaseTransport):
                 assert 1 <= len(entries) <= 10
                 for entry in entries:
                     assert 0 <= entry["DelaySeconds"] <= 900
-                    self.queue.append(
-                        Message(entry["MessageBody"], self.now + entry["DelaySeconds"], next(self._numbers))
-                    )
+                    due, group = self.now + entry["DelaySeconds"], entry.get("MessageGroupId")
+                    self.queue.append(Message(entry["MessageBody"], due, next(self._numbers), group))
                 return httpx.Response(200, json={"Successful": [{"Id": entry["Id"]} for entry in entries]})
             case "ChangeMessageVisibility":
                 (message,) = [found for found in self.queue if str(found.number) == body["ReceiptHandle"]]
@@ -224,6 +224,7 @@ def make_services(keys: KeyStore, aws_environment: dict[str, str], harness: Batc
         "GATEWAY_BATCHES_TABLE": BATCHES,
         "GATEWAY_BATCH_CHUNK_LINES": "2",
         "GATEWAY_BATCH_CONCURRENCY": "2",
+        "GATEWAY_BATCH_LANES": "2",
         **ENVIRONMENT,
         **settings,
     }

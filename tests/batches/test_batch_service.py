@@ -34,7 +34,7 @@ async def test_an_input_may_be_a_file_and_is_kept_though_that_is_deleted(
 ) -> None:
     file = await stored(services)
     batch = await submit(services, harness, FileInput(file.id))
-    await services.files.delete(CALLER.tenant, file.id)
+    await services.files.delete(file)
     await harness.work(services)
     await assert_whole(services, batch, ["a", "b"])
     assert batch.submission.input_file_id == file.id
@@ -60,10 +60,11 @@ async def test_results_are_files_of_the_caller(services: Services, harness: Batc
 
 
 async def test_no_result_is_shown_before_the_end(services: Services, harness: BatchHarness) -> None:
-    batch = await submit(services, harness, LINES)
+    batch = await submit(services, harness, jsonl(map(chat, "abc")))
+    await harness.step(services)
     await harness.step(services)
     now = await found(services, batch)
-    assert now.status is BatchStatus.IN_PROGRESS
+    assert (now.status, now.tally.completed) == (BatchStatus.IN_PROGRESS, 2)
     assert (now.output_file_id, now.error_file_id) == (None, None)
     assert await BatchService(services).result_urls(now) == (None, None)
 

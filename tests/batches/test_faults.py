@@ -28,8 +28,8 @@ from tests.batches.batch_harness import (
 pytestmark = pytest.mark.anyio
 
 FAULTS = ["killed before", "killed after", "refused", "answer lost"]
-LINES = jsonl([chat("a"), chat("b"), chat("c"), chat("a")])
-IDS = ["a", "b", "c", "a"]
+LINES = jsonl([chat("a"), chat("b"), chat("c"), chat("a"), chat("d")])
+IDS = ["a", "b", "c", "a", "d"]
 MANY = [f"line-{number}" for number in range(11)]
 
 
@@ -65,7 +65,7 @@ async def test_a_fault_at_any_point_loses_and_doubles_nothing(
         assert not harness.dead, number
         if batch is not None:
             ended = await assert_whole(services, batch, IDS)
-            assert (ended.status, ended.tally.completed) == (BatchStatus.COMPLETED, 3), number
+            assert (ended.status, ended.tally.completed) == (BatchStatus.COMPLETED, 4), number
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -179,7 +179,7 @@ async def test_a_message_that_is_lost_ends_the_batch_with_its_window(
     ended = await assert_whole(services, batch, IDS)
     assert began + 3600 < harness.now < began + 3600 + 2000
     assert ended.status is (BatchStatus.COMPLETED if lost == "finish" else BatchStatus.EXPIRED)
-    assert ended.tally.completed == {"split": 0, "chunk": 1, "finish": 3}[lost]
+    assert ended.tally.completed == {"split": 0, "chunk": 1, "finish": 4}[lost]
 
 
 async def test_messages_of_a_submission_that_failed_half_way_vanish(services: Services, harness: BatchHarness) -> None:

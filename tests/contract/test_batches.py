@@ -139,6 +139,31 @@ async def opened(url: str) -> list[Any]:
     return [json.loads(text) for text in response.content.splitlines()]
 
 
+def unreachable() -> Aws:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("nobody there", request=request)
+
+    environment = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    return Aws(environment, transport=httpx.MockTransport(fail))
+
+
+@pytest.mark.parametrize("path", [BATCH, OPENAI])
+async def test_without_aws_every_operation_on_batches_is_a_503_in_its_dialect(keys: KeyStore, path: str) -> None:
+    submission = {
+        BATCH: {"requests": REQUESTS},
+        OPENAI: {"input_file_id": "file-" + "7" * 27, "endpoint": "/v1/embeddings", "completion_window": "24h"},
+    }
+    async with gateway_client(keys, aws=unreachable()) as client:
+        for answer in (
+            await client.post(path, json=submission[path]),
+            await client.get(path),
+            await client.get(f"{path}/batch_{'7' * 27}"),
+            await client.post(f"{path}/batch_{'7' * 27}/cancel"),
+        ):
+            message = assert_error(answer, "unavailable", retry_after=1)
+            assert "dynamo" not in message.lower()
+
+
 # ---- S25 submit
 
 

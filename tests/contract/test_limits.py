@@ -22,7 +22,7 @@ from shared.schemas.usage import Usage
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
-from tests.client import LIMITS, USAGE
+from tests.client import LIMITS, USAGE, gateway_client
 from tests.contract import vendor as upstream
 from tests.contract.accounts import CHAT, EVERY_KIND, SANDBOX, STABLE_IMAGES, Account, account, catalog, exact_keys
 from tests.contract.vendor import ENVIRONMENT, HEAD, MODEL, frame
@@ -475,6 +475,34 @@ async def test_without_dynamodb_budgets_are_closed_and_the_rest_as_the_operator_
 def assert_unavailable(response: httpx.Response) -> None:
     assert_error(response, "unavailable", retry_after=1)
     assert "dynamo" not in response.text.lower()
+
+
+async def test_a_key_that_cannot_be_looked_up_is_told_to_come_back(keys: KeyStore) -> None:
+    async with gateway_client(KeyStore(unreachable(), "keys")) as client:
+        for path in DISTINCT:
+            assert_unavailable(await client.post(path, json=asking(path)))
+
+
+async def test_what_requests_under_way_together_used_is_written_together(
+    keys: KeyStore, aws_environment: dict[str, str]
+) -> None:
+    writes, together = 0, asyncio.Barrier(10)
+
+    async def all_at_once(request: httpx.Request) -> httpx.Response:
+        await together.wait()
+        return upstream.hello(request)
+
+    class Counting(Aws):
+        async def call(self, service: str, action: str, body: Any, **options: Any) -> dict[str, Any]:
+            nonlocal writes
+            writes += action == "UpdateItem"
+            return await super().call(service, action, body, **options)
+
+    aws = Counting(aws_environment)
+    async with account(keys, Limits(concurrency=100), environment=ENVIRONMENT, vendor=all_at_once, aws=aws) as caller:
+        answers = await asyncio.gather(*(caller.ask(CHAT, MODEL) for _ in range(10)))
+        assert [answer.status_code for answer in answers] == [200] * 10
+    assert 10 < writes < 15, "each reserves, and a few writes settle them all"
 
 
 # --- behind API Gateway

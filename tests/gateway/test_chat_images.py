@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image as Pillow
 
-from shared.errors import GatewayError, InvalidRequest, UpstreamError
+from shared.errors import GatewayError, InvalidRequest, ModelUnavailable
 from shared.gateway.chat_images import MAX_CHANGED_IMAGES, Inputs
 from shared.schemas.chat import ChatRequest
 from shared.schemas.content import Image, Inline, Message, Part, Remote, Text, ToolCall, ToolResult
@@ -285,7 +285,8 @@ async def test_a_store_that_cannot_be_read_is_not_the_callers_fault() -> None:
     shelves = Shelves(a=AwsError("s3", "GetObject", "SlowDown"))
     for asked in (request(remote(f"{OURS}a.png")), request(Text(text=link("a")), role="assistant")):
         error = await refused(asked, shelves)
-        assert isinstance(error, UpstreamError)
+        assert isinstance(error, ModelUnavailable)
+        assert error.retry_after
         assert "SlowDown" not in error.message
 
 

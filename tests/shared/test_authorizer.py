@@ -8,6 +8,7 @@ import pytest
 
 from functions.authorizer.app import handler
 from shared import authorizer
+from shared.errors import ModelUnavailable
 from shared.schemas.caller import Caller
 from shared.schemas.limits import Limits
 from shared.stores.keys import KeyStore
@@ -169,3 +170,11 @@ def test_a_key_table_that_cannot_be_read_lets_nobody_in(monkeypatch: pytest.Monk
         handler(asked(Authorization=f"Bearer {TOKEN}"), None)
     assert str(raised.value) != "Unauthorized"
     assert TOKEN not in str(raised.value)
+
+
+def test_a_known_key_is_let_through_while_its_table_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = handler(asked(Authorization=f"Bearer {TOKEN}"), None)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")  # nobody listens there
+    assert handler(asked(Authorization=f"Bearer {TOKEN}"), None) == known
+    with pytest.raises(ModelUnavailable):
+        handler(asked(Authorization="Bearer sgk_a:b:c"), None)

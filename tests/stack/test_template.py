@@ -16,6 +16,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from layers.build import folder_of
 from scripts.release import pin, release_of
+from shared.batches.batch_service import INPUT_KEPT_DAYS
 from shared.batches.steps import MAX_RECEIVES
 from shared.cli import target
 from shared.routes import BUFFERED_FUNCTIONS, HTTP_FUNCTIONS, ROUTES
@@ -532,7 +533,9 @@ UPDATES = {"dynamodb:UpdateItem"}
 READS_PROVIDERS_KEYS = {"ProviderSecret": {"secretsmanager:GetSecretValue"}}
 NAMES_FOLDERS = {"TenantSecret": {"secretsmanager:GetSecretValue"}}
 READS_CATALOG = {"MediaBucket/config/*": {READS}, "MediaBucket below config/*": LISTS}
-CALLS_MODELS = {**READS_PROVIDERS_KEYS, "LimitsTable": UPDATES, "UsageTable": UPDATES}
+# Settlements that DynamoDB does not take wait in the queue.
+METERS = {"LimitsTable": UPDATES, "UsageTable": UPDATES, "BatchQueue": {"sqs:SendMessage"}}
+CALLS_MODELS = {**READS_PROVIDERS_KEYS, **METERS}
 KEEPS_IMAGES = {**NAMES_FOLDERS, "MediaBucket/images/*": {READS, WRITES}, "MediaBucket below images/*": LISTS}
 # All that each function may do, and on what, besides writing its log.
 MAY: dict[str, dict[str, set[str]]] = {
@@ -558,6 +561,7 @@ MAY: dict[str, dict[str, set[str]]] = {
     },
     "batches": {
         **NAMES_FOLDERS,
+        **METERS,
         "BatchesTable": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", *UPDATES},
         "BatchQueue": {"sqs:SendMessage"},
         "MediaBucket/batches/*": {WRITES, GIVES_UP},
@@ -568,6 +572,7 @@ MAY: dict[str, dict[str, set[str]]] = {
     "completions": {**CALLS_MODELS, **KEEPS_IMAGES},
     "embeddings": CALLS_MODELS,
     "files": {
+        **METERS,
         **NAMES_FOLDERS,
         "MediaBucket/files/*": {READS, WRITES, "s3:DeleteObject"},
         "MediaBucket below files/*": LISTS,
@@ -694,9 +699,23 @@ def test_functions_are_told_of_what_they_may_use_and_of_nothing_else() -> None:
 def test_limits_and_prices_are_strict_unless_the_operator_says_otherwise() -> None:
     loose = functions(translated(LimitsFailOpen="on", AllowUnpriced="on"))
     for folder, function in functions().items():
-        for name in ("GATEWAY_LIMITS_FAIL_OPEN", "GATEWAY_ALLOW_UNPRICED"):
-            values = [found["Environment"]["Variables"].get(name) for found in (function, loose[folder])]
-            assert values == (["off", "on"] if "LimitsTable" in MAY[folder] else [None, None])
+        calls_models = "ProviderSecret" in MAY[folder]
+        for name, has in (("LIMITS_FAIL_OPEN", True), ("ALLOW_UNPRICED", calls_models)):
+            values = [found["Environment"]["Variables"].get(f"GATEWAY_{name}") for found in (function, loose[folder])]
+            assert values == (["off", "on"] if has and "LimitsTable" in MAY[folder] else [None, None])
+
+
+def test_what_tenants_may_store_is_the_operators_choice() -> None:
+    for folder in ("batches", "files"):
+        for parameters, bytes_stored in (({}, Settings().max_stored_bytes), ({"MaxStoredBytes": "5"}, "5")):
+            variables = functions(translated(**parameters))[folder]["Environment"]["Variables"]
+            assert variables["GATEWAY_MAX_STORED_BYTES"] == bytes_stored
+
+
+def test_an_input_of_a_batch_counts_for_as_long_as_it_is_kept() -> None:
+    rules = of_type("AWS::S3::Bucket")["MediaBucket"]["LifecycleConfiguration"]["Rules"]
+    days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
+    assert days == {"images/": 30, "files/": KEPT_DAYS, "batches/": INPUT_KEPT_DAYS}
 
 
 def test_a_url_of_an_image_opens_for_as_long_as_the_operator_says_up_to_what_s3_allows() -> None:
@@ -894,7 +913,14 @@ def test_queues_are_encrypted_and_closed_to_plain_http() -> None:
 def test_how_much_batches_take_is_the_operators_choice() -> None:
     def told(**parameters: str) -> tuple[Any, ...]:
         variables = functions(translated(**parameters))["batch_worker"]["Environment"]["Variables"]
-        return variables["GATEWAY_BATCH_CONCURRENCY"], variables["GATEWAY_BATCH_SHARE"]
+        return tuple(variables[f"GATEWAY_BATCH_{name}"] for name in ("CONCURRENCY", "SHARE", "LANES"))
 
-    assert told() == (Settings().batch_concurrency, Settings().batch_share)
-    assert told(BatchLinesAtOnce="3", BatchShare="0.25") == ("3", "0.25")
+    assert told() == (Settings().batch_concurrency, Settings().batch_share, 20)
+    assert told(BatchLinesAtOnce="3", BatchShare="0.25", BatchPartsAtOnce="8") == ("3", "0.25", "8")
+
+
+def test_one_batch_alone_keeps_all_workers_busy() -> None:
+    (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()
+    workers = mapping["ScalingConfig"]["MaximumConcurrency"]
+    lanes = functions()["batch_worker"]["Environment"]["Variables"]["GATEWAY_BATCH_LANES"]
+    assert lanes == workers * mapping["BatchSize"]

@@ -9,6 +9,7 @@ import pytest
 
 from shared.schemas.caller import Key, Permission
 from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 from shared.stores.keys import MAX_TOKEN_LENGTH, KeyStore
 
 pytestmark = pytest.mark.anyio
@@ -16,12 +17,15 @@ KEY = Key(key_id="k", tenant="t", permissions=frozenset({Permission.MODELS_USE})
 
 
 class CountingAws(Aws):
-    """Counts the reads."""
+    """Counts the reads, and fails them when told to."""
 
     reads = 0
+    fails = False
 
     async def call(self, service: str, action: str, body: Mapping[str, Any], **options: Any) -> dict[str, Any]:
         self.reads += action == "GetItem"
+        if self.fails:
+            raise AwsError(service, action, "InternalServerError")
         return await super().call(service, action, body, **options)
 
 
@@ -69,6 +73,27 @@ async def test_a_key_is_read_again_only_after_the_time_it_may_be_trusted(aws: Co
     assert await store.find("sk-secret") == KEY
     clock[0] = 60.1
     assert await store.find("sk-secret") == revoked
+
+
+async def test_a_known_key_outlives_an_outage_for_the_time_that_is_set_and_an_unknown_one_does_not(
+    aws: CountingAws, table: str
+) -> None:
+    clock = [0.0]
+    store = KeyStore(aws, table, cache_seconds=60, grace_seconds=900, clock=lambda: clock[0])
+    await store.create_table()
+    await store.put("sk-secret", KEY)
+    await store.put("sk-other", KEY)
+    assert await store.find("sk-secret") == KEY
+    aws.fails = True
+    clock[0] = 899.0
+    assert await store.find("sk-secret") == KEY
+    with pytest.raises(AwsError):
+        await store.find("sk-other")
+    clock[0] = 905.0
+    with pytest.raises(AwsError):
+        await store.find("sk-secret")
+    aws.fails = False
+    assert await store.find("sk-secret") == KEY
 
 
 async def test_a_token_too_long_is_not_even_looked_up(aws: CountingAws, table: str) -> None:

@@ -612,3 +612,18 @@ async def test_a_share_leaves_the_rest_of_a_minute_to_others(harness: Harness) -
     assert [await admitted(0.5), await admitted(1.0), await admitted(0.5)] == [3, 3, 0]
     harness.wait(20)  # two more of six fit again, which interactive requests may take and batches may not yet
     assert [await admitted(0.5), await admitted(1.0)] == [0, 2]
+
+
+async def test_a_refusal_of_a_share_is_remembered_for_shares_alone(harness: Harness) -> None:
+    who = caller(requests_per_minute=6)
+    for _ in range(3):
+        await harness.store.reserve(who, Estimate(), share=0.5)
+    with pytest.raises(Refused):
+        await harness.store.reserve(who, Estimate(), share=0.5)
+    await harness.writes()
+    for share in (0.5, 0.25):
+        with pytest.raises(Refused):
+            await harness.store.reserve(who, Estimate(), share=share)
+    assert await harness.writes() == 0
+    await harness.store.reserve(who, Estimate())
+    assert await harness.writes() == 1

@@ -84,6 +84,7 @@ class Model:
     spent: int = 0
     settled: int = 0
     used_tokens: int = 0
+    refused_at: dict[LimitStore, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.requests = Queue(self.limits.requests_per_minute or 0)
@@ -264,8 +265,10 @@ async def reserve(store: LimitStore, caller: Caller, model: Model, step: Step, *
                 done_at = model.reserve(step.tokens, doubtful=True)
                 model.cancel(Open(None, step.tokens, cost, *done_at))
         case Refused() as refused:
-            assert wait > 0
-            # A process that was refused less a moment ago does not ask how long more would take.
+            # A process that was refused less a moment ago asks neither whether there is room now nor how long it takes.
+            assert wait > 0 or model.now - model.refused_at.get(store, 0) < SECOND
+            if wait > 0:
+                model.refused_at[store] = model.now
             assert not exact_wait or refused.retry_after == -(-wait // SECOND)
         case None:
             assert wait == 0

@@ -180,7 +180,9 @@ async def test_processes_count_exactly_what_they_served_on_a_dynamodb_that_fails
     budget = 30_000
     limits = Limits(budget_day=budget, concurrency=12, requests_per_minute=3000)
     with dynamodb(faults=0.25) as (well, faulty):
-        racing = plans(faulty, limits, Limits(budget_month=10**9, concurrency=100), processes=4, leaving=0.15)
+        racing = plans(
+            faulty, limits, Limits(budget_month=10**9, concurrency=100), processes=8, coroutines=2, leaving=0.15
+        )
         lines, seen = await race(well, racing)
         assert max(standing.spent_day + standing.reserved for standing in seen) <= budget
         assert max(standing.in_flight for standing in seen) <= 12
@@ -203,8 +205,8 @@ async def test_what_killed_processes_served_is_never_missing_from_a_budget() -> 
     budget = 40_000
     limits = Limits(budget_day=budget, concurrency=40)
     with dynamodb(faults=0.1) as (well, faulty):
-        racing = plans(faulty, limits, processes=4, work=0.1, lease=3)
-        lines, seen = await race(well, racing, kills=lambda lines: len(of(lines, "admitted")) >= 8)
+        racing = plans(faulty, limits, processes=8, coroutines=2, work=0.1, lease=3)
+        lines, seen = await race(well, racing, kills=lambda lines: len(of(lines, "admitted")) >= 4)
         assert max(standing.spent_day + standing.reserved for standing in seen) <= budget
         assert max(standing.in_flight for standing in seen) <= 40
         served = sum(line["cost"] for line in of(lines, "served"))

@@ -12,6 +12,7 @@ from shared.schemas.limits import Balance, Estimate, Limits
 from shared.schemas.settlement import SettlementMessage
 from shared.stores.aws_calls import AwsError
 from shared.stores.limits.store import LimitStore
+from shared.stores.limits.write import size_of
 from tests.stores.limits_harness import REQUEST, CountingTransport, Harness, caller, refusal, tokens
 
 pytestmark = pytest.mark.anyio
@@ -305,3 +306,13 @@ async def test_all_shards_refusals_of_a_moment_ago_are_remembered(harness: Harne
     await harness.writes()
     await refusal(harness.store, who)
     assert await harness.writes() == 0
+
+
+async def test_marks_of_usage_that_was_counted_are_taken_away_whatever_is_written_together(harness: Harness) -> None:
+    who, size = caller(), 0
+    for _ in range(20):
+        reservations = [await harness.store.reserve(who, REQUEST) for _ in range(10)]
+        assert all(await asyncio.gather(*(harness.store.settle(one, "m", tokens(1), 1) for one in reservations)))
+        (item,) = [item async for item in harness.store.usage.items("key#")]
+        size = max(size, size_of(item))
+    assert size < 400

@@ -206,6 +206,8 @@ def settle(
         if held.slot is None:
             write.require_no_member(held.over, held.mark)
             write.include(held.over, [held.mark])
+            if asks_for_seat(held.mark):
+                write.add(SEATS, 1)
         else:
             write.require_member(held.marks, held.mark)
             write.exclude(held.marks, [held.mark])

@@ -32,7 +32,9 @@ class Marks:
         return mark if place else WITHOUT_PLACE + mark
 
     def sit(self, item: str, number: int) -> None:
-        """Takes the seat of the number that was drawn."""
+        """Takes the seat of the number that was drawn, unless another was drawn meanwhile."""
+        if item in self._seats:
+            return
         high, low = divmod(number % len(LETTERS) ** 2, len(LETTERS))
         self._seats[item] = _Seat(LETTERS[high] + LETTERS[low])
         if len(self._seats) > _REMEMBERED:

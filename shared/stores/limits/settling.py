@@ -71,6 +71,7 @@ class Settler:
         self._waiting: dict[str, list[_Entry]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._others: set[asyncio.Task[None]] = set()
+        self._news: dict[str, asyncio.Event] = {}
         self._hurry = False
 
     def add(self, settlement: Settlement) -> "asyncio.Future[bool]":
@@ -81,6 +82,8 @@ class Settler:
         self._waiting.setdefault(item, []).append(entry)
         if sum(map(len, self._waiting.values())) > _MOST:
             self._drop(next(iter(self._waiting)))
+        if item in self._news:
+            self._news[item].set()
         task = self._tasks.get(item)
         if task is None or task.done() or task.get_loop() is not loop:
             self._tasks[item] = loop.create_task(self._run(item))
@@ -101,6 +104,8 @@ class Settler:
         """Waits until everything is written, for so long at most, then defers what is left."""
         deadline = asyncio.get_running_loop().time() + seconds
         self._hurry = True
+        for news in self._news.values():
+            news.set()
         try:
             while pending := {*self._tasks.values(), *self._others}:
                 _, late = await asyncio.wait(pending, timeout=deadline - asyncio.get_running_loop().time())
@@ -136,16 +141,20 @@ class Settler:
                             self._forget(entry.settlement)
                     self._end(item, group, True)
         finally:
+            self._news.pop(item, None)
             if self._tasks.get(item) is asyncio.current_task():
                 del self._tasks[item]
 
     async def _let_gather(self, item: str) -> None:
+        """Waits for more settlements of an item, as long as more may come."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._gather
-        while (left := end - loop.time()) > 0 and not self._hurry and self._may_gather(item):
+        while loop.time() < end and not self._hurry and self._may_gather(item):
             if len(self._waiting[item]) >= _AT_ONCE:
                 return
-            await asyncio.sleep(min(left, 0.05))
+            news = self._news[item] = asyncio.Event()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), end - loop.time())
 
     async def _put_off(self, item: str, failures: int) -> None:
         """Defers what has waited for long, and waits before the rest is tried again."""

@@ -104,7 +104,8 @@ class _Memory:
     """What this process knows of an item, or of all items of a key or a tenant.
 
     `seen` is the item as the latest answer had it, `own` how many requests of this process are under way there.
-    `refused` is the latest refusal, of when and for how many tokens and micro-dollars. `acknowledged` are marks that
+    `refused` is the latest refusal, of when, for how many tokens and micro-dollars, and in how much `room` of the
+    buckets. `acknowledged` are marks that
     nobody needs any more, and their sets; of those sets there are two for each `turn`.
     """
 
@@ -114,6 +115,7 @@ class _Memory:
     refused: Refused | None = None
     refused_at: int = 0
     asked: tuple[int, int] = (0, 0)
+    room: int = MINUTE
     acknowledged: list[tuple[str, str]] = field(default_factory=list)
     turn: bool = False
 
@@ -153,6 +155,7 @@ class LimitStore:
         self._guesses = Guesses()
         self._marks = Marks()
         self._took = _FIRST_TOOK
+        self._gather = gather
         self._settler = Settler(
             self._apply,
             self._forget,
@@ -228,6 +231,16 @@ class LimitStore:
         """Gives everything back of a request that was never made; for the rest as `settle`."""
         return self._end(reservation, None)
 
+    def finish(self, reservation: Reservation) -> "asyncio.Future[bool]":
+        """Ends a request that has used no model: it counts as one of a minute, and nowhere else; for the rest as
+        `settle`."""
+        return self._end(reservation, Used(0, 0))
+
+    def gathers(self, reservation: Reservation) -> bool:
+        """Whether the settlement of a reservation that has ended waits for others of this process."""
+        items = {one.item for one in (reservation.counted, *reservation.key, *reservation.tenant)}
+        return self._gather > 0 and any(self._may_gather(item) for item in items)
+
     async def settle_deferred(self, text: str) -> None:
         """Writes what another process has deferred. Raises AwsError, and ValueError for a text that is none of it."""
         by_item: dict[str, list[Settlement]] = {}
@@ -276,7 +289,7 @@ class LimitStore:
                 (account, *_) = holder.accounts(0, self._lease)
                 rates = accounts.rates(account, now, self._memory(account.item).seen)
                 raise too_large(holder.whose, reason, need, limit, rates)
-        self._recall(holder.name, estimate.tokens, estimate.cost, now)
+        self._recall(holder.name, estimate.tokens, estimate.cost, now, room=holder.room)
 
     async def _hold(self, holder: _Holder, estimate: Estimate, now: int) -> tuple[tuple[ReservedItem, ...], Rates]:
         """A reservation in one of the holder's items, or in parts in several where none has room for all of it.
@@ -352,7 +365,7 @@ class LimitStore:
     async def _hold_one(self, account: Account, part: Part, now: int) -> tuple[ReservedItem, Rates]:
         """A reservation of a part in one item. Raises Refused and AwsError."""
         item, memory = account.item, self._memory(account.item)
-        self._recall(item, part.tokens, part.cost, now, place=part.place)
+        self._recall(item, part.tokens, part.cost, now, room=account.room, place=part.place)
         takes = accounts.takes(account, part)
         busy: frozenset[str] | None = self._guesses.in_use(item, takes, now, memory.seen)
         held, doubtful = self._blank(account, part, now), False
@@ -401,9 +414,7 @@ class LimitStore:
     def _nothing(self, key: _Holder, now: int) -> ReservedItem:
         """Where the usage of a key is counted that has reserved nothing."""
         item = f"{key.name}#{self._choose(key.limits.shard_count)}"
-        memory = self._memory(item)
-        memory.turn = not memory.turn
-        return ReservedItem(item, self._marks.new(item), now, None, over_at(now, second=memory.turn))
+        return ReservedItem(item, self._marks.new(item), now, None, over_at(now))
 
     def _not_held(self, account: Account, part: Part, held: ReservedItem, *, doubtful: bool) -> None:
         """Sees to it that nothing is reserved, where it is doubtful that nothing is."""
@@ -425,10 +436,10 @@ class LimitStore:
             self._memory(item).own += 1
         return reservation
 
-    def _recall(self, name: str, tokens: int, cost: int, now: int, *, place: bool = True) -> None:
-        """Raises Refused when as much or less was refused a moment ago."""
+    def _recall(self, name: str, tokens: int, cost: int, now: int, *, room: int, place: bool = True) -> None:
+        """Raises Refused when as much or less was refused a moment ago, to one that may take as much of the buckets."""
         memory = self._memories.get(name)
-        if memory is None or (refused := memory.refused) is None:
+        if memory is None or (refused := memory.refused) is None or room > memory.room:
             return
         wait, passed = refused.wait or 0, now - memory.refused_at
         if not 0 <= passed < min(wait, _REFUSAL_MEMORY):
@@ -444,9 +455,8 @@ class LimitStore:
             raise used_up(refused.whose, refused.reason, wait - passed, refused.rates)
 
     def _remember(self, name: str, tokens: int, cost: int, now: int, refused: Refused, *, room: int) -> None:
-        if room == MINUTE:  # with less, others may still find room
-            memory = self._memory(name)
-            memory.refused, memory.refused_at, memory.asked = refused, now, (tokens, cost)
+        memory = self._memory(name)
+        memory.refused, memory.refused_at, memory.asked, memory.room = refused, now, (tokens, cost), room
 
     # ---- Settling ----------------------------------------------------------------------------------------------------
 
@@ -457,12 +467,21 @@ class LimitStore:
                 self._took += (max(self._now() - reservation.at, 1) - self._took) * _LEARNING
             for item in {one.item for one in (reservation.counted, *reservation.key, *reservation.tenant)}:
                 self._memory(item).own -= 1
-            settlements = _settlements(reservation, used)
-            if used is None and not reservation.key:
+            settlements = [self._in_turn(settlement) for settlement in _settlements(reservation, used)]
+            if not reservation.key and (used is None or used.counted is None):
                 self._marks.free(reservation.counted.item, reservation.counted.mark)
             written = [self._settler.add(settlement) for settlement in settlements]
             reservation.ending.append(asyncio.ensure_future(_all(written)))
         return asyncio.shield(reservation.ending[0])
+
+    def _in_turn(self, settlement: Settlement) -> Settlement:
+        """Says where the mark goes of usage that is counted without a reservation: not where the write before puts
+        them, since no write can add to a set and take from it."""
+        held = settlement.held
+        if held.slot is not None:
+            return settlement
+        over = over_at(self._now(), second=self._memory(held.item).turn)
+        return replace(settlement, held=replace(held, over=over))
 
     async def _apply(self, item: str, settlements: Sequence[Settlement]) -> bool:
         """Writes settlements of one item, each once: whether nothing that was sent for that can arrive any more.
@@ -470,6 +489,7 @@ class LimitStore:
         Raises AwsError; some of them may be written then.
         """
         memory, waiting, doubtful = self._memory(item), list(settlements), False
+        memory.turn = not memory.turn
         for _ in range(_ROUNDS):
             now, sets = self._now(), {one.held.over for one in waiting}
             acknowledged = [(name, mark) for name, mark in memory.acknowledged if name not in sets]
@@ -479,9 +499,11 @@ class LimitStore:
             if outcome.made:
                 self._settled(outcome.item, settling.counted, now)
                 memory.acknowledged = [one for one in memory.acknowledged if one not in acknowledged]
-                for _, mark in acknowledged:
-                    if not doubtful:
+                if not doubtful:
+                    for _, mark in acknowledged:
                         self._marks.free(item, mark)
+                    if any(one.held.slot is None and asks_for_seat(one.held.mark) for one in waiting):
+                        self._marks.sit(item, number(outcome.item, SEATS))
                 return not doubtful
             gone = [one for one in waiting if not accounts.is_open(one.held, outcome.item)]
             for one in gone:
@@ -560,8 +582,8 @@ class LimitStore:
 
 def _settlements(reservation: Reservation, used: Used | None) -> list[Settlement]:
     """What is to be written to each item of a reservation."""
-    if used is None:
-        return [Settlement(one, None) for one in (*reservation.key, *reservation.tenant)]
+    if used is None or used.counted is None:
+        return [Settlement(one, used) for one in (*reservation.key, *reservation.tenant)]
     without_usage = replace(used, counted=None)
     return [
         *_shared_out(reservation.key or (reservation.counted,), used),
