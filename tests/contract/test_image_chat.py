@@ -273,11 +273,11 @@ async def test_tokens_of_images_are_counted(studio: Studio) -> None:
 
 
 @on_each_chat
-async def test_an_image_that_cannot_be_stored_is_a_bad_gateway(keys: KeyStore, aws_environment: Any, path: str) -> None:
+async def test_an_image_that_cannot_be_stored_is_unavailable(keys: KeyStore, aws_environment: Any, path: str) -> None:
     async with studio_of(keys, aws=Bucket(aws_environment, DENIED).aws) as studio:
         studio.answer = drawing(PNG)
         response = await studio.client.post(path, json=asking(path, PAINTER))
-    assert "AccessDenied" not in assert_error(response, "upstream")
+    assert "AccessDenied" not in assert_error(response, "unavailable", retry_after=1)
 
 
 @on_each_chat
@@ -287,7 +287,7 @@ async def test_a_stream_whose_first_event_is_such_an_image_keeps_its_real_status
     async with studio_of(keys, aws=Bucket(aws_environment, DENIED).aws) as studio:
         studio.answer = gemini_stream(gemini_content(inline(PNG)))
         response = await studio.client.post(path, json=asking(path, PAINTER, stream=True))
-    assert_error(response, "upstream")
+    assert_error(response, "unavailable", retry_after=1)
 
 
 @on_each_chat
@@ -297,7 +297,7 @@ async def test_a_stream_that_has_begun_ends_with_the_error_where_the_image_would
     async with studio_of(keys, aws=Bucket(aws_environment, DENIED).aws) as studio:
         studio.answer = drawing(PNG)
         response = await studio.client.post(path, json=asking(path, PAINTER, stream=True))
-    assert_broken_stream(response, "upstream")
+    assert_broken_stream(response, "unavailable")
     assert "![image]" not in response.text
 
 
@@ -454,11 +454,11 @@ async def test_a_deleted_image_of_an_earlier_answer_is_told_to_the_model(
     assert studio.requests == []
 
 
-async def test_a_store_that_cannot_be_read_is_a_bad_gateway(keys: KeyStore, aws_environment: Any, url: str) -> None:
+async def test_a_store_that_cannot_be_read_is_unavailable(keys: KeyStore, aws_environment: Any, url: str) -> None:
     async with studio_of(keys, aws=Bucket(aws_environment, answering(500)).aws) as studio:
         studio.answer = drawing(PNG)
         response = await studio.client.post(CHAT, json={"model": PAINTER, "messages": user(url)})
-    assert_error(response, "upstream")
+    assert_error(response, "unavailable", retry_after=1)
     assert studio.requests == []
 
 

@@ -49,6 +49,7 @@ _FIELDS = {
     "o": "output_tokens",
     "r": "cached_read_tokens",
     "w": "cache_write_tokens",
+    "W": "cache_write_1h_tokens",
     "t": "reasoning_tokens",
     "I": "input_image_tokens",
     "O": "output_image_tokens",
@@ -56,6 +57,7 @@ _FIELDS = {
     "b": "output_audio_tokens",
     "p": "images",
     "s": "characters",
+    "S": "searches",
 }
 _REQUESTS, _FAILURES, _COST, _AUDIO_MILLISECONDS = "q", "f", "c", "h"
 _ESTIMATED, _ESTIMATED_COST = "e", "E"
