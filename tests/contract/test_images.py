@@ -1107,7 +1107,7 @@ async def test_images_of_one_answer_are_stored_at_once(keys: KeyStore, aws_envir
 
 
 @on_both
-async def test_an_image_that_cannot_be_stored_is_a_bad_gateway_and_nothing_is_half_said(
+async def test_an_image_that_cannot_be_stored_is_unavailable_and_nothing_is_half_said(
     keys: KeyStore, aws_environment: Any, path: str
 ) -> None:
     def answer(request: httpx.Request) -> Any:
@@ -1117,7 +1117,7 @@ async def test_an_image_that_cannot_be_stored_is_a_bad_gateway_and_nothing_is_ha
     async with studio_of(keys, aws=bucket.aws) as studio:
         studio.answer = openai_images(PNG, OTHER_PNG, JPEG)
         response = await studio.client.post(path, json=asking(path, OPENAI, n=3))
-        message = assert_error(response, "upstream")
+        message = assert_error(response, "unavailable", retry_after=1)
         for word in ("AccessDenied", "s3", BUCKET, "127.0.0.1"):
             assert word not in message
         # Who wants the images themselves needs no store.
@@ -1126,12 +1126,12 @@ async def test_an_image_that_cannot_be_stored_is_a_bad_gateway_and_nothing_is_ha
 
 
 @on_both
-async def test_a_store_that_cannot_be_reached_is_a_bad_gateway(
+async def test_a_store_that_cannot_be_reached_is_unavailable(
     keys: KeyStore, aws_environment: dict[str, str], path: str
 ) -> None:
     nowhere = Aws({**aws_environment, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
     async with studio_of(keys, aws=nowhere) as studio:
-        assert_error(await studio.client.post(path, json=asking(path, OPENAI)), "upstream")
+        assert_error(await studio.client.post(path, json=asking(path, OPENAI)), "unavailable", retry_after=1)
 
 
 @on_both
