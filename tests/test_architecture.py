@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 
 # Leaves: small tools that know no other part; everything may use them.
-LEAVES = {"errors", "framing", "media", "png", "gif", "png_mask", "pump", "request_id", "snapshot"}
+LEAVES = {"errors", "framing", "media", "png", "gif", "png_mask", "pump", "request_id", "sigv4", "snapshot"}
 MAY_IMPORT = {
     "functions": {
         "functions",

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.stores.aws_calls import ATTEMPTS, AwsError, Credentials, pause_before
+from shared.sigv4 import Credentials
+from shared.stores.aws_calls import ATTEMPTS, AwsError, pause_before
 
 if TYPE_CHECKING:
     import httpx
