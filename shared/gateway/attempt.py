@@ -120,7 +120,7 @@ class Attempt:
         self._vendor = load_vendor(provider.adapter)
         self._base_url = services.catalog.base_url(provider)
         self._api_key = services.catalog.api_key(provider)
-        self._auth = self._vendor.auth(self._api_key)
+        self._auth = services.auth(provider, self._vendor)
         price, meter = services.price(model), context.meter
         meter.model = model
         meter.price = price if price is not None and plan.is_priced(price) else None

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -38,8 +38,12 @@ if TYPE_CHECKING:  # a function loads the schemas of its own requests only
     from shared.schemas.speech import SpeechRequest
     from shared.schemas.transcription import TranscriptEvent, TranscriptionRequest
     from shared.schemas.upload import Upload
+    from shared.sigv4 import Signer
 
 DEFAULT_RETRY_AFTER = 5
+
+SignerSource: TypeAlias = "Callable[[str], Awaitable[Signer]]"
+"""Gives what signs a call of an AWS service that is made now. Raises CredentialsRefused where there are none."""
 
 RequestT_contra = TypeVar("RequestT_contra", contravariant=True)
 ResponseT_co = TypeVar("ResponseT_co", covariant=True)
@@ -88,6 +92,15 @@ class Vendor(Protocol):
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """What a response with a status of 400 or more means to our caller."""
+        ...
+
+
+@runtime_checkable
+class SigningVendor(Protocol):
+    """A vendor whose requests are signed with AWS credentials where no key is configured."""
+
+    def signature(self, signer: SignerSource) -> "httpx.Auth":
+        """Signs each request."""
         ...
 
 

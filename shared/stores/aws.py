@@ -147,9 +147,11 @@ class Aws:
             with suppress(AwsError):  # any answer tells the time, also that we may not ask this
                 await self.call("dynamodb", "DescribeEndpoints", {}, attempts=1, seconds=_CONNECT)
 
-    async def signer(self, service: str) -> Signer:
-        """What signs a call made now. Raises AwsError where no credentials can be found."""
-        return Signer(service, self.region, await self._credentials(), self._clock())
+    async def signer(self, service: str, region: str | None = None) -> Signer:
+        """What signs a call made now, in our own region unless another is given. Raises AwsError where no credentials
+        can be found.
+        """
+        return Signer(service, region or self.region, await self._credentials(), self._clock())
 
     def http(self) -> "httpx.AsyncClient":
         """The one client; its time-outs suit calls with small bodies."""
