@@ -1,4 +1,4 @@
-"""What all tests share: no network but loopback, an AWS in a box, stored keys."""
+"""What all tests share: no network but loopback, an emulated AWS, stored keys."""
 
 import asyncio
 import logging
@@ -46,7 +46,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def aws_environment() -> Iterator[dict[str, str]]:
-    """The variables that lead to an AWS in a box."""
+    """The variables that lead to an emulated AWS."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server("127.0.0.1", 0, AtomicMoto(), threaded=True, request_handler=MotoRequestHandler)
     Thread(target=server.serve_forever, daemon=True).start()

@@ -119,7 +119,7 @@ class BatchHarness(httpx.AsyncBaseTransport):
         return response
 
     async def _aws(self, request: httpx.Request) -> httpx.Response:
-        """The answer of the AWS in a box, asked without a socket: these tests call it thousands of times."""
+        """The answer of the emulated AWS, asked without a socket: these tests call it thousands of times."""
         content = await request.aread()
         plain = httpx.Request(request.method, request.url, headers=request.headers, content=content)
         response = self.inner.handle_request(plain)

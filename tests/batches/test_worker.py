@@ -27,7 +27,7 @@ EVENT = json.loads((Path(__file__).parents[2] / "events" / "batch-message.json")
 def context(
     keys: KeyStore, aws_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[LambdaContext]:
-    """What Lambda tells of an invocation; the function's environment leads to the AWS in a box."""
+    """What Lambda tells of an invocation; the function's environment leads to the emulated AWS."""
     names = {"KEYS_TABLE": "keys", "MEDIA_BUCKET": BUCKET, "BATCHES_TABLE": BATCHES, "BATCH_QUEUE": BATCHES}
     settings = {f"GATEWAY_{name}": value for name, value in names.items()}
     for name, value in {**aws_environment, **settings, "GATEWAY_SANDBOX": "on"}.items():

@@ -1,4 +1,4 @@
-"""The command line as a person calls it, on an AWS in a box of its own."""
+"""The command line as a person calls it, on an emulated AWS of its own."""
 
 import asyncio
 import json
@@ -63,7 +63,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture
 def box(aws_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The variables that lead to the AWS in a box, which are set, and nothing else that leads anywhere."""
+    """The variables that lead to the emulated AWS, which are set, and nothing else that leads anywhere."""
     for name in ("PORT", "AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     for name, value in aws_environment.items():

@@ -1,10 +1,8 @@
 """What every chat provider must do, on bytes as they come over its wire."""
 
 import json
-import math
 from collections.abc import AsyncIterator, Callable
 from importlib import import_module
-from pathlib import Path
 
 import httpx
 import pytest
@@ -20,10 +18,9 @@ from shared.gateway.chat import chat, chat_events
 from shared.gateway.services import Services
 from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.content import Message, Text
-from shared.schemas.context import RequestContext, RequestInfo
 from shared.schemas.events import Finished, Started, collect
-from shared.stores.keys import KeyStore
-from tests.client import KEYS, TOKEN, make_services, stream_of
+from tests.client import stream_of
+from tests.providers.open_gateway import OpenGateway, context
 from tests.providers.wire import ChatWire
 
 pytestmark = pytest.mark.anyio
@@ -50,28 +47,6 @@ of_each_failure = pytest.mark.parametrize(
     [(wire, failure) for wire in WIRES.values() for failure in wire.failures],
     ids=[f"{name}-{failure}" for name, wire in WIRES.items() for failure in wire.failures],
 )
-
-Open = Callable[[ChatWire, Callable[[httpx.Request], httpx.Response]], Services]
-
-
-@pytest.fixture
-async def open_gateway(keys: KeyStore, tmp_path: Path) -> AsyncIterator[Open]:
-    """Makes gateways whose vendor answers as told; also the sandbox is reached by bytes here."""
-    catalog = tmp_path / "catalog.toml"
-    catalog.write_text('[providers.sandbox]\nbase_url = "https://vendor.test"\n')
-    opened: list[Services] = []
-
-    def make(wire: ChatWire, upstream: Callable[[httpx.Request], httpx.Response]) -> Services:
-        opened.append(make_services(keys, {**wire.env, "GATEWAY_CATALOG": str(catalog)}, upstream))
-        return opened[-1]
-
-    yield make
-    for services in opened:
-        await services.aclose()
-
-
-def context() -> RequestContext:
-    return RequestContext(RequestInfo("r-1", math.inf), KEYS[TOKEN])
 
 
 def question(wire: ChatWire, *, stream: bool = False) -> ChatRequest:
@@ -113,7 +88,9 @@ async def test_the_test_data_is_what_the_vendors_own_types_say(wire: ChatWire, a
 
 
 @of_each_answer
-async def test_an_answer_means_the_same_whole_and_streamed(wire: ChatWire, answer: str, open_gateway: Open) -> None:
+async def test_an_answer_means_the_same_whole_and_streamed(
+    wire: ChatWire, answer: str, open_gateway: OpenGateway
+) -> None:
     data = wire.answers[answer]
     whole = await chat(open_gateway(wire, answering(data.body)), [question(wire)], context())
     folded = await streamed(open_gateway(wire, streaming(data.stream)), wire)
@@ -122,7 +99,7 @@ async def test_an_answer_means_the_same_whole_and_streamed(wire: ChatWire, answe
 
 
 @of_each_answer
-async def test_a_stream_may_be_split_at_every_byte(wire: ChatWire, answer: str, open_gateway: Open) -> None:
+async def test_a_stream_may_be_split_at_every_byte(wire: ChatWire, answer: str, open_gateway: OpenGateway) -> None:
     data = wire.answers[answer]
     single_bytes = [data.stream[at : at + 1] for at in range(len(data.stream))]
     assert await streamed(open_gateway(wire, streaming(*single_bytes)), wire) == data.means
@@ -134,7 +111,7 @@ async def test_a_stream_may_be_split_at_every_byte(wire: ChatWire, answer: str, 
 
 @of_each_answer
 async def test_a_stream_starts_once_and_finishes_each_candidate_once(
-    wire: ChatWire, answer: str, open_gateway: Open
+    wire: ChatWire, answer: str, open_gateway: OpenGateway
 ) -> None:
     data = wire.answers[answer]
     services = open_gateway(wire, streaming(data.stream))
@@ -148,7 +125,7 @@ async def test_a_stream_starts_once_and_finishes_each_candidate_once(
 
 @of_each_answer
 async def test_a_stream_cut_off_is_an_error_and_never_a_shorter_answer(
-    wire: ChatWire, answer: str, open_gateway: Open
+    wire: ChatWire, answer: str, open_gateway: OpenGateway
 ) -> None:
     data = wire.answers[answer]
     ends = frame_ends(data.stream)
@@ -164,7 +141,7 @@ async def test_a_stream_cut_off_is_an_error_and_never_a_shorter_answer(
 
 
 @of_each_wire
-async def test_a_connection_that_breaks_mid_stream_is_an_error(wire: ChatWire, open_gateway: Open) -> None:
+async def test_a_connection_that_breaks_mid_stream_is_an_error(wire: ChatWire, open_gateway: OpenGateway) -> None:
     stream = wire.answers["text"].stream
 
     async def breaking() -> AsyncIterator[bytes]:
@@ -177,14 +154,14 @@ async def test_a_connection_that_breaks_mid_stream_is_an_error(wire: ChatWire, o
 
 
 @of_each_wire
-async def test_an_error_inside_the_stream_is_that_error(wire: ChatWire, open_gateway: Open) -> None:
+async def test_an_error_inside_the_stream_is_that_error(wire: ChatWire, open_gateway: OpenGateway) -> None:
     with pytest.raises(wire.midstream_raises):
         await streamed(open_gateway(wire, streaming(wire.midstream_error)), wire)
 
 
 @of_each_sent
 async def test_a_request_reaches_the_vendor_as_its_own_types_want_it(
-    wire: ChatWire, sent: str, open_gateway: Open
+    wire: ChatWire, sent: str, open_gateway: OpenGateway
 ) -> None:
     data = wire.sent[sent]
     seen: list[httpx.Request] = []
@@ -212,7 +189,7 @@ async def test_a_request_reaches_the_vendor_as_its_own_types_want_it(
 
 
 @of_each_wire
-async def test_a_streamed_call_goes_to_the_vendors_streaming_address(wire: ChatWire, open_gateway: Open) -> None:
+async def test_a_streamed_call_goes_to_the_vendors_streaming_address(wire: ChatWire, open_gateway: OpenGateway) -> None:
     seen: list[str] = []
 
     def upstream(request: httpx.Request) -> httpx.Response:
@@ -225,7 +202,9 @@ async def test_a_streamed_call_goes_to_the_vendors_streaming_address(wire: ChatW
 
 @of_each_failure
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_vendors_error_becomes_ours(wire: ChatWire, failure: str, stream: bool, open_gateway: Open) -> None:
+async def test_a_vendors_error_becomes_ours(
+    wire: ChatWire, failure: str, stream: bool, open_gateway: OpenGateway
+) -> None:
     data = wire.failures[failure]
     answer = httpx.Response(data.status, headers=dict(data.headers), content=data.body)
     services = open_gateway(wire, lambda request: answer)
@@ -249,7 +228,7 @@ async def test_a_vendors_error_becomes_ours(wire: ChatWire, failure: str, stream
     ids=["empty", "html", "list", "null", "string", "object", "wrong", "deep", "bytes"],
 )
 async def test_a_body_that_is_not_the_vendors_format_is_a_bad_gateway(
-    wire: ChatWire, body: bytes, open_gateway: Open
+    wire: ChatWire, body: bytes, open_gateway: OpenGateway
 ) -> None:
     with pytest.raises(UpstreamError):
         await chat(open_gateway(wire, answering(body)), [question(wire)], context())
@@ -258,14 +237,14 @@ async def test_a_body_that_is_not_the_vendors_format_is_a_bad_gateway(
 @of_each_wire
 @pytest.mark.parametrize("data", [b"<html>", b"[]", b"null", b'"x"', b'{"choices":1,"candidates":1,"type":1}', b"\xff"])
 async def test_a_stream_that_is_not_the_vendors_format_is_a_bad_gateway(
-    wire: ChatWire, data: bytes, open_gateway: Open
+    wire: ChatWire, data: bytes, open_gateway: OpenGateway
 ) -> None:
     with pytest.raises(UpstreamError):
         await streamed(open_gateway(wire, streaming(b"data: " + data + b"\n\n")), wire)
 
 
 @of_each_wire
-async def test_a_vendor_that_cannot_be_reached_is_a_bad_gateway(wire: ChatWire, open_gateway: Open) -> None:
+async def test_a_vendor_that_cannot_be_reached_is_a_bad_gateway(wire: ChatWire, open_gateway: OpenGateway) -> None:
     def upstream(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no route to 10.1.2.3", request=request)
 
@@ -275,7 +254,7 @@ async def test_a_vendor_that_cannot_be_reached_is_a_bad_gateway(wire: ChatWire, 
 
 
 @of_each_wire
-async def test_a_vendor_that_does_not_answer_is_a_time_out(wire: ChatWire, open_gateway: Open) -> None:
+async def test_a_vendor_that_does_not_answer_is_a_time_out(wire: ChatWire, open_gateway: OpenGateway) -> None:
     def upstream(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("slow", request=request)
 

@@ -1,12 +1,9 @@
 """What every provider of images, embeddings, transcripts and speech must do, on bytes as they come over its wire."""
 
 import json
-import math
-from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from email.parser import BytesParser
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,9 +15,7 @@ from shared.gateway.embeddings import embed
 from shared.gateway.services import Services
 from shared.gateway.speech import speak
 from shared.gateway.transcription import transcribe
-from shared.schemas.context import RequestContext, RequestInfo
-from shared.stores.keys import KeyStore
-from tests.client import KEYS, TOKEN, make_services
+from tests.providers.open_gateway import OpenGateway, context
 from tests.providers.operation_wire import FormFile, OperationWire
 
 pytestmark = pytest.mark.anyio
@@ -44,29 +39,6 @@ def each(group: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         ("wire", "name"), [(wire, name) for _, wire, name in found], ids=[f"{key}-{name}" for key, _, name in found]
     )
-
-
-Open = Callable[[OperationWire, Callable[[httpx.Request], httpx.Response]], Services]
-
-
-@pytest.fixture
-async def open_gateway(keys: KeyStore, tmp_path: Path) -> AsyncIterator[Open]:
-    """Makes gateways whose vendor answers as told; also the sandbox is reached by bytes here."""
-    catalog = tmp_path / "catalog.toml"
-    catalog.write_text('[providers.sandbox]\nbase_url = "https://vendor.test"\n')
-    opened: list[Services] = []
-
-    def make(wire: OperationWire, upstream: Callable[[httpx.Request], httpx.Response]) -> Services:
-        opened.append(make_services(keys, {**wire.env, "GATEWAY_CATALOG": str(catalog)}, upstream))
-        return opened[-1]
-
-    yield make
-    for services in opened:
-        await services.aclose()
-
-
-def context() -> RequestContext:
-    return RequestContext(RequestInfo("r-1", math.inf), KEYS[TOKEN])
 
 
 async def ask(services: Services, wire: OperationWire, request: Any) -> Any:
@@ -120,7 +92,7 @@ async def test_the_test_data_is_what_the_vendors_own_types_say(wire: OperationWi
 
 
 @each("answers")
-async def test_an_answer_has_its_meaning(wire: OperationWire, name: str, open_gateway: Open) -> None:
+async def test_an_answer_has_its_meaning(wire: OperationWire, name: str, open_gateway: OpenGateway) -> None:
     data = wire.answers[name]
     headers = {"content-type": data.content_type}
     services = open_gateway(wire, lambda request: httpx.Response(200, content=data.body, headers=headers))
@@ -128,7 +100,7 @@ async def test_an_answer_has_its_meaning(wire: OperationWire, name: str, open_ga
 
 
 @each("sent")
-async def test_the_vendor_gets_what_its_types_say(wire: OperationWire, name: str, open_gateway: Open) -> None:
+async def test_the_vendor_gets_what_its_types_say(wire: OperationWire, name: str, open_gateway: OpenGateway) -> None:
     data = wire.sent[name]
     seen: list[tuple[httpx.Request, bytes]] = []
 
@@ -152,7 +124,7 @@ async def test_the_vendor_gets_what_its_types_say(wire: OperationWire, name: str
 
 @each("refused")
 async def test_what_the_vendor_cannot_express_is_refused_before_it_is_asked(
-    wire: OperationWire, name: str, open_gateway: Open
+    wire: OperationWire, name: str, open_gateway: OpenGateway
 ) -> None:
     def vendor(request: httpx.Request) -> httpx.Response:
         raise AssertionError("the vendor was asked")
@@ -165,7 +137,7 @@ async def test_what_the_vendor_cannot_express_is_refused_before_it_is_asked(
 
 
 @each("failures")
-async def test_a_failure_becomes_the_callers_error(wire: OperationWire, name: str, open_gateway: Open) -> None:
+async def test_a_failure_becomes_the_callers_error(wire: OperationWire, name: str, open_gateway: OpenGateway) -> None:
     data = wire.failures[name]
     services = open_gateway(wire, lambda request: httpx.Response(data.status, content=data.body, headers=data.headers))
     with pytest.raises(data.raises) as caught:
@@ -180,7 +152,7 @@ async def test_a_failure_becomes_the_callers_error(wire: OperationWire, name: st
 
 
 @of_each_wire
-async def test_a_vendor_that_cannot_be_reached_is_a_bad_gateway(wire: OperationWire, open_gateway: Open) -> None:
+async def test_a_vendor_that_cannot_be_reached_is_a_bad_gateway(wire: OperationWire, open_gateway: OpenGateway) -> None:
     def vendor(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no route to secret-host.internal")
 
@@ -190,7 +162,7 @@ async def test_a_vendor_that_cannot_be_reached_is_a_bad_gateway(wire: OperationW
 
 
 @of_each_wire
-async def test_a_vendor_that_is_slow_is_a_time_out(wire: OperationWire, open_gateway: Open) -> None:
+async def test_a_vendor_that_is_slow_is_a_time_out(wire: OperationWire, open_gateway: OpenGateway) -> None:
     def vendor(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("too slow")
 
@@ -201,7 +173,7 @@ async def test_a_vendor_that_is_slow_is_a_time_out(wire: OperationWire, open_gat
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{}", b'{"data":"x"}', b"<html>", b'{"candidates":[1]}'])
 @pytest.mark.parametrize("wire", WITH_A_FORMAT.values(), ids=WITH_A_FORMAT)
 async def test_a_body_that_is_not_the_vendors_format_is_a_bad_gateway(
-    wire: OperationWire, body: bytes, open_gateway: Open
+    wire: OperationWire, body: bytes, open_gateway: OpenGateway
 ) -> None:
     services = open_gateway(wire, lambda request: httpx.Response(200, content=body))
     with pytest.raises(UpstreamError):
@@ -210,7 +182,7 @@ async def test_a_body_that_is_not_the_vendors_format_is_a_bad_gateway(
 
 @of_each_wire
 async def test_a_provider_that_holds_back_answers_with_its_error_and_no_other(
-    wire: OperationWire, open_gateway: Open
+    wire: OperationWire, open_gateway: OpenGateway
 ) -> None:
     """However many calls a request takes, it fails as one."""
     services = open_gateway(wire, lambda request: httpx.Response(429, headers={"retry-after": "9"}))

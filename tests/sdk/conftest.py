@@ -1,11 +1,12 @@
 """Gateways in processes of their own, one of each kind for every worker of the tests."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from openai import AsyncOpenAI, OpenAI
 
-from tests.sdk.server import LocalServer, running
+from tests.sdk.server import TOKEN, LocalServer, running
 from tests.sdk.vendor import Vendor, serving
 
 # Set where another run of these tests has started the gateway, so that an older SDK meets the very same one.
@@ -53,3 +54,15 @@ def vendor_url(_vendor_server: LocalServer, vendor: Vendor) -> Iterator[str]:
     """The URL of a gateway whose OpenAI, DeepInfra, Anthropic and Gemini are `vendor`."""
     with _vendor_server.shown():
         yield _vendor_server.url
+
+
+@pytest.fixture
+def client(sandbox_url: str) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{sandbox_url}/v1", api_key=TOKEN, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_client(sandbox_url: str) -> AsyncIterator[AsyncOpenAI]:
+    async with AsyncOpenAI(base_url=f"{sandbox_url}/v1", api_key=TOKEN, max_retries=0) as client:
+        yield client

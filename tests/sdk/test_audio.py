@@ -5,7 +5,6 @@ The tests hold for its newest major version and the one before: `test_openai_2.p
 
 import io
 import wave
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,9 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.audio import Transcription, TranscriptionVerbose
 
-from tests.sdk.server import TOKEN
-
 WRITER = "sandbox/transcription"
 SPEAKER = "sandbox/speech"
 HELLO = "Hello there. How are you today? The river is wide."
-
-
-@pytest.fixture
-def client(sandbox_url: str) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{sandbox_url}/v1", api_key=TOKEN, max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture
-async def async_client(sandbox_url: str) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=f"{sandbox_url}/v1", api_key=TOKEN, max_retries=0) as client:
-        yield client
 
 
 @pytest.fixture

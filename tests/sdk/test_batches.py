@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import openai
@@ -10,15 +9,7 @@ import pytest
 from openai import OpenAI
 from openai.types import Batch
 
-from tests.sdk.server import TOKEN
-
 _SECONDS = 30.0
-
-
-@pytest.fixture
-def client(sandbox_url: str) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{sandbox_url}/v1", api_key=TOKEN) as client:
-        yield client
 
 
 def line(custom_id: str, **fields: Any) -> bytes:

@@ -4,7 +4,6 @@ The tests hold for its newest major version and the one before: `test_openai_2.p
 """
 
 import math
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import openai
@@ -12,22 +11,8 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types import CreateEmbeddingResponse
 
-from tests.sdk.server import TOKEN
-
 MODEL = "sandbox/embedding"
 TEXTS = ["The cat sleeps on the sofa", "A cat is sleeping on a sofa", "Interest rates rose in March"]
-
-
-@pytest.fixture
-def client(sandbox_url: str) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{sandbox_url}/v1", api_key=TOKEN, max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture
-async def async_client(sandbox_url: str) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=f"{sandbox_url}/v1", api_key=TOKEN, max_retries=0) as client:
-        yield client
 
 
 def vectors(answer: CreateEmbeddingResponse) -> list[list[float]]:

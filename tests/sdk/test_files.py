@@ -4,7 +4,6 @@ The tests hold for its newest major version and the one before: `test_openai_2.p
 """
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -17,18 +16,6 @@ from tests.sdk.server import TOKEN
 
 AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
 M4A = bytes.fromhex("0000001c667479704d344120000000004d3441206d70343269736f6d00000000") + bytes(40_000)
-
-
-@pytest.fixture
-def client(sandbox_url: str) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{sandbox_url}/v1", api_key=TOKEN, max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture
-async def async_client(sandbox_url: str) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=f"{sandbox_url}/v1", api_key=TOKEN, max_retries=0) as client:
-        yield client
 
 
 def test_a_file_is_created_retrieved_read_and_deleted(client: OpenAI, tmp_path: Path) -> None:

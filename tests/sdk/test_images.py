@@ -5,7 +5,6 @@ The tests hold for its newest major version and the one before: `test_openai_2.p
 
 import base64
 import io
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -15,25 +14,11 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types import ImagesResponse
 from PIL import Image
 
-from tests.sdk.server import TOKEN
-
 MODEL = "sandbox/image"
 PROMPT = "a fluffy orange tabby cat"
 SMALL: Any = "96x64"  # the sandbox takes sizes that the SDK does not know
 
 by_url_or_inline = pytest.mark.parametrize("response_format", ["url", "b64_json"])
-
-
-@pytest.fixture
-def client(sandbox_url: str) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{sandbox_url}/v1", api_key=TOKEN, max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture
-async def async_client(sandbox_url: str) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=f"{sandbox_url}/v1", api_key=TOKEN, max_retries=0) as client:
-        yield client
 
 
 def png(colour: str = "red", size: tuple[int, int] = (80, 70)) -> io.BytesIO:

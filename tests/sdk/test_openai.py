@@ -5,7 +5,6 @@ The tests hold for its newest major version and the one before: `test_openai_2.p
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 
 import openai
@@ -13,8 +12,6 @@ import pytest
 from openai import AsyncOpenAI, OpenAI, pydantic_function_tool
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel
-
-from tests.sdk.server import TOKEN
 
 MODEL = "sandbox/chat"
 PROMPT = "Tell me about the river Spree, please."
@@ -47,18 +44,6 @@ class Step(BaseModel):
 class Solution(BaseModel):
     steps: list[Step]
     answer: int
-
-
-@pytest.fixture
-def client(sandbox_url: str) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{sandbox_url}/v1", api_key=TOKEN) as client:
-        yield client
-
-
-@pytest.fixture
-async def async_client(sandbox_url: str) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=f"{sandbox_url}/v1", api_key=TOKEN) as client:
-        yield client
 
 
 def user(content: Any) -> Any:

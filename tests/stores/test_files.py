@@ -37,7 +37,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def objects(aws_environment: dict[str, str]) -> AsyncIterator[ObjectStore]:
-    """An empty bucket in an AWS in a box."""
+    """An empty bucket in an emulated AWS."""
     aws = Aws(aws_environment)
     store = ObjectStore(aws, f"b{uuid.uuid4().hex}")
     await store.create_bucket()

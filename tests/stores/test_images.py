@@ -28,7 +28,7 @@ ENVIRONMENT = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECR
 
 @pytest.fixture
 async def objects(aws_environment: dict[str, str]) -> AsyncIterator[ObjectStore]:
-    """A bucket in an AWS in a box."""
+    """A bucket in an emulated AWS."""
     aws = Aws(aws_environment)
     store = ObjectStore(aws, "kept-images")
     await store.create_bucket()

@@ -29,7 +29,7 @@ Answering = Callable[[httpx.Request], httpx.Response]
 
 @pytest.fixture
 async def store(aws_environment: dict[str, str], request: pytest.FixtureRequest) -> AsyncIterator[ObjectStore]:
-    """An empty bucket in an AWS in a box."""
+    """An empty bucket in an emulated AWS."""
     aws = Aws(aws_environment)
     bucket = hashlib.sha256(request.node.name.encode()).hexdigest()[:40]
     store = ObjectStore(aws, bucket)

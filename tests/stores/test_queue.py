@@ -1,4 +1,4 @@
-"""The queue against an SQS in a box, and against one that refuses some of what it is sent."""
+"""The queue against an emulated SQS, and against one that refuses some of what it is sent."""
 
 import json
 from collections.abc import AsyncIterator
