@@ -26,7 +26,7 @@ from shared.gateway.call_meter import CallMeter
 from shared.gateway.call_meter import Estimate as CallEstimate
 from shared.observability import log_failed_call
 from shared.providers import load, load_vendor
-from shared.providers.base import REMOVED, Call, EventAdapter, ResponseAdapter, error_for_status
+from shared.providers.base import REMOVED, Call, EventAdapter, HeaderMetered, ResponseAdapter, error_for_status
 from shared.pump import Pump
 from shared.schemas.context import RequestContext
 from shared.schemas.limits import Estimate, Rates, Refused
@@ -137,12 +137,15 @@ class Attempt:
         progress = _Progress()
         try:
             async with self._open(call, meter, progress) as answer:
-                body = await answer.read()
+                body, headers = await answer.read(), answer.headers
             with self._reading(meter):
                 decoded = from_json(body)
                 del body  # a large one must not stay in memory beside the decoded one
                 response = adapter.response(decoded)
-            meter.reported(response.usage)
+            if isinstance(adapter, HeaderMetered) and response.usage == Usage():
+                meter.reported(adapter.usage_in(headers))
+            else:
+                meter.reported(response.usage)
             meter.close(is_complete=True)
             return response
         except GatewayError as error:

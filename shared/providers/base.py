@@ -26,6 +26,7 @@ from shared.framing import Frame
 from shared.media import IMAGE_TYPES, head_bytes, sniff, standard_base64
 from shared.schemas.content import Inline
 from shared.schemas.model import Model
+from shared.schemas.usage import Usage
 
 if TYPE_CHECKING:  # a function loads the schemas of its own requests only
     import httpx
@@ -129,6 +130,15 @@ class ResponseAdapter(Adapter[RequestT_contra], Protocol[RequestT_contra, Respon
         KeyError, TypeError, ValueError, IndexError or AttributeError on a body that is not in the vendor's format:
         the gateway answers 502.
         """
+        ...
+
+
+@runtime_checkable
+class HeaderMetered(Protocol):
+    """An operation whose vendor tells what a call has used in the headers of the answer, where the body does not."""
+
+    def usage_in(self, headers: Mapping[str, str]) -> Usage:
+        """The usage in the headers; zero where they do not tell."""
         ...
 
 

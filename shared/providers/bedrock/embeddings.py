@@ -7,6 +7,7 @@ model is refused, not cut off.
 """
 
 from array import array
+from collections.abc import Mapping
 from typing import Any
 
 from shared.providers.base import Call, EmbeddingAdapter, unsupported
@@ -44,12 +45,16 @@ class BedrockEmbeddings:
         match body:
             case {"embedding": vector, "inputTextTokenCount": tokens}:  # Titan
                 return EmbeddingResponse((array("f", vector),), Usage(input_tokens=tokens))
-            case {"embeddings": {"float": vectors}}:  # Cohere, which tells its tokens in a header alone
+            case {"embeddings": {"float": vectors}}:  # Cohere, whose tokens are told by a header alone
                 return EmbeddingResponse(tuple(array("f", vector) for vector in vectors))
             case {"embeddings": [{"embedding": vector}]}:  # Nova
                 return EmbeddingResponse((array("f", vector),), Usage(input_tokens=body.get("inputTokenCount") or 0))
             case _:
                 raise ValueError("not an answer of an embedding model")
+
+    def usage_in(self, headers: Mapping[str, str]) -> Usage:
+        count = headers.get("x-amzn-bedrock-input-token-count", "")
+        return Usage(input_tokens=int(count) if count.isascii() and count.isdigit() else 0)
 
 
 def _body(texts: list[str], dimensions: int | None, model: Model) -> dict[str, Any]:
