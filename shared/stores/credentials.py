@@ -106,7 +106,10 @@ class ChainedCredentials:
             if self._found is None:
                 from botocore.session import Session
 
-                self._found = Session().get_credentials()
+                session = Session()
+                # Looked for already; in a local run, the variables are those of the embedded AWS by now.
+                session.get_component("credential_provider").remove("env")
+                self._found = session.get_credentials()
             if self._found is None:
                 raise AwsError("credentials", "find", "NoCredentials")
             frozen = self._found.get_frozen_credentials()

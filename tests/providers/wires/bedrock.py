@@ -90,6 +90,11 @@ def message(payload: bytes, headers: Mapping[str, str]) -> bytes:
         bytes([len(name)]) + name.encode() + b"\x07" + len(value).to_bytes(2, "big") + value.encode()
         for name, value in headers.items()
     )
+    return framed(head, payload)
+
+
+def framed(head: bytes, payload: bytes) -> bytes:
+    """A message of encoded headers and a payload."""
     prelude = (16 + len(head) + len(payload)).to_bytes(4, "big") + len(head).to_bytes(4, "big")
     checked = prelude + crc32(prelude).to_bytes(4, "big") + head + payload
     return checked + crc32(checked).to_bytes(4, "big")
