@@ -34,6 +34,7 @@ RATES = {
     "output_mtok": "output",
     "cache_read_mtok": "cached_read",
     "cache_write_mtok": "cache_write",
+    "cache_write_1h_mtok": "cache_write_1h",
     "output_reasoning_mtok": "reasoning",
     "input_image_mtok": "input_image",
     "output_image_mtok": "output_image",
@@ -43,12 +44,11 @@ RATES = {
     "cache_audio_read_mtok": "cached_audio",
 }
 UNITS = {"input_mchars": "characters", "audio_hours": "audio_hour"}
-# The vendors' own tools, hour-long caches and video, for which the gateway never asks; `input_audio_hours` always has
-# `audio_hours` beside it.
+THOUSANDS = {"web_searches_kcount": "search"}
+# Vendors' own file search and video, for which the gateway never asks; `input_audio_hours` always has `audio_hours`
+# beside it.
 IGNORED = {
-    "web_searches_kcount",
     "storage_searches_kcount",
-    "cache_write_1h_mtok",
     "input_video_mtok",
     "input_audio_hours",
 }
@@ -130,6 +130,8 @@ def amounts(price: ModelPrice) -> Row:
             rates[RATES[key]] = value
         elif key in UNITS and isinstance(value, Decimal):
             row[UNITS[key]] = plain(value)
+        elif key in THOUSANDS and isinstance(value, Decimal):
+            row[THOUSANDS[key]] = plain(value / 1000)
         else:
             sys.exit(f"{LIBRARY} has a price that the gateway cannot state: {key}")
     starts = {tier.start for rate in rates.values() if isinstance(rate, TieredPrices) for tier in rate.tiers}

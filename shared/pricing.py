@@ -29,8 +29,9 @@ def upper_bound(most: Usage, price: Price) -> int:
     It holds for any mix of token kinds: uncached input, only images, or only reasoning.
     """
     reachable = [price.rates, *(tier.rates for tier in price.tiers if tier.above < most.input_tokens)]
+    for_an_hour = most.cache_write_1h_tokens > 0
     return _whole(
-        most.input_tokens * max(map(_dearest_input, reachable))
+        most.input_tokens * max(_dearest_input(rates, for_an_hour=for_an_hour) for rates in reachable)
         + most.output_tokens * max(map(_dearest_output, reachable))
         + _units(most, price)
     )
@@ -54,6 +55,8 @@ def _input(usage: Usage, rates: Rates) -> Decimal:
     )
     # Nobody says which tokens came from the cache or went there. Text, on which the cache saves least, is taken first.
     hits, writes, total = usage.cached_read_tokens, usage.cache_write_tokens, Decimal(0)
+    if rates.cache_write is not None and rates.cache_write_1h is not None:
+        total += min(usage.cache_write_1h_tokens, writes) * (rates.cache_write_1h - rates.cache_write)
     for tokens, fresh, again in kinds:
         hit = min(tokens, hits)
         written = min(tokens - hit, writes)
@@ -82,16 +85,18 @@ def _units(usage: Usage, price: Price) -> Decimal:
     return (
         usage.images * price.image * _MICRO
         + usage.characters * price.characters
+        + usage.searches * price.search * _MICRO
         + seconds * price.audio_hour * _MICRO / _SECONDS_AN_HOUR
     )
 
 
-def _dearest_input(rates: Rates) -> Decimal:
+def _dearest_input(rates: Rates, *, for_an_hour: bool) -> Decimal:
     return _dearest(
         (
             rates.input,
             rates.cached_read,
             rates.cache_write,
+            rates.cache_write_1h if for_an_hour else None,
             rates.input_image,
             rates.input_audio,
             rates.cached_image,

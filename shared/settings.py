@@ -53,6 +53,8 @@ class Settings:
     """How long it may, counted from then, while the table of keys cannot be read. Other keys are answered 503."""
     default_max_tokens: int = 1024
     """`max_tokens` on /v1/chat/completions and /v1/completions where the caller gives none."""
+    thinking_tokens: int = 8192
+    """Tokens that a model which thinks gets on top of `default_max_tokens`, for its thinking."""
     max_body: int = 32 * 1024 * 1024
     """The largest request body. API Gateway allows 10 MB, and Lambda 6 MB, whatever is set here."""
     connect_timeout: float = 5.0

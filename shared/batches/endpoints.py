@@ -35,7 +35,9 @@ def error_answer(url: str, error: GatewayError, request_id: str) -> tuple[int, J
 async def _chat(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     from shared.gateway.chat import chat
 
-    operation: Operation = parse(body, Defaults(max_tokens=services.settings.default_max_tokens))
+    settings = services.settings
+    defaults = Defaults(max_tokens=settings.default_max_tokens, thinking_tokens=settings.thinking_tokens)
+    operation: Operation = parse(body, defaults)
     if operation.requests[0].stream:
         raise InvalidRequest.field("stream", "must not be true in a batch")
     return operation.body(await chat(services, operation.requests, context), context)
@@ -52,7 +54,7 @@ async def _images(parse: Any, body: JsonObject, services: Services, context: Req
     from shared.gateway.images import generate
 
     operation: ImageOperation = parse(body)
-    return operation.body(await generate(services, operation.request, context, stored=operation.stored), context)
+    return operation.body(await generate(services, operation.request, context, delivery=operation.delivery), context)
 
 
 async def _speech(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:

@@ -183,7 +183,7 @@ async def _call(services: Services, kind: Capability, model: Model, context: Req
             from shared.gateway.images import generate
             from shared.schemas.image import ImageRequest
 
-            await generate(services, ImageRequest(model.id, "a red circle on white"), context, stored=False)
+            await generate(services, ImageRequest(model.id, "a red circle on white"), context, delivery="b64_json")
 
 
 def _key(provider: Provider, file: Path | None) -> str:

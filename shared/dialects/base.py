@@ -3,9 +3,9 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic_core import from_json, to_json
 
 from shared.errors import FieldError, GatewayError, InvalidRequest, MalformedRequest, ValidationFailed
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # a function loads the schemas of its own requests only
     from shared.schemas.chat import ChatRequest, ChatResponse
     from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
     from shared.schemas.events import ChatEvent
-    from shared.schemas.image import ImageRequest, ImageResponse
+    from shared.schemas.image import Delivery, ImageRequest, ImageResponse
     from shared.schemas.transcription import Transcript, TranscriptEvent, TranscriptionRequest
     from shared.schemas.upload import Upload
 
@@ -33,6 +33,7 @@ class Defaults:
     """The operator's defaults for fields that a caller leaves out."""
 
     max_tokens: int
+    thinking_tokens: int
 
 
 class Dialect(Protocol):
@@ -106,13 +107,13 @@ class Form:
 
 
 class ImageOperation(Protocol):
-    """One parsed request for images; `stored` is whether they are returned by URL."""
+    """One parsed request for images; `delivery` is how they are returned, None for what is usual for the model."""
 
     @property
     def request(self) -> "ImageRequest": ...
 
     @property
-    def stored(self) -> bool: ...
+    def delivery(self) -> "Delivery | None": ...
 
     def body(self, response: "ImageResponse", context: RequestContext) -> JsonObject:
         """The answer."""
@@ -196,6 +197,15 @@ class FormWire(Wire):
     model_config = ConfigDict(strict=False)
 
 
+def _refuse(value: Any) -> None:
+    raise ValueError("is not supported")
+
+
+# Known fields of an API that are not passed on: a request with the first is refused, the second have no effect on the
+# answer. Declared, so that a test can tell them from those that nobody has thought of.
+Unsupported: TypeAlias = Annotated[None, BeforeValidator(_refuse)]
+Ignored: TypeAlias = Any
+
 WireT = TypeVar("WireT", bound=Wire)
 FormWireT = TypeVar("FormWireT", bound=FormWire)
 
@@ -214,8 +224,11 @@ def read(wire: type[WireT], body: JsonObject) -> WireT:
 
 
 def read_form(wire: type[FormWireT], form: Form) -> FormWireT:
-    """The form's fields as a wire type; the last value of a repeated field counts. Raises ValidationFailed."""
-    return read(wire, {name: values[-1] for name, values in form.fields.items() if values[-1] != ""})
+    """The form's fields as a wire type; the last value of a repeated field counts. Raises ValidationFailed.
+
+    Lists and objects come as `name[]` and `name[key]`; the dialects read those that they have.
+    """
+    return read(wire, {name.partition("[")[0]: values[-1] for name, values in form.fields.items() if values[-1] != ""})
 
 
 def _path(location: Sequence[int | str]) -> str:

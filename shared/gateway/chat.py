@@ -14,6 +14,8 @@ from shared.gateway.image_links import ImageLinks
 from shared.gateway.selection import MAX_FANNED_OUT
 from shared.gateway.single_calls import seeds
 from shared.gateway.stop_sequences import StopSequences
+from shared.gateway.surcharges import check_surcharge
+from shared.gateway.thinking import with_thinking_room
 from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.context import RequestContext
 from shared.schemas.events import ChatEvent, ImageDelta, Started, collect
@@ -37,12 +39,16 @@ def chat_events(
     Errors about the request's model are raised immediately, all others by the iterator. Each call has its Started.
     """
 
+    def with_room(model: Model) -> list[ChatRequest]:
+        return [with_thinking_room(request, model) for request in requests]
+
     async def sources(attempt: Attempt) -> list[AsyncGenerator[ChatEvent, None]]:
-        prepared = await _prepared(attempt, requests)
+        prepared = await _prepared(attempt, with_room(attempt.model))
         return [_call(attempt, request, offset) for request, offset in _single_calls(prepared, attempt.model)]
 
     model = select(requests[0], services.catalog, context.caller)
-    plan = Plan("chat", requests[0].model, [model], lambda model: of_chat(requests, model), sources)
+    check_surcharge(services, context, requests[0], model)
+    plan = Plan("chat", requests[0].model, [model], lambda model: of_chat(with_room(model), model), sources)
     return run(services, context, plan)
 
 

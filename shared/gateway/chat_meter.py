@@ -6,6 +6,7 @@ from shared.gateway.estimates import of_chat
 from shared.schemas.chat import ChatRequest
 from shared.schemas.events import (
     ChatEvent,
+    CitationDelta,
     Finished,
     ImageDelta,
     LogprobsDelta,
@@ -50,5 +51,5 @@ class ChatMeter:
                 self.call.made_image()
             case Finished():
                 self.call.reported(event.usage)
-            case LogprobsDelta():
+            case LogprobsDelta() | CitationDelta():
                 pass

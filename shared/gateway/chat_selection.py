@@ -53,6 +53,8 @@ def _needs(request: ChatRequest) -> frozenset[Capability]:
         needs.add(Capability.JSON_SCHEMA)
     if request.image_output:
         needs.add(Capability.IMAGE_OUTPUT)
+    if request.web_search is not None:
+        needs.add(Capability.WEB_SEARCH)
     for message in request.messages:
         for part in message.parts:
             needs |= _needed_by(part)

@@ -54,10 +54,19 @@ def of_chat(requests: "Sequence[ChatRequest]", model: Model) -> tuple[Usage, Usa
     )
     ceiling = Usage(
         input_tokens=sum(_most_input(request, model) * times for request, times in calls),
-        output_tokens=sum((longest if draws else request.max_tokens or longest) * request.n for request in requests),
+        cache_write_1h_tokens=sum(_most_input(request, model) * times for request, times in calls if _is_long(request)),
+        output_tokens=sum(
+            (longest if draws else request.max_output_tokens or longest) * request.n for request in requests
+        ),
         images=sum(request.n for request in requests) if draws else 0,
     )
     return expected, ceiling
+
+
+def _is_long(request: "ChatRequest") -> bool:
+    """Whether the caller asks for caches that are kept longer than usual, which costs more."""
+    points = (*request.cache_points(), *([request.cache] if request.cache else ()))
+    return any(point.ttl not in (None, "5m") for point in points)
 
 
 def input_tokens(request: "ChatRequest") -> int:
@@ -152,7 +161,7 @@ def of_transcription(request: "TranscriptionRequest") -> tuple[Usage, Usage]:
         head = request.file.open().read(_WAV_RATE.stop)
         usual = least = int.from_bytes(head[_WAV_RATE], "little") or least
     seconds, ceiling = request.file.size // usual + 1, request.file.size // least + 1
-    prompt = _bytes(request.prompt or "")
+    prompt = _bytes(request.prompt_with_keywords or "")
     return (
         Usage(
             input_tokens=seconds * _TOKENS_PER_SECOND + prompt // BYTES_PER_TOKEN,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamTimeout
 from shared.pump import gather_or_cancel
-from shared.schemas.events import ChatEvent, ImageDelta, TextDelta
+from shared.schemas.events import ChatEvent, CitationDelta, ImageDelta, TextDelta
 
 if TYPE_CHECKING:
     from shared.gateway.attempt import Attempt
@@ -25,6 +25,7 @@ class ImageLinks:
         self._held: list[ChatEvent] = []
         self._ends_line: dict[int, bool] = {}
         self._after_image: set[int] = set()
+        self._linked: set[int] = set()
 
     def holds(self, event: ChatEvent) -> bool:
         """Whether the event is held back until `rest`."""
@@ -43,13 +44,18 @@ class ImageLinks:
         ]
 
     def text(self, event: ChatEvent) -> ChatEvent:
-        """Any event but an image; text after an image starts a new paragraph."""
+        """Any event but an image; text after an image starts a new paragraph.
+
+        After a link, a citation is of all of the text: the vendor's positions no longer apply.
+        """
         if isinstance(event, TextDelta) and event.text:
             if event.index in self._after_image:
                 self._after_image.discard(event.index)
                 if not event.text.startswith("\n"):
                     event.text = "\n\n" + event.text
             self._ends_line[event.index] = event.text.endswith("\n")
+        elif isinstance(event, CitationDelta) and event.index in self._linked:
+            event.citation = event.citation.model_copy(update={"start": 0, "end": 0})
         return event
 
     async def image(self, event: ImageDelta) -> TextDelta:
@@ -60,6 +66,7 @@ class ImageLinks:
         opening = "" if self._ends_line.get(event.index, True) else "\n\n"
         self._ends_line[event.index] = False
         self._after_image.add(event.index)
+        self._linked.add(event.index)
         return TextDelta(f"{opening}![image]({url})", event.index)
 
     async def _stored(self, event: ImageDelta) -> str:

@@ -20,7 +20,7 @@ from shared.media import IMAGE_TYPES
 from shared.pump import gather_or_cancel
 from shared.schemas.content import Inline, Remote
 from shared.schemas.context import RequestContext
-from shared.schemas.image import GeneratedImage, ImageRequest, ImageResponse
+from shared.schemas.image import Delivery, GeneratedImage, ImageRequest, ImageResponse
 from shared.schemas.model import Capability
 from shared.schemas.usage import Usage
 
@@ -29,15 +29,17 @@ if TYPE_CHECKING:
 
 
 async def generate(
-    services: "Services", request: ImageRequest, context: RequestContext, *, stored: bool
+    services: "Services", request: ImageRequest, context: RequestContext, *, delivery: Delivery | None
 ) -> ImageResponse:
-    """`request.n` images: with `stored`, Remote with presigned URLs, otherwise Inline.
+    """`request.n` images: for the delivery "url" Remote with presigned URLs, for the other Inline.
 
-    Raises any GatewayError; UpstreamError if an image could not be stored.
+    Without a delivery they are Remote, except those of GPT Image models: these are Inline with a URL, since OpenAI
+    always returns base64 for them and its clients read that. Raises any GatewayError; UpstreamError if an image could
+    not be stored.
     """
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[ImageResponse, None]]:
-        return [_response(attempt, request, stored=stored)]
+        return [_response(attempt, request, delivery)]
 
     needs = Capability.IMAGE_EDITING if request.images else Capability.IMAGE_GENERATION
     model = select_for(needs, request.model, services.catalog, context.caller)
@@ -45,7 +47,9 @@ async def generate(
     return await only(run(services, context, plan))
 
 
-async def _response(attempt: Attempt, request: ImageRequest, *, stored: bool) -> AsyncGenerator[ImageResponse, None]:
+async def _response(
+    attempt: Attempt, request: ImageRequest, delivery: Delivery | None
+) -> AsyncGenerator[ImageResponse, None]:
     model, services = attempt.model, attempt.services
 
     async def called(call: ImageRequest) -> ImageResponse:
@@ -60,7 +64,8 @@ async def _response(attempt: Attempt, request: ImageRequest, *, stored: bool) ->
     if not images:
         raise UpstreamError("The provider's response has no image.")
     tenant = attempt.context.caller.tenant
-    delivered = _stored if stored else _inline
+    usual = _in_both_ways if "image_b64_only" in model.quirks else _stored
+    delivered = usual if delivery is None else _stored if delivery == "url" else _inline
     try:
         async with asyncio.timeout_at(attempt.deadline):
             images = await gather_or_cancel(delivered(image, services, tenant) for image in images)
@@ -83,6 +88,13 @@ async def _inline(image: GeneratedImage, services: "Services", tenant: str) -> G
         return image
     media_type, data = await _fetched(image, services)
     return replace(image, source=Inline(media_type=media_type, data=base64.b64encode(data).decode("ascii")))
+
+
+async def _in_both_ways(image: GeneratedImage, services: "Services", tenant: str) -> GeneratedImage:
+    image = await _inline(image, services, tenant)
+    stored = await _stored(image, services, tenant)
+    assert isinstance(stored.source, Remote)
+    return replace(image, url=stored.source.url)
 
 
 async def _fetched(image: GeneratedImage, services: "Services") -> tuple[str, bytes]:

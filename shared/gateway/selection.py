@@ -58,6 +58,7 @@ _WORDS = {
     Capability.FUNCTION_CALLING: "tools",
     Capability.JSON_SCHEMA: "JSON schema output",
     Capability.IMAGE_OUTPUT: "image output",
+    Capability.WEB_SEARCH: "web search (web_search_options)",
     Capability.IMAGE_GENERATION: "image generation",
     Capability.IMAGE_EDITING: "image editing",
     Capability.EMBEDDINGS: "embeddings",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.schemas.events import ChatEvent, Finished, Started, TextDelta
+from shared.schemas.events import ChatEvent, CitationDelta, Finished, Started, TextDelta
 from shared.schemas.usage import FinishReason
 
 
@@ -32,6 +32,9 @@ class StopSequences:
                 yield TextDelta(ready, event.index)
             return
         if held.stopped and not isinstance(event, Finished):
+            return
+        if isinstance(event, CitationDelta):
+            yield event
             return
         if held.text:
             # Something other than text follows: the text held back is not a stop sequence.

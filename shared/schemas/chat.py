@@ -1,11 +1,12 @@
 """The canonical chat request and response."""
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
 from shared.schemas.base import Frozen
-from shared.schemas.content import Message, Part
+from shared.schemas.content import CachePoint, Message, Part, Reasoning, Refusal, ToolResult
 from shared.schemas.usage import FinishReason, Usage
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -18,6 +19,7 @@ class Tool(Frozen):
     description: str | None = None
     parameters: JsonObject | None = None
     strict: bool | None = None
+    cache: CachePoint | None = None
 
 
 class NamedTool(Frozen):
@@ -48,15 +50,53 @@ class JsonSchemaFormat(Frozen):
 ResponseFormat: TypeAlias = Annotated[JsonObjectFormat | JsonSchemaFormat, Field(discriminator="kind")]
 
 ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+# The tokens of thinking that each effort stands for where one has to be taken for the other.
+REASONING_BUDGETS: Mapping[ReasoningEffort, int] = {
+    "minimal": 1024,
+    "low": 2048,
+    "medium": 8192,
+    "high": 16384,
+    "xhigh": 24576,
+    "max": 32768,
+}
+
+ServiceTier: TypeAlias = Literal["auto", "default", "flex", "scale", "priority"]
+
+
+class WebSearch(Frozen):
+    """The vendor may search the web. The user's place is approximate: `country` an ISO code of two letters, `timezone`
+    an IANA name.
+    """
+
+    context_size: Literal["low", "medium", "high"] | None = None
+    city: str | None = None
+    country: str | None = None
+    region: str | None = None
+    timezone: str | None = None
+
+
+class SystemCachePoint(CachePoint):
+    """A cache point after the first `end` characters of the system text."""
+
+    end: int
 
 
 class ChatRequest(Frozen):
-    """One chat completion. An optional field that is None was not set: the provider's default applies."""
+    """One chat completion. An optional field that is None was not set: the provider's default applies.
+
+    `thinking_tokens` are for thinking alone, on top of `max_tokens`; the gateway leaves them to models that think.
+    `reasoning_budget` is how many tokens the model may think, if its vendor counts them; `reasoning_effort` says the
+    same to other vendors. `service_tier` is by OpenAI's names. `cache` is a cache point at the end of the request,
+    `cache_key` stands for requests that begin in the same way; with `explicit_cache` nothing but the cache points of
+    the messages and tools is kept.
+    """
 
     model: str
     system: str | None = None
+    system_cache: tuple[SystemCachePoint, ...] = ()
     messages: tuple[Message, ...]
     max_tokens: int | None = None
+    thinking_tokens: int = 0
     temperature: float | None = None
     top_p: float | None = None
     n: int = 1
@@ -68,6 +108,12 @@ class ChatRequest(Frozen):
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     reasoning_effort: ReasoningEffort | None = None
+    reasoning_budget: int | None = None
+    web_search: WebSearch | None = None
+    service_tier: ServiceTier | None = None
+    cache: CachePoint | None = None
+    cache_key: str | None = None
+    explicit_cache: bool = False
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     logit_bias: dict[str, float] | None = None
@@ -77,6 +123,24 @@ class ChatRequest(Frozen):
     image_output: bool = False
     user: str | None = None
     metadata: dict[str, str] | None = None
+
+    @property
+    def max_output_tokens(self) -> int | None:
+        """The most tokens that may be generated, thinking included."""
+        return None if self.max_tokens is None else self.max_tokens + self.thinking_tokens
+
+    def cache_points(self) -> Iterator[CachePoint]:
+        """All cache points but the one at the end."""
+        yield from self.system_cache
+        yield from (tool.cache for tool in self.tools if tool.cache is not None)
+        for message in self.messages:
+            for part in message.parts:
+                if isinstance(part, Reasoning | Refusal):
+                    continue
+                if part.cache is not None:
+                    yield part.cache
+                if isinstance(part, ToolResult):
+                    yield from (piece.cache for piece in part.content if piece.cache is not None)
 
 
 class TopLogprob(Frozen):
@@ -93,15 +157,39 @@ class TokenLogprob(TopLogprob):
     top_logprobs: tuple[TopLogprob, ...] = ()
 
 
+class Citation(Frozen):
+    """A source of what a candidate says.
+
+    `start` and `end` bound the text that it supports, in characters of all of the candidate's text. Both are 0 where
+    the vendor does not say which text that is.
+    """
+
+    url: str
+    title: str = ""
+    start: int = 0
+    end: int = 0
+
+
 class Candidate(Frozen):
-    """One of the completions, its parts in the order in which the model produced them."""
+    """One of the completions, its parts in the order in which the model produced them.
+
+    `native_finish_reason` is the reason in the words of the vendor behind a provider that passes requests on.
+    """
 
     index: int = 0
     parts: tuple[Part, ...]
     finish_reason: FinishReason
+    native_finish_reason: str | None = None
     logprobs: tuple[TokenLogprob, ...] | None = None
+    citations: tuple[Citation, ...] = ()
 
 
 class ChatResponse(Frozen):
+    """`service_tier` is the tier that has served the request, by OpenAI's names. `system_fingerprint` stands for the
+    vendor's configuration: answers with the same one and the same seed can be compared. Both are None where not told.
+    """
+
     candidates: tuple[Candidate, ...]
     usage: Usage
+    service_tier: str | None = None
+    system_fingerprint: str | None = None

@@ -7,6 +7,15 @@ from pydantic import Field
 from shared.schemas.base import Frozen
 
 
+class CachePoint(Frozen):
+    """The request up to the end of what carries this is worth keeping for later requests that begin in the same way.
+
+    `ttl` is how long it should be kept at least; None leaves it to the vendor.
+    """
+
+    ttl: Literal["5m", "30m", "1h", "12h"] | None = None
+
+
 class Inline(Frozen):
     """Media contained in the request. `data` is standard base64 with padding, as every vendor expects it."""
 
@@ -28,12 +37,14 @@ Source: TypeAlias = Annotated[Inline | Remote, Field(discriminator="kind")]
 class Text(Frozen):
     kind: Literal["text"] = "text"
     text: str
+    cache: CachePoint | None = None
 
 
 class Image(Frozen):
     kind: Literal["image"] = "image"
     source: Source
     detail: Literal["auto", "low", "high"] | None = None
+    cache: CachePoint | None = None
 
 
 class Audio(Frozen):
@@ -42,6 +53,7 @@ class Audio(Frozen):
     kind: Literal["audio"] = "audio"
     data: str = Field(repr=False)
     format: str
+    cache: CachePoint | None = None
 
 
 class File(Frozen):
@@ -50,6 +62,7 @@ class File(Frozen):
     kind: Literal["file"] = "file"
     source: Source
     name: str | None = None
+    cache: CachePoint | None = None
 
 
 class Reasoning(Frozen):
@@ -82,6 +95,7 @@ class ToolCall(Frozen):
     arguments: str
     signature: str | None = Field(default=None, repr=False)
     issuer: str | None = None
+    cache: CachePoint | None = None
 
 
 class ToolResult(Frozen):
@@ -91,6 +105,7 @@ class ToolResult(Frozen):
     call_id: str
     name: str
     content: tuple[Annotated[Text | Image | File, Field(discriminator="kind")], ...]
+    cache: CachePoint | None = None
 
 
 Part: TypeAlias = Annotated[

@@ -8,16 +8,21 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
-from shared.schemas.chat import Candidate, ChatResponse, TokenLogprob
+from shared.schemas.chat import Candidate, ChatResponse, Citation, TokenLogprob
 from shared.schemas.content import Image, Inline, Part, Reasoning, Refusal, Text, ToolCall
 from shared.schemas.usage import FinishReason, Usage
 
 
 @dataclass(slots=True)
 class Started:
-    """The provider has started to respond; `usage` is what it reports at the start, in case the stream breaks off."""
+    """The provider has started to respond; `usage` is what it reports at the start, in case the stream breaks off.
+
+    `service_tier` and `system_fingerprint` are those of ChatResponse.
+    """
 
     usage: Usage = field(default_factory=Usage)
+    service_tier: str | None = None
+    system_fingerprint: str | None = None
 
 
 @dataclass(slots=True)
@@ -80,12 +85,24 @@ class LogprobsDelta:
 
 
 @dataclass(slots=True)
+class CitationDelta:
+    """One more source; the text that it supports has come before it."""
+
+    citation: Citation
+    index: int = 0
+
+
+@dataclass(slots=True)
 class Finished:
-    """A candidate is complete. Usage is that of the whole call, on one of its candidates' Finished."""
+    """A candidate is complete. Usage is that of the whole call, on one of its candidates' Finished.
+
+    `native_reason` is `Candidate.native_finish_reason`.
+    """
 
     reason: FinishReason
     usage: Usage = field(default_factory=Usage)
     index: int = 0
+    native_reason: str | None = None
 
 
 ChatEvent: TypeAlias = (
@@ -97,6 +114,7 @@ ChatEvent: TypeAlias = (
     | ToolCallDelta
     | ImageDelta
     | LogprobsDelta
+    | CitationDelta
     | Finished
 )
 
@@ -166,7 +184,9 @@ class _OpenCandidate:
     parts: list[_Open] = field(default_factory=list)
     calls: dict[int, _OpenToolCall] = field(default_factory=dict)
     logprobs: list[TokenLogprob] | None = None
+    citations: list[Citation] = field(default_factory=list)
     reason: FinishReason | None = None
+    native_reason: str | None = None
 
     def add_reasoning(self, delta: ReasoningDelta) -> None:
         last = self.parts[-1] if self.parts else None
@@ -183,9 +203,13 @@ class ChatCollector:
     def __init__(self) -> None:
         self._candidates: dict[int, _OpenCandidate] = {}
         self._usage = Usage()
+        self._service_tier: str | None = None
+        self._system_fingerprint: str | None = None
 
     def add(self, event: ChatEvent) -> None:
         if isinstance(event, Started):
+            self._service_tier = self._service_tier or event.service_tier
+            self._system_fingerprint = self._system_fingerprint or event.system_fingerprint
             return
         candidate = self._candidates.setdefault(event.index, _OpenCandidate())
         parts = candidate.parts
@@ -212,8 +236,10 @@ class ChatCollector:
                 if candidate.logprobs is None:
                     candidate.logprobs = []
                 candidate.logprobs.extend(event.tokens)
+            case CitationDelta():
+                candidate.citations.append(event.citation)
             case Finished():
-                candidate.reason = event.reason
+                candidate.reason, candidate.native_reason = event.reason, event.native_reason
                 self._usage += event.usage
             case _:
                 assert_never(event)
@@ -226,11 +252,15 @@ class ChatCollector:
                     index=index,
                     parts=tuple(part.close() for part in candidate.parts),
                     finish_reason=candidate.reason or FinishReason.STOP,
+                    native_finish_reason=candidate.native_reason,
                     logprobs=None if candidate.logprobs is None else tuple(candidate.logprobs),
+                    citations=tuple(candidate.citations),
                 )
                 for index, candidate in sorted(self._candidates.items())
             ),
             usage=self._usage,
+            service_tier=self._service_tier,
+            system_fingerprint=self._system_fingerprint,
         )
 
 

@@ -8,6 +8,7 @@ from shared.schemas.upload import Upload
 from shared.schemas.usage import Usage
 
 Quality: TypeAlias = Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"]
+Delivery: TypeAlias = Literal["url", "b64_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,9 @@ class ImageRequest:
     """One request for `n` images. If `images` is given they are edited, with a `mask` only where it is transparent.
 
     A `size` of None leaves the choice to the model. Every other field that is None was not set. `seed`, `quality`,
-    `style`, `background`, `moderation`, `input_fidelity` and `user` are hints: they are ignored for a vendor that lacks
-    them. `output_format` and `size` are binding: an adapter raises for values that its vendor does not support.
+    `style`, `background`, `moderation`, `complexity`, `input_fidelity` and `user` are hints: they are ignored for a
+    vendor that lacks them. `output_format` and `size` are binding: an adapter raises for values that its vendor does
+    not support.
     """
 
     model: str
@@ -42,6 +44,7 @@ class ImageRequest:
     output_format: Literal["png", "jpeg", "webp"] | None = None
     output_compression: int | None = None
     moderation: Literal["low", "auto"] | None = None
+    complexity: Literal["low", "medium", "high"] | None = None
     input_fidelity: Literal["high", "low"] | None = None
     seed: int | None = None
     user: str | None = None
@@ -51,11 +54,13 @@ class ImageRequest:
 class GeneratedImage:
     """One image, either Inline, with the media type detected from its bytes, or Remote, at a URL.
 
-    `revised_prompt` is the prompt as changed by the vendor, if it reports that.
+    `revised_prompt` is the prompt as changed by the vendor, if it reports that. `url` is where an inline image is
+    stored as well.
     """
 
     source: Inline | Remote
     revised_prompt: str | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

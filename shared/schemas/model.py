@@ -19,6 +19,7 @@ class Capability(StrEnum):
     FUNCTION_CALLING = "function_calling"
     JSON_SCHEMA = "json_schema"
     REASONING = "reasoning"
+    WEB_SEARCH = "web_search"
     IMAGE_GENERATION = "image_generation"
     IMAGE_EDITING = "image_editing"
     IMAGE_OUTPUT = "image_output"

@@ -10,6 +10,7 @@ from typing import Any
 # Few enough digits that every product with a token count is exact in Decimal's 28 digits.
 _AMOUNT = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
 _ZERO = Decimal(0)
+_UNITS = ("image", "characters", "search", "audio_hour")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +18,15 @@ class Rates:
     """US dollars per million tokens.
 
     `input` and `output` apply to all tokens without their own rate: tokens of a kind whose rate is None are charged
-    like the rest of their total. Cached tokens of images or audio cost `cached_image` and `cached_audio`, or
-    `cached_read` if the vendor does not distinguish them.
+    like the rest of their total. `cache_write_1h` is for writes that are kept for an hour. Cached tokens of images or
+    audio cost `cached_image` and `cached_audio`, or `cached_read` if the vendor does not distinguish them.
     """
 
     input: Decimal = _ZERO
     output: Decimal = _ZERO
     cached_read: Decimal | None = None
     cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
     reasoning: Decimal | None = None
     input_image: Decimal | None = None
     output_image: Decimal | None = None
@@ -46,8 +48,9 @@ class Tier:
 class Price:
     """The price of a model: token rates in `rates`, or in one of the `tiers`, in ascending order.
 
-    Other prices, in US dollars: `image` for each generated image, `characters` per million characters spoken, and
-    `audio_hour` per hour of audio input, for which a vendor may charge at least `audio_minimum` seconds per call.
+    Other prices, in US dollars: `image` for each generated image, `characters` per million characters spoken, `search`
+    for each web search, and `audio_hour` per hour of audio input, for which a vendor may charge at least
+    `audio_minimum` seconds per call.
     `as_of` is the day on which the price was looked up.
     """
 
@@ -55,6 +58,7 @@ class Price:
     tiers: tuple[Tier, ...] = ()
     image: Decimal = _ZERO
     characters: Decimal = _ZERO
+    search: Decimal = _ZERO
     audio_hour: Decimal = _ZERO
     audio_minimum: int = 0
     as_of: date | None = None
@@ -78,7 +82,7 @@ class Price:
         if not isinstance(tiers, list) or not all(isinstance(tier, dict) and "above" in tier for tier in tiers):
             raise ValueError('tiers must be a list of tables such as { above = 200000, input = "4", output = "18" }')
         minimum = _count("audio_minimum", rest.pop("audio_minimum", 0))
-        units = {name: _amount(name, rest.pop(name)) for name in ("image", "characters", "audio_hour") if name in rest}
+        units = {name: _amount(name, rest.pop(name)) for name in _UNITS if name in rest}
         read = sorted(map(_tier, tiers), key=lambda tier: tier.above)
         return cls(_rates(rest), tuple(read), **units, audio_minimum=minimum, as_of=as_of)
 

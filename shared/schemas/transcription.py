@@ -18,6 +18,7 @@ Granularity: TypeAlias = Literal["segment", "word"]
 class TranscriptionRequest:
     """Speech to transcribe. `language` is an ISO 639-1 code, `prompt` shows the style and words to expect.
 
+    `languages` are those that may be spoken, if the caller does not know which. `keywords` are words to expect.
     `format` determines what the caller gets: subtitles and verbose_json need segments, or words if `granularities`
     include them. `temperature` is from 0 to 1.
     """
@@ -25,11 +26,18 @@ class TranscriptionRequest:
     model: str
     file: Upload
     language: str | None = None
+    languages: tuple[str, ...] = ()
     prompt: str | None = None
+    keywords: tuple[str, ...] = ()
     temperature: float | None = None
     format: TranscriptFormat = "json"
     granularities: frozenset[Granularity] = frozenset()
     stream: bool = False
+
+    @property
+    def prompt_with_keywords(self) -> str | None:
+        """The prompt of a vendor that has no field for keywords."""
+        return "\n".join(filter(None, (self.prompt, ", ".join(self.keywords)))) or None
 
 
 @dataclass(frozen=True, slots=True)

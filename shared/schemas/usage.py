@@ -20,7 +20,9 @@ class Usage(Frozen):
     `input_tokens` and `output_tokens` are totals; every other token count is *included* in one of them (Anthropic
     reports cached tokens separately; its adapter adds them up).
 
-    Some vendors charge for these instead: generated `images`, spoken `characters`, and `audio_seconds` of input.
+    Some vendors charge for these instead, or as well: generated `images`, spoken `characters`, `audio_seconds` of
+    input, and `searches` of the web. `cache_write_1h_tokens` are those of `cache_write_tokens` that are kept for an
+    hour.
 
     `cost` is what the vendor reports that the call has cost, in micro-dollars; None if it reports nothing.
     """
@@ -29,6 +31,7 @@ class Usage(Frozen):
     output_tokens: int = 0
     cached_read_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
     input_image_tokens: int = 0
     output_image_tokens: int = 0
@@ -37,6 +40,7 @@ class Usage(Frozen):
     images: int = 0
     characters: int = 0
     audio_seconds: float = 0.0
+    searches: int = 0
     cost: int | None = None
 
     @property

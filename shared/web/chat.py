@@ -11,7 +11,8 @@ from shared.web.request import ApiRequest
 async def complete(request: ApiRequest) -> Response:
     from shared.gateway.chat import chat, chat_events
 
-    defaults = Defaults(max_tokens=request.services.settings.default_max_tokens)
+    settings = request.services.settings
+    defaults = Defaults(max_tokens=settings.default_max_tokens, thinking_tokens=settings.thinking_tokens)
     operation: Operation = request.parse(await request.json(), defaults)
     services, context = request.services, request.context
     if operation.requests[0].stream:

@@ -31,6 +31,6 @@ async def generate_content(request: ApiRequest) -> Response:
 async def _answer(request: ApiRequest, operation: ImageOperation) -> Response:
     from shared.gateway import images as gateway
 
-    work = gateway.generate(request.services, operation.request, request.context, stored=operation.stored)
+    work = gateway.generate(request.services, operation.request, request.context, delivery=operation.delivery)
     response = await request.cancel_on_disconnect(work)
     return LargeJson(operation.body(response, request.context))

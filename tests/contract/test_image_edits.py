@@ -82,7 +82,7 @@ async def test_an_image_is_edited_by_every_provider_and_answered_as_generations_
     assert body.keys() == {"created", "data", "usage"}
     assert body["usage"].keys() == {"input_tokens", "input_tokens_details", "output_tokens", "total_tokens"}
     (image,) = body["data"]
-    assert image.keys() == {"url"}
+    assert image.keys() == ({"url", "b64_json"} if model == OPENAI else {"url"})
     async with httpx.AsyncClient() as browser:
         stored = await browser.get(image["url"])
     assert stored.headers["content-type"] == "image/png"
@@ -104,6 +104,15 @@ async def test_openai_gets_one_image_as_image_and_all_fields(studio: Studio) -> 
         "user": ["u-1"],
         "image": [SentFile("a.png", "image/png", PNG)],
     }
+
+
+async def test_a_field_on_which_nothing_acts_is_a_400(studio: Studio) -> None:
+    for name in ("frame_count", "partial_images", "svg[model]"):
+        response = await edit(studio, **{name: "2"})
+        assert response.status_code == 400
+        assert response.json()["error"]["param"] == name.partition("[")[0]
+    response = await edit(studio, [*ONE, file("markup", OTHER_PNG)])
+    assert response.json()["error"]["param"] == "markup"
 
 
 @pytest.mark.parametrize("name", ["image", "image[]"])

@@ -784,11 +784,24 @@ async def test_A08_I16_a_url_serves_the_image_and_is_the_default(
     size = SMALL if model == SANDBOX else None
     body = await answered(studio.client, path, model=model, size=size, **fields)
     (image,) = body["data"]
-    assert image.keys() == {"url"}
+    is_asked = fields.get("response_format") is not None
+    assert image.keys() == (
+        {"url", "b64_json"} if model == OPENAI and path == GENERATIONS and not is_asked else {"url"}
+    )
     file = await opened(image["url"])
     assert file.status_code == 200
     assert file.headers["content-type"] == "image/png"
     assert size_of(file.content) == ((64, 64) if model == SANDBOX else (2, 2))
+
+
+async def test_gpt_image_models_answer_both_ways_where_neither_is_asked_for(studio: Studio) -> None:
+    """OpenAI's own example reads `b64_json` there, the seeds' clients read `url`."""
+    studio.answer = openai_images(OTHER_PNG, revised_prompt="a fluffy orange cat")
+    response = await studio.client.post(GENERATIONS, json={"model": OPENAI, "prompt": "a cat"})
+    (image,) = ImagesResponse.model_validate(response.json()).data or ()
+    assert base64.b64decode(image.b64_json or "") == OTHER_PNG
+    assert (await opened(image.url or "")).content == OTHER_PNG
+    assert image.revised_prompt == "a fluffy orange cat"
 
 
 @on_both
@@ -955,6 +968,22 @@ async def test_what_a_vendor_cannot_express_is_a_clear_refusal(studio: Studio) -
     response = await studio.client.post(GENERATIONS, json=asking(GENERATIONS, stream=True))
     assert_error(response, "validation", field="stream")
     assert studio.requests == []
+
+
+async def test_complexity_and_safety_identifier_reach_openai(studio: Studio) -> None:
+    fields = {"complexity": "high", "safety_identifier": "u-1"}
+    await answered(studio.client, GENERATIONS, model=OPENAI, size=None, **fields)
+    sent = json.loads(studio.request.content)
+    assert (sent["complexity"], sent["user"]) == ("high", "u-1")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("frame_count", 4), ("frame_duration_ms", 100), ("partial_images", 2), ("svg", {"model": "gpt-6-sol"})],
+)
+async def test_a_field_on_which_nothing_acts_is_a_400(studio: Studio, field: str, value: Any) -> None:
+    response = await studio.client.post(GENERATIONS, json=asking(GENERATIONS, OPENAI, **{field: value}))
+    assert_error(response, "validation", field=field)
 
 
 async def test_quality_and_format_reach_openai(studio: Studio) -> None:

@@ -127,6 +127,35 @@ async def test_I19_language_and_prompt_reach_the_provider(listener: Vendor, path
     assert form["prompt"] == [prompt]
 
 
+@pytest.mark.parametrize("name", ["keywords", "keywords[]"])
+async def test_keywords_and_languages_are_lists_of_the_models_that_have_them(listener: Vendor, name: str) -> None:
+    fields = {"languages[]": ["de", "en"], name: ["Köln", "Rhein"]}
+    await answered(listener.client, OPENAI, model="gpt-transcribe", prompt="A talk.", **fields)
+    form = sent_form(listener)
+    assert form["languages[]"] == ["de", "en"]
+    assert form["keywords[]"] == ["Köln", "Rhein"]
+    assert form["prompt"] == ["A talk."]
+
+
+async def test_keywords_are_in_the_prompt_of_other_models(listener: Vendor) -> None:
+    await answered(listener.client, OPENAI, prompt="A talk.", keywords='["Köln", "Rhein"]', languages="de,en")
+    form = sent_form(listener)
+    assert form["prompt"] == ["A talk.\nKöln, Rhein"]
+    assert form.keys() == {"file", "model", "prompt", "response_format"}
+
+
+@pytest.mark.parametrize("field", ["include[]", "known_speaker_names[]", "known_speaker_references[]"])
+async def test_a_field_on_which_nothing_acts_is_a_400(listener: Vendor, field: str) -> None:
+    response = await send(listener.client, OPENAI, **{field: "logprobs"})
+    assert_error(response, "validation", field=field.removesuffix("[]"))
+    assert not listener.requests
+
+
+@pytest.mark.parametrize("value", ["x" * 201, "[1]", "[", ",".join("x" * 101)])
+async def test_a_list_of_words_that_is_none_is_a_400(listener: Vendor, value: str) -> None:
+    assert_error(await send(listener.client, OPENAI, keywords=value), "validation", field="keywords")
+
+
 async def test_I19_nothing_is_made_up_of_what_was_not_sent(listener: Vendor) -> None:
     await answered(listener.client, OPENAI, model=HOSTED_WHISPER)
     assert sent_form(listener).keys() == {"file", "model", "response_format"}
@@ -564,7 +593,7 @@ async def test_the_order_of_fields_makes_no_difference_and_unknown_ones_are_igno
     form = [
         part("file", WAV, "a.wav"),
         part("chunking_strategy", "auto"),
-        part("include[]", "x"),
+        part("colour[]", "x"),
         part("model", WHISPER),
     ]
     response = await listener.client.post(path, **multipart(*form))

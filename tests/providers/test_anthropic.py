@@ -622,7 +622,7 @@ def test_a_schema_that_has_no_end_is_the_callers_fault() -> None:
     [
         ("end_turn", FinishReason.STOP),
         ("stop_sequence", FinishReason.STOP),
-        ("pause_turn", FinishReason.STOP),
+        ("pause_turn", FinishReason.LENGTH),
         ("max_tokens", FinishReason.LENGTH),
         ("model_context_window_exceeded", FinishReason.LENGTH),
         ("refusal", FinishReason.CONTENT_FILTER),
@@ -726,7 +726,21 @@ def test_both_forms_of_an_answer_start_once_and_mean_the_same(answer: str) -> No
 
 
 def test_a_stream_starts_with_the_usage_that_is_already_counted() -> None:
-    assert events(TEXT.stream)[0] == Started(Usage(input_tokens=12, output_tokens=1))
+    assert events(TEXT.stream)[0] == Started(Usage(input_tokens=12, output_tokens=1), service_tier="default")
+
+
+def test_caches_of_an_hour_and_searches_are_counted_since_they_are_charged() -> None:
+    more = {
+        "cache_creation_input_tokens": 300,
+        "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 200},
+        "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 0},
+    }
+    expected = Usage(input_tokens=305, output_tokens=1, cache_write_tokens=300, cache_write_1h_tokens=200, searches=2)
+    whole = body([text("Hi")], "end_turn", counts(5, 1, **more))
+    assert reading.collected(reading.whole(adapter, ASKED, whole)).usage == expected
+    begun = sse(started(counts(5, 1, **more)))
+    stream = begun + sse(*text_block(0, "Hi"), *ended("end_turn", {"output_tokens": 1}))
+    assert streamed(stream).usage == expected
 
 
 def test_nothing_is_read_after_the_end_of_a_message() -> None:

@@ -471,7 +471,8 @@ def test_chunks_after_the_finish_reason_still_count() -> None:
     late = {"usageMetadata": COUNTS, "modelVersion": "gemini-x"}
     grounding = envelope([{"index": 0, "groundingMetadata": {"webSearchQueries": ["x"]}}], {"promptTokenCount": 1})
     seen = events(stream(response(CONTENT, {"promptTokenCount": 1}, "STOP"), grounding, late))
-    assert seen == [Started(Usage(input_tokens=1)), TextDelta("Well"), Finished(FinishReason.STOP, USAGE)]
+    usage = USAGE + Usage(searches=1)
+    assert seen == [Started(Usage(input_tokens=1)), TextDelta("Well"), Finished(FinishReason.STOP, usage)]
 
 
 def test_parts_and_fields_of_other_kinds_are_passed_over() -> None:

@@ -295,7 +295,13 @@ def test_every_voice_of_openai_has_one_of_gemini_to_stand_in(voice: str) -> None
 @pytest.mark.parametrize(
     ("operation", "needed"),
     [
-        ("chat", {"chat_messages", "chat_reader", "chat_schema", "requests", "responses", "thinking", "usage"}),
+        (
+            "chat",
+            {
+                *("chat_messages", "chat_reader", "chat_schema", "chat_sources", "requests", "responses", "thinking"),
+                "usage",
+            },
+        ),
         ("images", {"requests", "responses", "usage"}),
         ("content", {"requests", "responses", "usage"}),
         ("embeddings", {"requests", "usage"}),

@@ -45,7 +45,7 @@ async def ask(services: Services, wire: OperationWire, request: Any) -> Any:
     """The canonical response by the gateway's own door."""
     match wire.operation:
         case "images":
-            return await images.generate(services, request, context(), stored=False)
+            return await images.generate(services, request, context(), delivery="b64_json")
         case "content":
             return await content.generate(services, request, context())
         case "embeddings":

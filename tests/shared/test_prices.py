@@ -189,6 +189,7 @@ def test_every_rate_has_its_value_in_every_tier() -> None:
         "input": "1",
         "output": "10.5",
         "cached_read": "0.1",
+        "search": "0.01",
         "tiers": [
             {"above": 100, "input": "2", "output": "10.5", "cached_read": "0.1"},
             {"above": 500, "input": "3", "output": "30", "cached_read": "0.1"},

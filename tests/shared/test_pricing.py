@@ -24,6 +24,7 @@ EVERYTHING = Price.read(
         "output": "10",
         "cached_read": "0.5",
         "cache_write": "2.5",
+        "cache_write_1h": "4",
         "reasoning": "12",
         "input_image": "3",
         "cached_image": "1",
@@ -34,6 +35,7 @@ EVERYTHING = Price.read(
         "image": "0.04",
         "characters": "15",
         "audio_hour": "0.36",
+        "search": "0.01",
     }
 )
 
@@ -60,10 +62,12 @@ def by_the_library(provider: str, upstream: str, at: datetime, **usage: float) -
         (Usage(output_tokens=1000), 10_000),
         (Usage(input_tokens=1000, cached_read_tokens=400), 600 * 2 + 200),
         (Usage(input_tokens=1000, cached_read_tokens=400, cache_write_tokens=600), 200 + 1500),
+        (Usage(input_tokens=1000, cache_write_tokens=600, cache_write_1h_tokens=200), 400 * 2 + 1000 + 200 * 4),
         (Usage(output_tokens=1000, reasoning_tokens=400), 600 * 10 + 400 * 12),
         (Usage(input_tokens=1000, input_image_tokens=300, input_audio_tokens=100), 600 * 2 + 300 * 3 + 100 * 6),
         (Usage(output_tokens=1000, output_image_tokens=300, output_audio_tokens=100), 600 * 10 + 300 * 40 + 100 * 20),
         (Usage(images=3), 120_000),
+        (Usage(searches=3), 30_000),
         (Usage(characters=1000), 15_000),
         (Usage(audio_seconds=90), 9000),
         (Usage(audio_seconds=0.1), 10),
@@ -273,12 +277,14 @@ def usages(draw: st.DrawFn) -> Usage:
     text, image, audio = draw(TOKENS), draw(TOKENS), draw(TOKENS)
     total = text + image + audio
     cached = draw(st.integers(0, total))
+    written = draw(st.integers(0, total - cached))
     said, thought, drawn, spoken = draw(TOKENS), draw(TOKENS), draw(TOKENS), draw(TOKENS)
     return Usage(
         input_tokens=total,
         output_tokens=said + thought + drawn + spoken,
         cached_read_tokens=cached,
-        cache_write_tokens=draw(st.integers(0, total - cached)),
+        cache_write_tokens=written,
+        cache_write_1h_tokens=draw(st.integers(0, written)),
         reasoning_tokens=thought,
         input_image_tokens=image,
         input_audio_tokens=audio,
@@ -297,6 +303,7 @@ RATES = st.fixed_dictionaries(
         (
             "cached_read",
             "cache_write",
+            "cache_write_1h",
             "reasoning",
             "input_image",
             "input_audio",
@@ -326,12 +333,19 @@ def test_no_call_costs_more_than_its_upper_bound(
     )
     most = Usage(
         input_tokens=usage.input_tokens + 1,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
         output_tokens=usage.output_tokens,
         images=usage.images,
         characters=usage.characters,
         audio_seconds=usage.audio_seconds,
     )
     assert cost(usage, price) <= upper_bound(most, price)
+
+
+def test_an_upper_bound_counts_caches_of_an_hour_only_where_they_are_asked_for() -> None:
+    price = Price.read({"input": "2", "cache_write": "2.5", "cache_write_1h": "4", "output": "10"})
+    assert upper_bound(Usage(input_tokens=100), price) == 250
+    assert upper_bound(Usage(input_tokens=100, cache_write_1h_tokens=100), price) == 400
 
 
 def test_an_upper_bound_takes_the_dearest_that_can_happen_and_no_more() -> None:

@@ -4,12 +4,12 @@ from shared.dialects.base import Defaults, JsonObject, Operation, StreamEncoder,
 from shared.dialects.compact import dialect, usage_body
 from shared.dialects.openai.chat import ChatFields, DetailNumbering, TopP, delta_body
 from shared.dialects.openai.completions import CompletionFields, text_finish_reason, text_of
-from shared.dialects.openai.messages import image_body, message_body
+from shared.dialects.openai.messages import annotation_body, image_body, message_body
 from shared.errors import GatewayError
 from shared.framing import DONE
 from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.context import RequestContext
-from shared.schemas.events import ChatEvent, Finished, ImageDelta, LogprobsDelta, Started, TextDelta
+from shared.schemas.events import ChatEvent, CitationDelta, Finished, ImageDelta, LogprobsDelta, Started, TextDelta
 
 
 def chat(body: JsonObject, defaults: Defaults) -> Operation:
@@ -23,7 +23,7 @@ class _ChatOperation:
 
     def body(self, response: ChatResponse, context: RequestContext) -> JsonObject:
         candidate = response.candidates[0]
-        message = message_body(candidate.parts)
+        message = message_body(candidate.parts, candidate.citations)
         return {
             "id": new_id("chat_"),
             "model": context.meter.answered_as,
@@ -53,7 +53,7 @@ class _ChatEncoder(_Encoder):
     def __init__(self, context: RequestContext) -> None:
         super().__init__(context)
         self._thoughts = DetailNumbering()
-        self._images = 0
+        self._images = self._citations = 0
 
     def event(self, event: ChatEvent) -> bytes:
         match event:
@@ -65,6 +65,10 @@ class _ChatEncoder(_Encoder):
                 image = image_body(event.media_type, event.data, self._images)
                 self._images += 1
                 return data_frame({"delta": {"images": [image]}})
+            case CitationDelta():
+                annotation = {"index": self._citations, **annotation_body(event.citation)}
+                self._citations += 1
+                return data_frame({"delta": {"annotations": [annotation]}})
             case _:
                 return data_frame({"delta": delta_body(event, self._thoughts)})
 

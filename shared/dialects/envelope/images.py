@@ -18,7 +18,7 @@ class EnvelopeImages(ImageFields):
 def generation(body: JsonObject) -> "_Enveloped":
     """/v1/inference/images/generate."""
     fields = read(EnvelopeImages, body)
-    return _Enveloped(fields.canonical(), stored=fields.response_format == "url")
+    return _Enveloped(fields.canonical(), fields.response_format or "url")
 
 
 class _Enveloped(ImagesOperation):

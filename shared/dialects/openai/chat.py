@@ -4,40 +4,58 @@ https://developers.openai.com/api/reference/resources/chat
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, assert_never
 
 from pydantic import Discriminator, Field, Tag
 from pydantic_core import to_json
 
-from shared.dialects.base import Defaults, JsonObject, Operation, StreamEncoder, Wire, data_frame, new_id, read
+from shared.dialects.base import (
+    Defaults,
+    Ignored,
+    JsonObject,
+    Operation,
+    StreamEncoder,
+    Unsupported,
+    Wire,
+    data_frame,
+    new_id,
+    read,
+)
+from shared.dialects.openai.caching import Cacheable, WireCacheControl, WirePromptCacheOptions
 from shared.dialects.openai.errors import OpenAIDialect
 from shared.dialects.openai.messages import (
     WireMessage,
+    annotation_body,
     canonical_messages,
     image_body,
     message_body,
     reasoning_detail,
     tool_call_head,
 )
+from shared.dialects.openai.reasoning import ReasoningFields
+from shared.dialects.openai.web_search import WireWebSearch
 from shared.errors import GatewayError, InvalidRequest
 from shared.framing import DONE
 from shared.schemas.chat import (
+    Candidate,
     ChatRequest,
     ChatResponse,
     JsonObjectFormat,
     JsonSchemaFormat,
     NamedTool,
-    ReasoningEffort,
     ResponseFormat,
+    ServiceTier,
     TokenLogprob,
     Tool,
     ToolChoice,
 )
-from shared.schemas.content import Reasoning
+from shared.schemas.content import CachePoint, Part, Reasoning
 from shared.schemas.context import RequestContext
 from shared.schemas.events import (
     ChatEvent,
+    CitationDelta,
     Finished,
     ImageDelta,
     LogprobsDelta,
@@ -48,7 +66,7 @@ from shared.schemas.events import (
     ToolCallDelta,
     ToolCallStarted,
 )
-from shared.schemas.usage import Usage
+from shared.schemas.usage import FinishReason, Usage
 
 MAX_SEED = 2**63 - 1
 _DELTA_ENDS = b'},"logprobs":null,"finish_reason":null}]}\n\n'
@@ -60,19 +78,22 @@ class WireFunction(Wire):
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
 
+    def canonical(self, cache: CachePoint | None = None) -> Tool:
+        return Tool(
+            name=self.name,
+            description=self.description,
+            parameters=self.parameters,
+            strict=self.strict,
+            cache=cache,
+        )
 
-class WireTool(Wire):
+
+class WireTool(Cacheable):
     type: Literal["function"] = "function"
     function: WireFunction
 
     def canonical(self) -> Tool:
-        function = self.function
-        return Tool(
-            name=function.name,
-            description=function.description,
-            parameters=function.parameters,
-            strict=function.strict,
-        )
+        return self.function.canonical(self.cache)
 
 
 class WireNamed(Wire):
@@ -106,6 +127,10 @@ WireToolChoice = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("<string>")] | Annotated[WireNamedChoice, Tag("<other>")],
     _string_first,
 ]
+WireFunctionChoice = Annotated[
+    Annotated[Literal["none", "auto"], Tag("<string>")] | Annotated[WireNamed, Tag("<other>")],
+    _string_first,
+]
 WireStop = Annotated[
     Annotated[str, Tag("<string>")] | Annotated[list[str], Field(max_length=4), Tag("<other>")],
     _string_first,
@@ -115,8 +140,15 @@ TopP = Annotated[float, Field(ge=0, le=1)]
 MaxTokens = Annotated[int, Field(ge=1, le=10_000_000)]
 Seed = Annotated[int, Field(ge=-MAX_SEED - 1, le=MAX_SEED)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
-# "default" is Groq's name for the model's own effort.
-WireReasoningEffort = Literal[ReasoningEffort, "default"]
+WireServiceTier = Literal[ServiceTier, "fast", "on_demand", "performance", "standard", "standard_only"]
+# OpenAI's own name for priority, and the names that Groq, Gemini and Anthropic have for tiers.
+_TIERS: Mapping[str | None, ServiceTier] = {
+    "fast": "priority",
+    "on_demand": "default",
+    "performance": "priority",
+    "standard": "default",
+    "standard_only": "default",
+}
 
 
 class WireJsonSchema(Wire):
@@ -148,6 +180,7 @@ class WireResponseFormat(Wire):
 
 class WireStreamOptions(Wire):
     include_usage: bool = False
+    include_obfuscation: Ignored = None  # chunks are as long as their text
 
 
 class ChatFields(Wire):
@@ -165,12 +198,13 @@ class ChatFields(Wire):
 
     def canonical(self) -> ChatRequest:
         """Raises InvalidRequest naming the field that is wrong."""
-        system, messages = canonical_messages(self.messages)
+        system, system_cache, messages = canonical_messages(self.messages)
         tools = tuple(tool.canonical() for tool in self.tools or ())
         choice, tools = _tool_choice(self.tool_choice, tools)
         return ChatRequest(
             model=self.model,
             system=system,
+            system_cache=system_cache,
             messages=messages,
             max_tokens=self.max_tokens,
             temperature=self.temperature,
@@ -211,8 +245,8 @@ def _tool_choice(
             raise InvalidRequest.field("tool_choice", "names no tool")
 
 
-class OpenAIChat(ChatFields):
-    """The whole body of /v1/chat/completions."""
+class OpenAIChat(ChatFields, ReasoningFields):
+    """The whole body of /v1/chat/completions: every field of OpenAI's SDK, and what compatible vendors add to them."""
 
     max_completion_tokens: MaxTokens | None = None
     temperature: Temperature | None = 1.0
@@ -222,7 +256,6 @@ class OpenAIChat(ChatFields):
     stream_options: WireStreamOptions | None = None
     parallel_tool_calls: bool | None = None
     response_format: WireResponseFormat | None = None
-    reasoning_effort: WireReasoningEffort | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     logit_bias: dict[str, float] | None = None
@@ -232,12 +265,26 @@ class OpenAIChat(ChatFields):
     modalities: list[Literal["text", "image", "audio"]] | None = None
     user: str | None = None
     metadata: dict[str, str | None] | None = None
+    safety_identifier: str | None = None  # OpenAI's successor of `user`
+    functions: Annotated[list[WireFunction], Field(fail_fast=True, min_length=1, max_length=128)] | None = None
+    function_call: WireFunctionChoice | None = None
+    web_search_options: WireWebSearch | None = None
+    service_tier: WireServiceTier | None = None
+    prompt_cache_key: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    prompt_cache_options: WirePromptCacheOptions | None = None
+    cache_control: WireCacheControl | None = None
+    audio: Unsupported = None
+    moderation: Unsupported = None
+    store: Ignored = None  # the gateway keeps nothing; the answer is the same
+    prediction: Ignored = None  # may make the same answer faster, on models that OpenAI has retired
+    prompt_cache_retention: Ignored = None  # how long a cache lives at most; vendors drop caches as they see fit
 
     def canonical(self) -> ChatRequest:
         if self.top_logprobs and not self.logprobs:
             raise InvalidRequest.field("top_logprobs", "needs logprobs")
         if "audio" in (self.modalities or ()):
             raise InvalidRequest.field("modalities", "audio output is not supported in chat")
+        effort, budget = self.effort_and_budget()
         return (
             super()
             .canonical()
@@ -249,7 +296,13 @@ class OpenAIChat(ChatFields):
                     "seed": self.seed,
                     "parallel_tool_calls": self.parallel_tool_calls,
                     "response_format": self.response_format and self.response_format.canonical(),
-                    "reasoning_effort": None if self.reasoning_effort == "default" else self.reasoning_effort,
+                    "reasoning_effort": effort,
+                    "reasoning_budget": budget,
+                    "web_search": self.web_search_options and self.web_search_options.canonical(),
+                    "service_tier": _TIERS.get(self.service_tier, self.service_tier),
+                    "cache": self.cache_control and self.cache_control.canonical(),
+                    "cache_key": self.prompt_cache_key,
+                    "explicit_cache": (self.prompt_cache_options or WirePromptCacheOptions()).mode == "explicit",
                     "presence_penalty": self.presence_penalty,
                     "frequency_penalty": self.frequency_penalty,
                     "logit_bias": self.logit_bias,
@@ -257,12 +310,32 @@ class OpenAIChat(ChatFields):
                     "top_logprobs": self.top_logprobs,
                     "verbosity": self.verbosity,
                     "image_output": "image" in (self.modalities or ()),
-                    "user": self.user,
+                    "user": self.user or self.safety_identifier,
                     "metadata": self.metadata
                     and {name: value for name, value in self.metadata.items() if value is not None},
+                    **self._function_fields(),
                 }
             )
         )
+
+    def _function_fields(self) -> JsonObject:
+        """The canonical tools of `functions`. Only one of them is called at a time."""
+        if self.functions is None:
+            if self.function_call not in (None, "none"):
+                raise InvalidRequest.field("function_call", "needs functions")
+            return {}
+        if self.tools:
+            raise InvalidRequest.field("functions", "cannot be combined with tools")
+        tools = tuple(function.canonical() for function in self.functions)
+        choice: ToolChoice | None
+        match self.function_call:
+            case None | "auto" | "none" as choice:
+                pass
+            case WireNamed(name=name) if name in {tool.name for tool in tools}:
+                choice = NamedTool(name=name)
+            case _:
+                raise InvalidRequest.field("function_call.name", "is none of the functions")
+        return {"tools": tools, "tool_choice": choice, "parallel_tool_calls": False}
 
 
 OpenAIChatT = TypeVar("OpenAIChatT", bound=OpenAIChat)
@@ -270,25 +343,43 @@ OpenAIChatT = TypeVar("OpenAIChatT", bound=OpenAIChat)
 
 def chat(body: JsonObject, defaults: Defaults) -> Operation:
     """/v1/chat/completions, where an answer is capped at the operator's default unless the caller says otherwise."""
-    return chat_operation(OpenAIChat, body, defaults.max_tokens)
+    return chat_operation(OpenAIChat, body, defaults)
 
 
-def chat_operation(wire: type[OpenAIChatT], body: JsonObject, max_tokens: int | None) -> Operation:
-    """A chat request of OpenAI's shape; `max_tokens` is the cap where the caller gives none."""
+def chat_operation(wire: type[OpenAIChatT], body: JsonObject, defaults: Defaults | None) -> Operation:
+    """A chat request of OpenAI's shape; without `defaults` an answer that the caller does not cap is not capped."""
     fields = read(wire, body)
     request = fields.canonical()
-    if request.max_tokens is None:
-        request = request.model_copy(update={"max_tokens": max_tokens})
-    include_usage = fields.stream_options is not None and fields.stream_options.include_usage
-    return ChatOperation(request, include_usage=include_usage)
+    if request.max_tokens is None and defaults is not None:
+        room = max(defaults.thinking_tokens, request.reasoning_budget or 0)
+        capped = {"max_tokens": defaults.max_tokens, "thinking_tokens": room}
+        request = request.model_copy(update=capped)
+    options = AnswerOptions(
+        include_usage=fields.stream_options is not None and fields.stream_options.include_usage,
+        function_calls=fields.functions is not None,
+        hides_reasoning=fields.hides_reasoning,
+    )
+    return ChatOperation(request, options)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOptions:
+    """What the request says of the answer's form.
+
+    `function_calls` is OpenAI's legacy form of tool calls: one, in `message.function_call`.
+    """
+
+    include_usage: bool = False
+    function_calls: bool = False
+    hides_reasoning: bool = False
 
 
 class ChatOperation:
     """One chat completion, answered as OpenAI does."""
 
-    def __init__(self, request: ChatRequest, *, include_usage: bool = False) -> None:
+    def __init__(self, request: ChatRequest, options: AnswerOptions | None = None) -> None:
         self.requests = (request,)
-        self._include_usage = include_usage
+        self._options = options or AnswerOptions()
 
     def body(self, response: ChatResponse, context: RequestContext) -> JsonObject:
         return {
@@ -296,20 +387,41 @@ class ChatOperation:
             "object": "chat.completion",
             "created": int(time.time()),
             "model": context.meter.answered_as,
-            "choices": [
-                {
-                    "index": candidate.index,
-                    "message": message_body(candidate.parts),
-                    "logprobs": None if candidate.logprobs is None else logprobs_body(candidate.logprobs),
-                    "finish_reason": candidate.finish_reason,
-                }
-                for candidate in response.candidates
-            ],
+            "choices": [_choice_body(candidate, self._options) for candidate in response.candidates],
             "usage": usage_body(response.usage),
+            **told(service_tier=response.service_tier, system_fingerprint=response.system_fingerprint),
         }
 
     def encoder(self, context: RequestContext) -> StreamEncoder:
-        return ChatEncoder(context, include_usage=self._include_usage)
+        return ChatEncoder(context, self._options)
+
+
+def _choice_body(candidate: Candidate, options: AnswerOptions) -> JsonObject:
+    message = message_body(_shown(candidate.parts, options), candidate.citations)
+    if options.function_calls and (calls := message.pop("tool_calls", None)):
+        message["function_call"] = calls[0]["function"]
+    return {
+        "index": candidate.index,
+        "message": message,
+        "logprobs": None if candidate.logprobs is None else logprobs_body(candidate.logprobs),
+        "finish_reason": _finish_reason(candidate.finish_reason, options),
+        **told(native_finish_reason=candidate.native_finish_reason),
+    }
+
+
+def _shown(parts: Sequence[Part], options: AnswerOptions) -> Sequence[Part]:
+    if not options.hides_reasoning:
+        return parts
+    return [part for part in parts if not isinstance(part, Reasoning)]
+
+
+def _finish_reason(reason: FinishReason, options: AnswerOptions) -> str:
+    return "function_call" if options.function_calls and reason is FinishReason.TOOL_CALLS else reason.value
+
+
+def told(**fields: str | None) -> JsonObject:
+    """The fields that a vendor has told."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 class ChatEncoder:
@@ -318,12 +430,13 @@ class ChatEncoder:
     What all chunks begin and end with is encoded once, since there is a chunk for each token.
     """
 
-    def __init__(self, context: RequestContext, *, include_usage: bool) -> None:
+    def __init__(self, context: RequestContext, options: AnswerOptions) -> None:
         self._fields = self._head = b""
-        self._include_usage = include_usage
+        self._options = options
         self._usage = Usage()
         self._opened: set[int] = set()
         self._images: dict[int, int] = {}
+        self._citations: dict[int, int] = {}
         self._thoughts = DetailNumbering()
         self._context = context
 
@@ -333,21 +446,30 @@ class ChatEncoder:
             return b'%b%d,"delta":{"content":%b%b' % (self._head, event.index, to_json(event.text), _DELTA_ENDS)
         match event:
             case Started():
-                self._start()
+                self._start(event)
                 return b""
             case Finished():
                 self._usage += event.usage
-                return self._chunk(event.index, {}, finish_reason=event.reason)
+                reason = _finish_reason(event.reason, self._options)
+                return self._chunk(event.index, {}, finish_reason=reason, native_reason=event.native_reason)
             case LogprobsDelta():
                 return self._chunk(event.index, {}, logprobs=logprobs_body(event.tokens))
             case ImageDelta():
                 self._thoughts.interrupt(event.index)
                 at = self._images[event.index] = self._images.get(event.index, -1) + 1
                 return self._chunk(event.index, {"images": [image_body(event.media_type, event.data, at)]})
+            case CitationDelta():
+                at = self._citations[event.index] = self._citations.get(event.index, -1) + 1
+                return self._chunk(event.index, {"annotations": [{"index": at, **annotation_body(event.citation)}]})
+            case ReasoningDelta() if self._options.hides_reasoning:
+                return b""
+            case ToolCallStarted() | ToolCallDelta() if self._options.function_calls:
+                self._thoughts.interrupt(event.index)
+                return self._chunk(event.index, _function_call_delta(event)) if event.position == 0 else b""
             case _:
                 return self._chunk(event.index, delta_body(event, self._thoughts))
 
-    def _start(self) -> None:
+    def _start(self, event: Started) -> None:
         """The model is known only now; there may be a Started for each of several calls."""
         if not self._head:
             fields = {
@@ -355,33 +477,48 @@ class ChatEncoder:
                 "object": "chat.completion.chunk",
                 "created": int(time.time()),
                 "model": self._context.meter.answered_as,
+                **told(service_tier=event.service_tier, system_fingerprint=event.system_fingerprint),
             }
             self._fields = to_json(fields)[:-1]
             self._head = b'data: %b,"choices":[{"index":' % self._fields
 
     def _chunk(
-        self, index: int, delta: JsonObject, *, finish_reason: str | None = None, logprobs: JsonObject | None = None
+        self,
+        index: int,
+        delta: JsonObject,
+        *,
+        finish_reason: str | None = None,
+        native_reason: str | None = None,
+        logprobs: JsonObject | None = None,
     ) -> bytes:
         opening = b""
         if index not in self._opened:
             self._opened.add(index)
-            opening = self._choice(index, {"role": "assistant", "content": "", "refusal": None}, None, None)
-        return opening + self._choice(index, delta, finish_reason, logprobs)
+            opening = self._choice(index, {"role": "assistant", "content": "", "refusal": None})
+        return opening + self._choice(index, delta, finish_reason, native_reason, logprobs)
 
-    def _choice(self, index: int, delta: JsonObject, finish_reason: str | None, logprobs: JsonObject | None) -> bytes:
-        return b'%b%d,"delta":%b,"logprobs":%b,"finish_reason":%b}]}\n\n' % (
+    def _choice(
+        self,
+        index: int,
+        delta: JsonObject,
+        finish_reason: str | None = None,
+        native_reason: str | None = None,
+        logprobs: JsonObject | None = None,
+    ) -> bytes:
+        return b'%b%d,"delta":%b,"logprobs":%b,"finish_reason":%b%b}]}\n\n' % (
             self._head,
             index,
             to_json(delta),
             to_json(logprobs),
             to_json(finish_reason),
+            b',"native_finish_reason":%b' % to_json(native_reason) if native_reason is not None else b"",
         )
 
     def error(self, error: GatewayError) -> bytes:
         return data_frame(OpenAIDialect().error(error, self._context.request.id))
 
     def end(self) -> bytes:
-        if not self._include_usage:
+        if not self._options.include_usage:
             return DONE
         return b'data: %b,"choices":[],"usage":%b}\n\n%b' % (self._fields, to_json(usage_body(self._usage)), DONE)
 
@@ -409,6 +546,13 @@ class DetailNumbering:
         if not first:
             del fragment["format"]
         return fragment
+
+
+def _function_call_delta(event: ToolCallStarted | ToolCallDelta) -> JsonObject:
+    """A fragment of a legacy function call."""
+    if isinstance(event, ToolCallStarted):
+        return {"function_call": {"name": event.name, "arguments": ""}}
+    return {"function_call": {"arguments": event.arguments}}
 
 
 def delta_body(

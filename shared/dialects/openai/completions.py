@@ -18,6 +18,7 @@ from shared.dialects.openai.chat import (
     WireStop,
     WireStreamOptions,
     stop_sequences,
+    told,
     usage_body,
 )
 from shared.dialects.openai.errors import OpenAIDialect
@@ -114,6 +115,7 @@ def completion(body: JsonObject, defaults: Defaults) -> Operation:
     knobs = {
         "model": fields.model,
         "max_tokens": fields.max_tokens or defaults.max_tokens,
+        "thinking_tokens": 0 if fields.max_tokens else defaults.thinking_tokens,
         "temperature": fields.temperature,
         "top_p": fields.top_p,
         "n": fields.n,
@@ -162,7 +164,8 @@ class CompletionOperation:
             )
             for candidate in response.candidates
         ]
-        return {**completion_head(context), "choices": choices, "usage": usage_body(response.usage)}
+        head = completion_head(context, response.system_fingerprint)
+        return {**head, "choices": choices, "usage": usage_body(response.usage)}
 
     def encoder(self, context: RequestContext) -> StreamEncoder:
         return CompletionEncoder(context, echoes=self._echoes, include_usage=self._include_usage)
@@ -171,13 +174,14 @@ class CompletionOperation:
         return self._echoes[index] if self._echoes else ""
 
 
-def completion_head(context: RequestContext) -> JsonObject:
+def completion_head(context: RequestContext, system_fingerprint: str | None) -> JsonObject:
     """What every object and chunk of a text completion begins with."""
     return {
         "id": new_id("cmpl-"),
         "object": "text_completion",
         "created": int(time.time()),
         "model": context.meter.answered_as,
+        **told(system_fingerprint=system_fingerprint),
     }
 
 
@@ -198,7 +202,7 @@ class CompletionEncoder:
     def event(self, event: ChatEvent) -> bytes:
         match event:
             case Started():
-                self._head = self._head or completion_head(self._context)
+                self._head = self._head or completion_head(self._context, event.system_fingerprint)
                 return b""
             case TextDelta():
                 return self._chunk(event.index, event.text, None)

@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.dialects.base import Form, FormWire, JsonObject, Wire, read, read_form
+from shared.dialects.base import Form, FormWire, JsonObject, Unsupported, Wire, read, read_form
 from shared.errors import InvalidRequest, PayloadTooLarge
 from shared.media import IMAGE_TYPES, MAX_MEDIA_BYTES
 from shared.schemas.content import Inline
 from shared.schemas.context import RequestContext
-from shared.schemas.image import GeneratedImage, ImageRequest, ImageResponse, Quality, Size
+from shared.schemas.image import Delivery, GeneratedImage, ImageRequest, ImageResponse, Quality, Size
 from shared.schemas.upload import Upload
 from shared.schemas.usage import Usage
 
@@ -35,7 +35,7 @@ class ImageFields(Wire):
     size: str = "1024x1024"
     quality: Quality | None = None
     style: Literal["vivid", "natural"] | None = None
-    response_format: Literal["url", "b64_json"] = "url"
+    response_format: Delivery | None = None
 
     def canonical(self) -> ImageRequest:
         """Raises InvalidRequest for a size that is none."""
@@ -65,8 +65,14 @@ class OpenAIImages(ImageFields):
     output_format: Literal["png", "jpeg", "webp"] | None = None
     output_compression: Annotated[int, Field(ge=0, le=100)] | None = None
     moderation: Literal["low", "auto"] | None = None
+    complexity: Literal["low", "medium", "high"] | None = None
     stream: bool = False
     user: str | None = None
+    safety_identifier: str | None = None  # OpenAI's successor of `user`
+    frame_count: Unsupported = None
+    frame_duration_ms: Unsupported = None
+    partial_images: Unsupported = None
+    svg: Unsupported = None
 
     def canonical(self) -> ImageRequest:
         if self.stream:
@@ -77,7 +83,8 @@ class OpenAIImages(ImageFields):
             output_format=self.output_format,
             output_compression=self.output_compression,
             moderation=self.moderation,
-            user=self.user,
+            complexity=self.complexity,
+            user=self.user or self.safety_identifier,
         )
 
 
@@ -87,6 +94,7 @@ class OpenAIImageEdit(OpenAIImages, FormWire):
     prompt: Annotated[str, Field(min_length=1, max_length=MAX_EDIT_PROMPT)]
     size: str = "auto"
     input_fidelity: Literal["high", "low"] | None = None
+    markup: Unsupported = None
 
     def canonical(self) -> ImageRequest:
         return replace(super().canonical(), input_fidelity=self.input_fidelity)
@@ -95,7 +103,7 @@ class OpenAIImageEdit(OpenAIImages, FormWire):
 def generation(body: JsonObject) -> "ImagesOperation":
     """/v1/images/generations."""
     fields = read(OpenAIImages, body)
-    return ImagesOperation(fields.canonical(), stored=fields.response_format == "url")
+    return ImagesOperation(fields.canonical(), fields.response_format)
 
 
 def edit(form: Form) -> "ImagesOperation":
@@ -106,9 +114,11 @@ def edit(form: Form) -> "ImagesOperation":
         raise InvalidRequest.field("image", "is required")
     if len(images) > MAX_EDITED_IMAGES:
         raise InvalidRequest.field("image", f"at most {MAX_EDITED_IMAGES} images can be edited at once")
+    if "markup" in form.files:
+        raise InvalidRequest.field("markup", "is not supported")
     mask = _image("mask", form.only("mask")) if "mask" in form.files or "mask" in form.fields else None
     request = replace(fields.canonical(), images=tuple(images), mask=mask)
-    return ImagesOperation(request, stored=fields.response_format == "url")
+    return ImagesOperation(request, fields.response_format)
 
 
 def _images(form: Form, name: str) -> Iterator[Upload]:
@@ -128,9 +138,9 @@ def _image(name: str, upload: Upload) -> Upload:
 class ImagesOperation:
     """One request for images, answered as OpenAI does."""
 
-    def __init__(self, request: ImageRequest, *, stored: bool) -> None:
+    def __init__(self, request: ImageRequest, delivery: Delivery | None) -> None:
         self.request = request
-        self.stored = stored
+        self.delivery = delivery
 
     def body(self, response: ImageResponse, context: RequestContext) -> JsonObject:
         return {
@@ -143,6 +153,8 @@ class ImagesOperation:
 def _image_body(image: GeneratedImage) -> JsonObject:
     source = image.source
     body = {"b64_json": source.data} if isinstance(source, Inline) else {"url": source.url}
+    if image.url:
+        body["url"] = image.url
     return {**body, "revised_prompt": image.revised_prompt} if image.revised_prompt else body
 
 

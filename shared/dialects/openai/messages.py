@@ -12,10 +12,13 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from shared import media
-from shared.dialects.base import JsonObject, Wire
+from shared.dialects.base import JsonObject, Unsupported, Wire
+from shared.dialects.openai.caching import Cacheable
 from shared.errors import InvalidRequest
+from shared.schemas.chat import Citation, SystemCachePoint
 from shared.schemas.content import (
     Audio,
+    CachePoint,
     File,
     Image,
     Inline,
@@ -58,7 +61,7 @@ class WireFile(Wire):
     filename: str | None = None
 
 
-class WirePart(Wire):
+class WirePart(Cacheable):
     type: Literal["text", "image_url", "input_audio", "file", "refusal"]
     text: str | None = None
     image_url: WireImageUrl | None = None
@@ -108,19 +111,25 @@ class WireReasoningDetail(Wire):
     format: str | None = None
 
 
-class WireMessage(Wire):
-    role: Literal["developer", "system", "user", "assistant", "tool"]
+class WireMessage(Cacheable):
+    """A message's cache point is its last part's. `function_call` and the role `function` are legacy tool calls."""
+
+    role: Literal["developer", "system", "user", "assistant", "tool", "function"]
     content: WireContent | None = None
     name: str | None = None
     refusal: str | None = None
     tool_calls: Annotated[list[WireToolCall], Field(fail_fast=True)] | None = None
+    function_call: WireFunctionCall | None = None
     tool_call_id: str | None = None
     reasoning_content: str | None = None
     reasoning_details: Annotated[list[WireReasoningDetail], Field(fail_fast=True)] | None = None
+    audio: Unsupported = None  # speech that a vendor has kept of an earlier answer
 
 
-def canonical_messages(messages: Sequence[WireMessage]) -> tuple[str | None, tuple[Message, ...]]:
-    """The leading system text, and the turns after it.
+def canonical_messages(
+    messages: Sequence[WireMessage],
+) -> tuple[str | None, tuple[SystemCachePoint, ...], tuple[Message, ...]]:
+    """The leading system text, its cache points, and the turns after it.
 
     Raises InvalidRequest naming the field that is wrong. A conversation of system text alone is taken for the user's
     turn, since no vendor answers without one.
@@ -130,39 +139,90 @@ def canonical_messages(messages: Sequence[WireMessage]) -> tuple[str | None, tup
     first_turn = next((at for at, message in enumerate(messages) if message.role not in ("system", "developer")), None)
     if first_turn is None:
         texts = [_system_text(message, f"messages[{at}]") for at, message in enumerate(messages)]
-        return None, (Message(role="user", parts=tuple(Text(text=text) for text in texts)),)
-    system = [_system_text(message, f"messages[{at}]") for at, message in enumerate(messages[:first_turn])]
+        return None, (), (Message(role="user", parts=tuple(texts)),)
+    system, points = _leading_system(messages[:first_turn])
     called: dict[str, str] = {}
     turns = tuple(
         _message(message, f"messages[{at}]", called) for at, message in enumerate(messages[first_turn:], first_turn)
     )
-    return "\n\n".join(text for text in system if text) or None, turns
+    return system, points, turns
+
+
+def _leading_system(messages: Sequence[WireMessage]) -> tuple[str | None, tuple[SystemCachePoint, ...]]:
+    """The text of system messages, in paragraphs, and where in it their cache points are."""
+    system = ""
+    points: list[SystemCachePoint] = []
+    for at, message in enumerate(messages):
+        separator = "\n\n"
+        for part in _system_parts(message, f"messages[{at}]"):
+            if part.text:
+                system += (separator if system else "") + part.text
+                separator = "\n"
+            if part.cache and system:
+                points.append(SystemCachePoint(end=len(system), ttl=part.cache.ttl))
+    return system or None, tuple(points)
 
 
 def _message(message: WireMessage, path: str, called: dict[str, str]) -> Message:
     """One turn; `called` maps the ids of the calls so far to their functions' names."""
     match message.role:
         case "system" | "developer":
-            return Message(role="system", parts=(Text(text=_system_text(message, path)),), name=message.name)
+            return Message(role="system", parts=(_system_text(message, path),), name=message.name)
         case "user":
-            return Message(role="user", parts=_parts(message, path, required=True), name=message.name)
+            parts = _with_cache(_parts(message, path, required=True), message.cache)
+            return Message(role="user", parts=parts, name=message.name)
         case "assistant":
             called.update((call.id, call.function.name) for call in message.tool_calls or ())
-            return Message(role="assistant", parts=_assistant_parts(message, path), name=message.name)
+            parts = _assistant_parts(message, path)
+            if message.function_call is not None:
+                parts = (*parts, _function_call(message.function_call, called))
+            return Message(role="assistant", parts=_with_cache(parts, message.cache), name=message.name)
         case "tool":
-            return Message(role="tool", parts=(_tool_result(message, path, called),))
+            return Message(role="tool", parts=_with_cache((_tool_result(message, path, called),), message.cache))
+        case "function":
+            return Message(role="tool", parts=_with_cache((_function_result(message, path, called),), message.cache))
 
 
-def _system_text(message: WireMessage, path: str) -> str:
-    parts = _parts(message, path, required=True)
-    if not all(isinstance(part, Text) for part in parts):
+def _system_parts(message: WireMessage, path: str) -> list[Text]:
+    parts = _with_cache(_parts(message, path, required=True), message.cache)
+    texts = [part for part in parts if isinstance(part, Text)]
+    if len(texts) < len(parts):
         raise InvalidRequest.field(f"{path}.content", f"a {message.role} message may only hold text")
-    return "\n".join(part.text for part in parts if isinstance(part, Text))
+    return texts
+
+
+def _system_text(message: WireMessage, path: str) -> Text:
+    texts = _system_parts(message, path)
+    cache = next((text.cache for text in reversed(texts) if text.cache), None)
+    return Text(text="\n".join(text.text for text in texts), cache=cache)
+
+
+def _with_cache(parts: tuple[Part, ...], cache: CachePoint | None) -> tuple[Part, ...]:
+    """The parts of a message that has a cache point. Vendors have none for thoughts and refusals."""
+    if cache is None or not parts or isinstance(parts[-1], Reasoning | Refusal):
+        return parts
+    return (*parts[:-1], parts[-1].model_copy(update={"cache": cache}))
+
+
+def _function_call(call: WireFunctionCall, called: dict[str, str]) -> ToolCall:
+    """A legacy call. It has no id, so that its result is matched by name."""
+    call_id = f"function_call_{len(called)}"
+    called[call_id] = call.name
+    return ToolCall(id=call_id, name=call.name, arguments=call.arguments)
+
+
+def _function_result(message: WireMessage, path: str, called: dict[str, str]) -> ToolResult:
+    call_id = next((call_id for call_id, name in reversed(called.items()) if name == message.name), None)
+    if call_id is None:
+        raise InvalidRequest.field(f"{path}.name", "must be that of a function that was called before")
+    texts = tuple(part for part in _parts(message, path, required=False) if isinstance(part, Text))
+    return ToolResult(call_id=call_id, name=called[call_id], content=texts or (Text(text=""),))
 
 
 def _assistant_parts(message: WireMessage, path: str) -> tuple[Part, ...]:
     parts: list[Part] = _reasoning(message)
-    parts += _parts(message, path, required=not message.tool_calls and not message.refusal)
+    has_content = message.tool_calls or message.function_call or message.refusal
+    parts += _parts(message, path, required=not has_content)
     if message.refusal:
         parts.append(Refusal(text=message.refusal))
     for call in message.tool_calls or ():
@@ -210,12 +270,12 @@ def _parts(message: WireMessage, path: str, *, required: bool) -> tuple[Part, ..
     if isinstance(message.content, str):
         return (Text(text=message.content),) if message.content or required else ()
     allowed = _ALLOWED_PARTS[message.role]
-    parts = []
+    parts: list[Part] = []
     for at, part in enumerate(message.content):
         where = f"{path}.content[{at}]"
         if part.type not in allowed:
             raise InvalidRequest.field(f"{where}.type", f"'{part.type}' is not possible in a {message.role} message")
-        parts.append(_part(part, where))
+        parts += _with_cache((_part(part, where),), part.cache)
     return tuple(parts)
 
 
@@ -225,6 +285,7 @@ _ALLOWED_PARTS = {
     "user": {"text", "image_url", "input_audio", "file"},
     "assistant": {"text", "refusal", "image_url"},
     "tool": {"text", "image_url", "file"},
+    "function": {"text"},
 }
 
 _FieldT = TypeVar("_FieldT")
@@ -304,8 +365,8 @@ def _sniffed(data: str) -> str | None:
     return media.sniff(media.head_bytes(data, media.SNIFF_BYTES))
 
 
-def message_body(parts: Sequence[Part]) -> JsonObject:
-    """An answer's parts as OpenAI's assistant message."""
+def message_body(parts: Sequence[Part], citations: Sequence[Citation]) -> JsonObject:
+    """An answer's parts and their sources as OpenAI's assistant message."""
     texts = [part.text for part in parts if isinstance(part, Text)]
     refusals = [part.text for part in parts if isinstance(part, Refusal)]
     thoughts = [part for part in parts if isinstance(part, Reasoning)]
@@ -331,7 +392,20 @@ def message_body(parts: Sequence[Part]) -> JsonObject:
             for at, source in enumerate(images)
             if isinstance(source, Inline)
         ]
+    if citations:
+        body["annotations"] = [annotation_body(citation) for citation in citations]
     return body
+
+
+def annotation_body(citation: Citation) -> JsonObject:
+    """A source in the form that goes into `message.annotations`."""
+    cited = {
+        "start_index": citation.start,
+        "end_index": citation.end,
+        "title": citation.title,
+        "url": citation.url,
+    }
+    return {"type": "url_citation", "url_citation": cited}
 
 
 def reasoning_detail(thought: Reasoning, index: int) -> JsonObject:

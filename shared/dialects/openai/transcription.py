@@ -4,11 +4,12 @@ https://developers.openai.com/api/reference/resources/audio/subresources/transcr
 """
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
-from shared.dialects.base import Form, FormWire, JsonObject, data_frame, read_form
+from shared.dialects.base import Form, FormWire, Ignored, JsonObject, Unsupported, data_frame, read_form
 from shared.dialects.openai.errors import OpenAIDialect
 from shared.dialects.openai.subtitles import srt, vtt
 from shared.errors import GatewayError, InvalidRequest
@@ -27,7 +28,8 @@ from shared.schemas.upload import Upload
 from shared.schemas.usage import Usage
 
 _GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
-_GRANULARITY_FIELDS = ("timestamp_granularities", "timestamp_granularities[]")
+_MAX_HINTS = 100
+_MAX_HINT = 200
 # A container that may hold film as well as sound is told by its audio type.
 _AUDIO = {"audio/wav", "audio/mpeg", "audio/mp4", "audio/webm", "audio/ogg", "audio/flac", "audio/aac"}
 _PLAIN: dict[TranscriptFormat, str] = {"text": "text/plain", "srt": "text/plain", "vtt": "text/vtt"}
@@ -47,6 +49,10 @@ class OpenAITranscription(TranscriptionFields):
     """The fields of /v1/audio/transcriptions."""
 
     stream: bool = False
+    chunking_strategy: Ignored = None  # how a recording is cut before it is heard; each vendor has its own way
+    include: Unsupported = None
+    known_speaker_names: Unsupported = None
+    known_speaker_references: Unsupported = None
 
 
 def request_of(fields: TranscriptionFields, form: Form, *, stream: bool) -> TranscriptionRequest:
@@ -75,22 +81,34 @@ def audio_file(form: Form) -> Upload:
 
 
 def _granularities(form: Form) -> frozenset[Granularity]:
-    """Repeated fields with and without brackets, a JSON array, or a list with commas."""
     found: set[Granularity] = set()
-    for text in (text for name in _GRANULARITY_FIELDS for text in form.fields.get(name, ())):
-        for item in _listed(text):
-            if item not in _GRANULARITIES:
-                raise InvalidRequest.field("timestamp_granularities", "must be of segment and word")
-            found.add(item)
+    for item in _list(form, "timestamp_granularities"):
+        if item not in _GRANULARITIES:
+            raise InvalidRequest.field("timestamp_granularities", "must be of segment and word")
+        found.add(item)
     return frozenset(found)
 
 
-def _listed(text: str) -> list[Any]:
+def _hints(form: Form, name: str) -> tuple[str, ...]:
+    """The short texts of a list. Raises InvalidRequest for anything else."""
+    hints = _list(form, name)
+    if not all(isinstance(hint, str) and len(hint) <= _MAX_HINT for hint in hints) or len(hints) > _MAX_HINTS:
+        raise InvalidRequest.field(name, f"must be at most {_MAX_HINTS} texts of at most {_MAX_HINT} characters")
+    return tuple(hints)
+
+
+def _list(form: Form, name: str) -> list[Any]:
+    """Repeated fields with and without brackets, JSON arrays, and lists with commas."""
+    texts = (*form.fields.get(name, ()), *form.fields.get(f"{name}[]", ()))
+    return [item for text in texts for item in _listed(text, name)]
+
+
+def _listed(text: str, name: str) -> list[Any]:
     if text.lstrip().startswith("["):
         try:
             items = json.loads(text)
         except (ValueError, RecursionError):
-            raise InvalidRequest.field("timestamp_granularities", "is not valid JSON") from None
+            raise InvalidRequest.field(name, "is not valid JSON") from None
         return items if isinstance(items, list) else [items]
     return [item.strip() for item in text.split(",") if item.strip()]
 
@@ -100,7 +118,12 @@ def transcription(form: Form) -> "TranscriptionOperation":
     fields = read_form(OpenAITranscription, form)
     if fields.stream and fields.response_format not in ("json", "text"):
         raise InvalidRequest.field("stream", "is only possible with response_format json or text")
-    return TranscriptionOperation(request_of(fields, form, stream=fields.stream))
+    request = replace(
+        request_of(fields, form, stream=fields.stream),
+        languages=_hints(form, "languages"),
+        keywords=_hints(form, "keywords"),
+    )
+    return TranscriptionOperation(request)
 
 
 class TranscriptionOperation:

@@ -11,11 +11,20 @@ from typing import assert_never
 from shared.errors import InvalidRequest, UnsupportedFeature
 from shared.providers.anthropic.chat_answer import ChatReader
 from shared.providers.anthropic.json_schema import Schema
-from shared.providers.anthropic.messages import THINKING, Block, conversation
+from shared.providers.anthropic.messages import THINKING, Block, cache_control, conversation
 from shared.providers.anthropic.vendor import vendor as anthropic
 from shared.providers.base import Call, ChatAdapter, FrameDecoder, Reader
 from shared.providers.json_schema import Budget
-from shared.schemas.chat import ChatRequest, JsonSchemaFormat, NamedTool, ReasoningEffort, Tool
+from shared.schemas.chat import (
+    REASONING_BUDGETS,
+    ChatRequest,
+    JsonSchemaFormat,
+    NamedTool,
+    ReasoningEffort,
+    Tool,
+    WebSearch,
+)
+from shared.schemas.content import CachePoint
 from shared.schemas.events import ChatEvent
 from shared.schemas.model import Model
 
@@ -31,15 +40,9 @@ _EFFORTS: Mapping[ReasoningEffort, str] = {
     "xhigh": "xhigh",
     "max": "max",
 }
-_BUDGETS: Mapping[ReasoningEffort, int] = {
-    "minimal": 1024,
-    "low": 2048,
-    "medium": 8192,
-    "high": 16384,
-    "xhigh": 24576,
-    "max": 32768,
-}
 _SMALLEST_BUDGET = 1024
+# Fewer than those after which the vendor would interrupt the answer.
+_MOST_SEARCHES = 5
 _DEFAULT_MAX_TOKENS = 8192
 
 
@@ -68,8 +71,10 @@ class AnthropicChat:
 def _call(request: ChatRequest, model: Model) -> Call:
     _check_support(request, model)
     system, messages = conversation(request, model)
-    max_tokens = request.max_tokens or model.max_output_tokens or _DEFAULT_MAX_TOKENS
+    max_tokens = request.max_output_tokens or model.max_output_tokens or _DEFAULT_MAX_TOKENS
     thinking, effort = _reasoning(request, model, messages, max_tokens)
+    if thinking is None and "budget_thinking" in model.quirks:
+        max_tokens -= request.thinking_tokens  # the model does not think
     budget = Budget()
     headers = {"anthropic-version": _VERSION}
     if "bound_thinking" in model.quirks and _has_thinking(messages) and not _is_off(thinking):
@@ -86,6 +91,8 @@ def _call(request: ChatRequest, model: Model) -> Call:
         "stream": request.stream or None,
         "thinking": thinking,
         "output_config": _output_config(request, effort, budget) or None,
+        "service_tier": _service_tier(request),
+        "cache_control": _cache_control(request),
         "stop_sequences": [stop for stop in request.stop if stop.strip()] or None,  # blank ones are refused
         "metadata": _metadata(request.user),
         **_sampling(request, model, thinks=thinking is not None and not _is_off(thinking)),
@@ -141,10 +148,43 @@ def _reasoning(
             return None, "low"
         return {"type": "between_tools" if "thinking_between_tools" in model.quirks else "disabled"}, None
     if "budget_thinking" in model.quirks and asked != "none" and _may_think(request, messages):
-        budget = min(_BUDGETS[asked], max_tokens * 3 // 4)  # leaves room for the answer, which max_tokens includes
+        if request.reasoning_budget is not None:
+            return {"type": "enabled", "budget_tokens": _checked_budget(request.reasoning_budget, max_tokens)}, None
+        # Leaves room for the answer, which max_tokens includes.
+        budget = min(REASONING_BUDGETS[asked], request.thinking_tokens or max_tokens * 3 // 4)
         if budget >= _SMALLEST_BUDGET:
             return {"type": "enabled", "budget_tokens": budget}, None
     return None, None
+
+
+def _checked_budget(budget: int, max_tokens: int) -> int:
+    if budget < _SMALLEST_BUDGET:
+        raise InvalidRequest.field("reasoning", f"the budget must be at least {_SMALLEST_BUDGET} tokens for this model")
+    if budget >= max_tokens:
+        raise InvalidRequest.field("max_tokens", "must be larger than the budget for reasoning, which it includes")
+    return budget
+
+
+def _service_tier(request: ChatRequest) -> str | None:
+    """https://platform.claude.com/docs/en/api/service-tiers: priority capacity, if the operator has any, or none."""
+    match request.service_tier:
+        case None:
+            return None
+        case "default" | "flex":
+            return "standard_only"
+        case "auto" | "priority" | "scale":
+            return "auto"
+        case _:
+            assert_never(request.service_tier)
+
+
+def _cache_control(request: ChatRequest) -> Block | None:
+    """A cache point at the end of the request. A cache key asks for one where the caller has set none."""
+    if request.cache is not None:
+        return cache_control(request.cache)
+    if request.cache_key is None or request.explicit_cache or any(request.cache_points()):
+        return None
+    return cache_control(CachePoint())
 
 
 def _may_think(request: ChatRequest, messages: list[Block]) -> bool:
@@ -187,6 +227,9 @@ def _metadata(user: str | None) -> Block | None:
 
 
 def _tools(request: ChatRequest, messages: list[Block], budget: Budget) -> Block:
+    if request.web_search is not None:
+        functions = [_tool(tool, budget) for tool in request.tools]
+        return {"tools": [*functions, _search_tool(request.web_search)], "tool_choice": _tool_choice(request)}
     if request.tools:
         return {"tools": [_tool(tool, budget) for tool in request.tools], "tool_choice": _tool_choice(request)}
     # A conversation that contains tool calls is refused unless tools are declared.
@@ -198,6 +241,20 @@ def _tools(request: ChatRequest, messages: list[Block], budget: Budget) -> Block
     return {"tools": declared, "tool_choice": {"type": "none"}}
 
 
+def _search_tool(search: WebSearch) -> Block:
+    """https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool, of the version for all models.
+
+    The vendor has no setting for the size of the context.
+    """
+    place = {
+        name: value
+        for name in ("city", "country", "region", "timezone")
+        if (value := getattr(search, name)) is not None
+    }
+    tool: Block = {"type": "web_search_20250305", "name": "web_search", "max_uses": _MOST_SEARCHES}
+    return {**tool, "user_location": {"type": "approximate", **place}} if place else tool
+
+
 def _tool(tool: Tool, budget: Budget) -> Block:
     schema = Schema(tool.parameters or {"properties": {}}, budget).object_at_root()
     body: Block = {"name": tool.name}
@@ -206,6 +263,8 @@ def _tool(tool: Tool, budget: Budget) -> Block:
     body["input_schema"] = Schema(schema, budget).compilable() if tool.strict else schema
     if tool.strict:
         body["strict"] = True
+    if tool.cache:
+        body["cache_control"] = cache_control(tool.cache)
     return body
 
 

@@ -12,8 +12,11 @@ from pydantic_core import from_json
 from shared.framing import Frame
 from shared.providers.anthropic.vendor import NAME, stream_error
 from shared.providers.base import truncated
+from shared.providers.service_tiers import told_tier
+from shared.schemas.chat import Citation
 from shared.schemas.events import (
     ChatEvent,
+    CitationDelta,
     Finished,
     ReasoningDelta,
     RefusalDelta,
@@ -30,7 +33,7 @@ JsonObject: TypeAlias = dict[str, Any]
 _FINISH_REASONS = {
     "end_turn": FinishReason.STOP,
     "stop_sequence": FinishReason.STOP,
-    "pause_turn": FinishReason.STOP,
+    "pause_turn": FinishReason.LENGTH,  # the vendor has stopped in the middle of its own tool calls
     "tool_use": FinishReason.TOOL_CALLS,
     "max_tokens": FinishReason.LENGTH,
     "model_context_window_exceeded": FinishReason.LENGTH,
@@ -51,11 +54,14 @@ class ChatReader:
         self._last: JsonObject = {}  # the stop reason and its details
         self._calls: dict[int, int] = {}  # the position of a tool call by the index of its block
         self._without_arguments: set[int] = set()  # the blocks of tool calls that have no arguments so far
+        self._length = 0  # of the text so far, in characters
+        self._cited_from = 0  # where the open block's text begins
+        self._sources: list[JsonObject] = []  # of the open block
 
     def body(self, body: bytes) -> Iterator[ChatEvent]:
         message = from_json(body)
         del body
-        yield Started()
+        yield _started(message["usage"])
         for index, block in enumerate(message["content"]):
             yield from self._start(index, block)
             yield from self._stop(index)
@@ -78,7 +84,7 @@ class ChatReader:
                     raise ValueError("a second message in one stream")
                 self._started = True
                 self._usage.update(data["message"].get("usage") or {})
-                return (Started(_usage(self._usage)),)
+                return (_started(self._usage),)
             case "message_delta":
                 self._last.update(data["delta"])
                 # Counts are totals so far; those that do not apply are missing or null.
@@ -98,8 +104,9 @@ class ChatReader:
     def _start(self, index: int, block: JsonObject) -> Iterator[ChatEvent]:
         match block["type"]:
             case "text":
+                self._cited_from, self._sources = self._length, list(block.get("citations") or ())
                 if block["text"]:
-                    yield TextDelta(block["text"])
+                    yield self._text(block["text"])
             case "thinking":
                 if block["thinking"]:
                     yield ReasoningDelta(block["thinking"], issuer=NAME)
@@ -118,7 +125,9 @@ class ChatReader:
     def _delta(self, index: int, delta: JsonObject) -> tuple[ChatEvent, ...]:
         match delta["type"]:
             case "text_delta" if delta["text"]:
-                return (TextDelta(delta["text"]),)
+                return (self._text(delta["text"]),)
+            case "citations_delta":
+                self._sources.append(delta["citation"])
             case "thinking_delta" if delta["thinking"]:
                 return (ReasoningDelta(delta["thinking"], issuer=NAME),)
             case "signature_delta":
@@ -128,8 +137,22 @@ class ChatReader:
                 return (ToolCallDelta(self._calls[index], delta["partial_json"]),)
         return ()
 
-    def _stop(self, index: int) -> tuple[ChatEvent, ...]:
-        return (ToolCallDelta(self._calls[index], "{}"),) if index in self._without_arguments else ()
+    def _stop(self, index: int) -> Iterable[ChatEvent]:
+        if index in self._without_arguments:
+            return (ToolCallDelta(self._calls[index], "{}"),)
+        return self._citations() if self._sources else ()
+
+    def _text(self, text: str) -> TextDelta:
+        self._length += len(text)
+        return TextDelta(text)
+
+    def _citations(self) -> Iterator[ChatEvent]:
+        """The sources of a text block, which support all of it. Those within the caller's documents have no URL."""
+        for source in self._sources:
+            if url := source.get("url"):
+                title = source.get("title") or ""
+                yield CitationDelta(Citation(url=url, title=title, start=self._cited_from, end=self._length))
+        self._sources = []
 
     def _finish(self, stop_reason: str | None, details: JsonObject | None, usage: JsonObject) -> Iterator[ChatEvent]:
         """The last events. The vendor's explanation of a refusal is meant to be shown: it is the refusal's text."""
@@ -139,6 +162,10 @@ class ChatReader:
         if details and details.get("explanation"):
             yield RefusalDelta(details["explanation"])
         yield Finished(reason, _usage(usage))
+
+
+def _started(counts: JsonObject) -> Started:
+    return Started(_usage(counts), service_tier=told_tier(counts.get("service_tier")))
 
 
 def _usage(counts: JsonObject) -> Usage:
@@ -151,5 +178,7 @@ def _usage(counts: JsonObject) -> Usage:
         output_tokens=counts.get("output_tokens") or 0,
         cached_read_tokens=read,
         cache_write_tokens=written,
+        cache_write_1h_tokens=(counts.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0,
+        searches=(counts.get("server_tool_use") or {}).get("web_search_requests") or 0,
         reasoning_tokens=details.get("thinking_tokens") or 0,
     )

@@ -12,6 +12,7 @@ from shared.providers.anthropic.vendor import NAME
 from shared.schemas.chat import ChatRequest, JsonObject, JsonObjectFormat
 from shared.schemas.content import (
     Audio,
+    CachePoint,
     File,
     Image,
     Inline,
@@ -36,9 +37,9 @@ _JSON_ONLY = "Answer with a single JSON object and nothing else: no text around 
 _GO_ON = "Go on exactly where your last message ends."
 
 
-def conversation(request: ChatRequest, model: Model) -> tuple[str, list[Block]]:
+def conversation(request: ChatRequest, model: Model) -> tuple[str | list[Block], list[Block]]:
     """The system text and the messages: alternating turns of user and assistant, none of them empty."""
-    system = [request.system] if request.system else []
+    system: list[str] = [request.system] if request.system else []
     instructions: list[str] = []
     carried: list[Block] = []
     turns: list[Block] = []
@@ -46,7 +47,7 @@ def conversation(request: ChatRequest, model: Model) -> tuple[str, list[Block]]:
         if message.role == "system":
             instructions.append("\n".join(part.text for part in message.parts if isinstance(part, Text)))
             continue
-        blocks = [block for part in message.parts for block in _blocks(part)]
+        blocks = [block for part in message.parts for block in _cached_blocks(part)]
         if message.role == "assistant":
             # Media is refused in the assistant's turns: images that another model generated go into the next user turn.
             carried += [block for block in blocks if block["type"] in _MEDIA]
@@ -67,7 +68,25 @@ def conversation(request: ChatRequest, model: Model) -> tuple[str, list[Block]]:
     for turn in turns:  # tool results must directly follow their calls
         turn["content"].sort(key=lambda block: block["type"] != "tool_result")
     _end(turns, model)
-    return text, turns
+    return _system_blocks(request, text) if request.system_cache else text, turns
+
+
+def _system_blocks(request: ChatRequest, text: str) -> list[Block]:
+    """The system text, with which the request's own begins, cut at its cache points."""
+    blocks: list[Block] = []
+    begin = 0
+    for point in request.system_cache:
+        if piece := text[begin : point.end].strip("\n"):
+            blocks.append({"type": "text", "text": piece, "cache_control": cache_control(point)})
+            begin = point.end
+    if rest := text[begin:].strip("\n"):
+        blocks.append({"type": "text", "text": rest})
+    return blocks
+
+
+def cache_control(point: CachePoint) -> Block:
+    """A cache point. The vendor keeps it for five minutes or an hour."""
+    return {"type": "ephemeral"} if point.ttl in (None, "5m") else {"type": "ephemeral", "ttl": "1h"}
 
 
 def _append(turns: list[Block], role: str, blocks: list[Block]) -> None:
@@ -102,6 +121,12 @@ def _end(turns: list[Block], model: Model) -> None:
         turns[-1]["content"][-1] = {**last, "text": last["text"].rstrip()}
 
 
+def _cached_blocks(part: Part) -> Iterator[Block]:
+    for block in _blocks(part):
+        point = None if isinstance(part, Reasoning | Refusal) else part.cache
+        yield block if point is None else {**block, "cache_control": cache_control(point)}
+
+
 def _blocks(part: Part) -> Iterator[Block]:
     match part:
         case Text(text=text) | Refusal(text=text):
@@ -124,7 +149,7 @@ def _blocks(part: Part) -> Iterator[Block]:
             yield {"type": "tool_use", "id": call_id, "name": part.name, "input": _input(part.arguments)}
         case ToolResult():
             result: Block = {"type": "tool_result", "tool_use_id": _valid_id(part.call_id)}
-            if content := [block for piece in part.content for block in _blocks(piece)]:
+            if content := [block for piece in part.content for block in _cached_blocks(piece)]:
                 result["content"] = content
             yield result
         case _:

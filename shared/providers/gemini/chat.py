@@ -1,5 +1,6 @@
 """Chat by generateContent: https://ai.google.dev/api/generate-content."""
 
+from collections.abc import Mapping
 from typing import assert_never
 
 from shared.errors import UnsupportedFeature
@@ -17,15 +18,19 @@ from shared.schemas.chat import (
     JsonObjectFormat,
     JsonSchemaFormat,
     NamedTool,
+    ServiceTier,
     Tool,
 )
 from shared.schemas.events import ChatEvent
 from shared.schemas.model import Capability, Model
 
+# https://ai.google.dev/gemini-api/docs/flex-inference and …/priority-inference. None is the vendor's choice.
+_TIERS: Mapping[ServiceTier | None, str] = {"default": "standard", "flex": "flex", "priority": "priority"}
+
 
 class GeminiChat:
-    """Chat. Ignores `logit_bias`, `verbosity`, `user`, `metadata` and `parallel_tool_calls`, which the API lacks, and
-    penalties, which every model rejects ("Penalty is not enabled for this model",
+    """Chat. Ignores `logit_bias`, `verbosity`, `user`, `metadata`, cache points and `parallel_tool_calls`, which the
+    API lacks, and penalties, which every model rejects ("Penalty is not enabled for this model",
     https://github.com/google-gemini/cookbook/issues/1290).
     """
 
@@ -49,6 +54,12 @@ class GeminiChat:
             body["tools"] = [{"functionDeclarations": [_function(tool, budget) for tool in request.tools]}]
             if config := _calling_config(request):
                 body["toolConfig"] = {"functionCallingConfig": config}
+        if request.web_search is not None:
+            if request.tools:
+                raise UnsupportedFeature(f"The model '{model.id}' does not support tools together with web search.")
+            body["tools"] = [{"googleSearch": {}}]  # it has no settings of ours
+        if tier := _TIERS.get(request.service_tier):
+            body["serviceTier"] = tier
         if config := _generation_config(request, model, budget, image_output=image_output):
             body["generationConfig"] = config
         return generate_content(body, model, stream=request.stream)
@@ -76,7 +87,7 @@ def _generation_config(request: ChatRequest, model: Model, budget: Budget, *, im
     """See https://ai.google.dev/api/generate-content#v1beta.GenerationConfig."""
     config: JsonObject = {
         # An image takes 1,120 tokens or more; a limit meant for text would cut it off.
-        "maxOutputTokens": None if image_output else request.max_tokens,
+        "maxOutputTokens": None if image_output else request.max_output_tokens,
         "temperature": request.temperature,
         "topP": request.top_p,
         "candidateCount": request.n if request.n > 1 else None,

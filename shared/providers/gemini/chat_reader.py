@@ -3,20 +3,23 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic_core import from_json
 
 from shared.errors import UpstreamError
 from shared.framing import Frame
 from shared.providers.base import drawn_image, truncated
+from shared.providers.gemini.chat_sources import Sources
 from shared.providers.gemini.responses import FAILURES, FINISH_REASONS, empty_response
 from shared.providers.gemini.usage import usage_of
 from shared.providers.gemini.vendor import raise_error
 from shared.providers.gemini.vendor import vendor as gemini
+from shared.providers.service_tiers import told_tier
 from shared.schemas.chat import JsonObject, TokenLogprob, TopLogprob
 from shared.schemas.events import (
     ChatEvent,
+    CitationDelta,
     Finished,
     ImageDelta,
     LogprobsDelta,
@@ -34,6 +37,8 @@ class _Candidate:
     reason: str | None = None
     calls: int = 0
     has_content: bool = False
+    text: list[str] = field(default_factory=list)
+    sources: Sources = field(default_factory=Sources)
 
     def finish_reason(self) -> FinishReason:
         """Raises UpstreamError for a candidate that is unusable."""
@@ -89,7 +94,8 @@ class ChatReader:
         self._blocked |= "blockReason" in response.get("promptFeedback", ())
         if not self._started:
             self._started = True
-            yield Started(usage_of(self._counts))
+            tier = told_tier(self._counts.get("serviceTier"))
+            yield Started(usage_of(self._counts), service_tier=tier)
         for value in response.get("candidates", ()):
             index = value.get("index", 0)
             candidate = self._candidates.setdefault(index, _Candidate())
@@ -98,6 +104,7 @@ class ChatReader:
                 yield from _part_events(part, candidate, index, response)
             if logprobs := value.get("logprobsResult"):
                 yield LogprobsDelta(_logprobs(logprobs), index)
+            candidate.sources.read(value)
 
     def _finish(self) -> Iterator[ChatEvent]:
         """Raises UpstreamError if there is no usable candidate."""
@@ -107,8 +114,13 @@ class ChatReader:
                 raise empty_response()
             reasons = {0: FinishReason.CONTENT_FILTER}
         last = max(reasons)
+        for index, candidate in sorted(self._candidates.items()):
+            for citation in candidate.sources.citations("".join(candidate.text)):
+                yield CitationDelta(citation, index)
+        searches = sum(candidate.sources.searches for candidate in self._candidates.values())
+        usage = usage_of(self._counts) + Usage(searches=searches)
         for index, reason in reasons.items():
-            yield Finished(reason, usage_of(self._counts) if index == last else Usage(), index)
+            yield Finished(reason, usage if index == last else Usage(), index)
 
 
 def _part_events(part: JsonObject, candidate: _Candidate, index: int, response: JsonObject) -> Sequence[ChatEvent]:
@@ -124,6 +136,7 @@ def _part_events(part: JsonObject, candidate: _Candidate, index: int, response: 
         return []
     events: list[ChatEvent] = []
     if text:
+        candidate.text.append(text)
         events.append(TextDelta(text, index))
     media = part.get("inlineData", {})
     if media.get("mimeType", "").startswith("image/"):

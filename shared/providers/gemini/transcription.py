@@ -109,7 +109,9 @@ def _transcription_config(request: TranscriptionRequest) -> JsonObject:
         config["languageCodes"] = [locale]
     if request.granularities:
         config["wordTimestamp"] = True
-    elif phrases := [phrase for each in re.split("[,;\n]", request.prompt or "") if (phrase := each.strip())]:
+    elif phrases := [
+        phrase for each in re.split("[,;\n]", request.prompt_with_keywords or "") if (phrase := each.strip())
+    ]:
         config["customVocabulary"] = phrases[:_MAX_PHRASES]
     return config
 
@@ -122,8 +124,8 @@ def _instruction(request: TranscriptionRequest) -> str:
     ]
     if request.language:
         sentences.append(f"The language is {request.language} (ISO 639-1).")
-    if request.prompt:
-        sentences.append(f"Words to expect, and the style to write in:\n{request.prompt}")
+    if prompt := request.prompt_with_keywords:
+        sentences.append(f"Words to expect, and the style to write in:\n{prompt}")
     return " ".join(sentences)
 
 

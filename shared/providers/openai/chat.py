@@ -4,26 +4,39 @@ Wire format: https://developers.openai.com/api/reference/resources/chat/subresou
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, assert_never
 
 from shared.errors import UnsupportedFeature
 from shared.providers.base import Call, ChatAdapter, FrameDecoder, Reader
 from shared.providers.json_schema import Budget
 from shared.providers.openai.chat_answer import ChatReader
-from shared.providers.openai.messages import messages
+from shared.providers.openai.messages import cache_control, messages
 from shared.providers.openai.strict_schema import strict_schema
 from shared.providers.openai.vendor import vendor as openai
-from shared.schemas.chat import ChatRequest, JsonObject, JsonObjectFormat, JsonSchemaFormat, NamedTool, Tool, ToolChoice
+from shared.schemas.chat import (
+    ChatRequest,
+    JsonObject,
+    JsonObjectFormat,
+    JsonSchemaFormat,
+    NamedTool,
+    ServiceTier,
+    Tool,
+    ToolChoice,
+)
 from shared.schemas.events import ChatEvent
 from shared.schemas.model import Capability, Model
 
 # The fields that are left out for a model with the quirk.
 _LEFT_OUT: Mapping[str, tuple[str, ...]] = {
+    "conversation_header": ("prompt_cache_key",),
     "default_temperature_only": ("presence_penalty", "frequency_penalty", "logit_bias"),
     "no_logit_bias": ("logit_bias",),
     "no_parallel_tool_calls": ("parallel_tool_calls",),
     "no_penalties": ("presence_penalty", "frequency_penalty"),
+    "no_cache_key": ("prompt_cache_key",),
     "no_seed": ("seed", "random_seed"),
+    "no_tiers": ("service_tier",),
     "no_stop": ("stop",),
     "no_stream_usage": ("stream_options",),
     "no_user": ("user",),
@@ -36,6 +49,14 @@ _REFUSED_EFFORTS: tuple[tuple[str, str, str], ...] = (
     ("no_max_effort", "max", "xhigh"),
     ("no_xhigh_effort", "xhigh", "high"),
 )
+
+# Groq's names of OpenAI's tiers: https://console.groq.com/docs/service-tiers.
+_ON_DEMAND_TIERS: Mapping[ServiceTier | None, str] = {
+    "auto": "auto",
+    "default": "on_demand",
+    "flex": "flex",
+    "priority": "performance",
+}
 
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
@@ -52,13 +73,21 @@ class OpenAIChat:
         """Raises UnsupportedFeature for log probabilities, image output or a forced tool call that the model lacks, and
         InvalidRequest for a strict JSON schema that is invalid or too large.
         """
-        return Call("/chat/completions", _payload(request, model), streamed=request.stream)
+        payload = _payload(request, model)
+        return Call("/chat/completions", payload, headers=_headers(request, model), streamed=request.stream)
 
     def frames(self) -> FrameDecoder:
         return openai.frames()
 
     def reader(self, request: ChatRequest) -> Reader[ChatEvent]:
         return ChatReader()
+
+
+def _headers(request: ChatRequest, model: Model) -> Mapping[str, str]:
+    if request.cache_key is None or "conversation_header" not in model.quirks:
+        return {}
+    # https://docs.x.ai/developers/advanced-api-usage/prompt-caching. A caller's key need not be fit for a header.
+    return {"x-grok-conv-id": sha256(request.cache_key.encode(errors="replace")).hexdigest()[:32]}
 
 
 def _payload(request: ChatRequest, model: Model) -> JsonObject:
@@ -71,7 +100,7 @@ def _payload(request: ChatRequest, model: Model) -> JsonObject:
     fields: JsonObject = {
         "model": model.upstream,
         "messages": messages(request, quirks),
-        "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens": request.max_tokens,
+        "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens": request.max_output_tokens,
         "temperature": request.temperature if samples else None,
         "top_p": request.top_p if samples else None,
         "n": request.n if request.n > 1 else None,
@@ -88,8 +117,12 @@ def _payload(request: ChatRequest, model: Model) -> JsonObject:
         "modalities": ["image", "text"] if request.image_output else None,
         "stream": request.stream or None,
         "stream_options": {"include_usage": True} if request.stream else None,
-        **_effort_fields(effort, quirks),
+        "service_tier": _service_tier(request, quirks),
+        "prompt_cache_key": request.cache_key,
+        **_cache_fields(request, quirks),
+        **_effort_fields(effort, request.reasoning_budget, quirks),
         **_tool_fields(request, quirks, budget),
+        **_search_fields(request, quirks, budget),
     }
     left_out = {name for quirk in quirks for name in _LEFT_OUT.get(quirk, ())}
     return {name: value for name, value in fields.items() if value is not None and name not in left_out}
@@ -128,11 +161,46 @@ def _effort(request: ChatRequest, model: Model) -> str | None:
     return effort
 
 
-def _effort_fields(effort: str | None, quirks: frozenset[str]) -> JsonObject:
+def _effort_fields(effort: str | None, budget: int | None, quirks: frozenset[str]) -> JsonObject:
+    if budget is not None and effort is not None and "reasoning_budget" in quirks:
+        # https://openrouter.ai/docs/use-cases/reasoning-tokens: a budget or an effort, not both.
+        return {"reasoning": {"max_tokens": budget}}
     if effort == "none" and "thinking_switch" in quirks:
         # https://api-docs.deepseek.com/guides/thinking_mode
         return {"thinking": {"type": "disabled"}}
     return {"reasoning_effort": effort}
+
+
+def _service_tier(request: ChatRequest, quirks: frozenset[str]) -> str | None:
+    tier = request.service_tier
+    return _ON_DEMAND_TIERS.get(tier) if "on_demand_tier" in quirks else tier
+
+
+def _cache_fields(request: ChatRequest, quirks: frozenset[str]) -> JsonObject:
+    if "cache_control" in quirks:
+        return {"cache_control": request.cache and cache_control(request.cache)}
+    if "cache_breakpoints" in quirks and request.explicit_cache:
+        return {"prompt_cache_options": {"mode": "explicit"}}
+    return {}
+
+
+def _search_fields(request: ChatRequest, quirks: frozenset[str], budget: Budget) -> JsonObject:
+    """`tools` as well where the search is one of them."""
+    search = request.web_search
+    if search is None:
+        return {}
+    names = ("city", "country", "region", "timezone")
+    place = {name: value for name in names if (value := getattr(search, name)) is not None}
+    options: JsonObject = {"search_context_size": search.context_size} if search.context_size else {}
+    if "search_tool" in quirks:
+        # https://openrouter.ai/docs/guides/features/server-tools/web-search
+        if place:
+            options["user_location"] = {"type": "approximate", **place}
+        tool = {"type": "openrouter:web_search", "parameters": options}
+        return {"tools": [*(_tool(tool, quirks, budget) for tool in request.tools), tool]}
+    if place:
+        options["user_location"] = {"type": "approximate", "approximate": place}
+    return {"web_search_options": options}
 
 
 def _logit_bias(bias: dict[str, float] | None) -> dict[str, float] | None:
@@ -162,6 +230,8 @@ def _tool(tool: Tool, quirks: frozenset[str], budget: Budget) -> JsonObject:
         function["description"] = tool.description
     if strict is not None:
         function["strict"] = strict
+    if tool.cache is not None and "cache_control" in quirks:
+        return {"type": "function", "function": function, "cache_control": cache_control(tool.cache)}
     return {"type": "function", "function": function}
 
 

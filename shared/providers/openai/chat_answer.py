@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,9 +15,11 @@ from shared.providers.base import drawn_image, overloaded, truncated
 from shared.providers.openai.messages import DETAIL_TEXT
 from shared.providers.openai.usage import chat_usage
 from shared.providers.openai.vendor import NAME, raise_error
-from shared.schemas.chat import JsonObject, TokenLogprob, TopLogprob
+from shared.providers.service_tiers import told_tier
+from shared.schemas.chat import Citation, JsonObject, TokenLogprob, TopLogprob
 from shared.schemas.events import (
     ChatEvent,
+    CitationDelta,
     Finished,
     ImageDelta,
     LogprobsDelta,
@@ -44,6 +47,8 @@ _FAILED = "error"
 # DeepSeek.
 _OUT_OF_CAPACITY = "insufficient_system_resource"
 
+_REFERENCE = re.compile(r"\[([1-9][0-9]{0,2})\]")
+
 # The fields of a delta that belong to the answer and not to the reasoning before it.
 _ANSWER_FIELDS = ("content", "refusal", "images", "tool_calls")
 
@@ -58,6 +63,7 @@ class ChatReader:
     done: bool = False
     _candidates: "dict[int, _Candidate]" = field(default_factory=dict)
     _usage: JsonObject = field(default_factory=dict)  # as the vendor last reported it
+    _sources: list[Any] = field(default_factory=list)  # of all candidates
 
     def body(self, body: bytes) -> Iterator[ChatEvent]:
         answer = from_json(body)
@@ -89,16 +95,22 @@ class ChatReader:
             raise truncated()
         for candidate in candidates:
             yield from candidate.close_reasoning()
+            yield from candidate.cite(self._sources)
         for candidate in candidates:
             usage = chat_usage(self._usage) if candidate is candidates[-1] else Usage()
-            yield Finished(candidate.finish_reason(), usage, candidate.index)
+            yield Finished(candidate.finish_reason(), usage, candidate.index, candidate.native_reason)
 
     def _read(self, chunk: JsonObject) -> Iterator[ChatEvent]:
         if usage := chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage"):
             self._usage = usage
+        if sources := chunk.get("search_results") or chunk.get("citations"):
+            self._sources = sources
         for position, choice in enumerate(chunk.get("choices") or ()):
             if not self._candidates:
-                yield Started()
+                yield Started(
+                    service_tier=told_tier(chunk.get("service_tier")),
+                    system_fingerprint=chunk.get("system_fingerprint") or None,
+                )
             index = position if choice.get("index") is None else choice["index"]
             candidate = self._candidates.get(index)
             if candidate is None:
@@ -127,6 +139,9 @@ class _Candidate:
     index: int
     answer_id: str
     reason: str = ""
+    native_reason: str | None = None
+    _text: list[str] = field(default_factory=list)
+    _is_cited: bool = False
     _calls: dict[int | str | None, _Call] = field(default_factory=dict)
     _last_call: _Call | None = None
     _positions: int = 0
@@ -146,6 +161,7 @@ class _Candidate:
         content = delta.get("content")
         if isinstance(content, str):
             if content:
+                self._text.append(content)
                 yield TextDelta(content, self.index)
         elif content:
             yield from self._parts(content)
@@ -157,9 +173,12 @@ class _Candidate:
             yield from self._tool_call(fragment)
         if (logprobs := choice.get("logprobs")) and (tokens := _logprobs(logprobs)):
             yield LogprobsDelta(tokens, self.index)
+        for annotation in delta.get("annotations") or ():
+            yield from self._annotation(annotation)
         if choice.get("error"):
             raise_error(choice)
         self.reason = choice.get("finish_reason") or self.reason
+        self.native_reason = choice.get("native_finish_reason") or self.native_reason
         if self.reason == _FAILED:
             raise UpstreamError("The provider failed.")
         if self.reason == _OUT_OF_CAPACITY:
@@ -199,6 +218,7 @@ class _Candidate:
         for part in parts:
             match part.get("type"):
                 case "text" if part.get("text"):
+                    self._text.append(part["text"])
                     yield TextDelta(part["text"], self.index)
                 case "thinking":
                     for piece in part.get("thinking") or ():
@@ -206,6 +226,31 @@ class _Candidate:
                             yield ReasoningDelta(text, issuer=NAME, index=self.index)
                 case "image_url":
                     yield self._image(part)
+
+    def _annotation(self, annotation: JsonObject) -> Iterator[ChatEvent]:
+        """Annotations of other types, such as OpenRouter's of files, are not sources."""
+        if annotation.get("type") == "url_citation":
+            self._is_cited = True
+            cited = annotation["url_citation"]
+            start, end = cited.get("start_index") or 0, cited.get("end_index") or 0
+            yield CitationDelta(
+                Citation(url=cited["url"], title=cited.get("title") or "", start=start, end=end), self.index
+            )
+
+    def cite(self, sources: list[Any]) -> Iterator[ChatEvent]:
+        """The sources that Perplexity tells beside its answer, whose text refers to them by number: "[1]".
+
+        As objects with title and URL (https://docs.perplexity.ai/api-reference/chat-completions-post), or as URLs.
+        """
+        if not sources or self._is_cited:
+            return
+        references: dict[int, list[tuple[int, int]]] = {}
+        for found in _REFERENCE.finditer("".join(self._text)):
+            references.setdefault(int(found[1]), []).append(found.span())
+        for number, source in enumerate(sources, 1):
+            url, title = (source, "") if isinstance(source, str) else (source["url"], source.get("title") or "")
+            for start, end in references.get(number, [(0, 0)]):
+                yield CitationDelta(Citation(url=url, title=title, start=start, end=end), self.index)
 
     def _image(self, image: JsonObject) -> ImageDelta:
         """Raises ValueError for anything but a base64 data URI, the only documented form."""

@@ -85,6 +85,7 @@ def _gpt_call(request: ImageRequest, model: Model) -> Call:
         "background": request.background,
         "output_format": request.output_format,
         "output_compression": request.output_compression,
+        "complexity": request.complexity,
         "user": request.user,
     }
     if request.images:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from shared.providers.base import unsupported
@@ -11,6 +11,7 @@ from shared.providers.openai.vendor import NAME
 from shared.schemas.chat import ChatRequest, JsonObject
 from shared.schemas.content import (
     Audio,
+    CachePoint,
     File,
     Image,
     Inline,
@@ -38,7 +39,7 @@ def messages(request: ChatRequest, quirks: frozenset[str]) -> list[JsonObject]:
     wire: list[JsonObject] = []
     carried: list[JsonObject] = []
     if request.system:
-        wire.append({"role": "system", "content": request.system})
+        wire.append({"role": "system", "content": _system_content(request, request.system, quirks)})
     for message in request.messages:
         if carried and message.role != "tool":
             wire.append({"role": "user", "content": carried})
@@ -50,17 +51,50 @@ def messages(request: ChatRequest, quirks: frozenset[str]) -> list[JsonObject]:
     return wire
 
 
+def _system_content(request: ChatRequest, system: str, quirks: frozenset[str]) -> str | list[JsonObject]:
+    """The system text, cut at its cache points where the vendor takes them."""
+    if quirks.isdisjoint(("cache_control", "cache_breakpoints")):
+        return system
+    parts: list[JsonObject] = []
+    begin = 0
+    for point in request.system_cache:
+        if point.end > begin:
+            parts.append(_with_cache({"type": "text", "text": system[begin : point.end]}, point, quirks))
+            begin = point.end
+    if not parts:
+        return system
+    return [*parts, {"type": "text", "text": system[begin:]}] if begin < len(system) else parts
+
+
+def cache_control(point: CachePoint) -> JsonObject:
+    """OpenRouter's form of a cache point, which is Anthropic's: five minutes or an hour."""
+    return {"type": "ephemeral"} if point.ttl in (None, "5m") else {"type": "ephemeral", "ttl": "1h"}
+
+
+def _with_cache(wire: JsonObject, point: CachePoint | None, quirks: frozenset[str]) -> JsonObject:
+    """A content part with a cache point, in the form that the vendor takes."""
+    if point is None:
+        return wire
+    if "cache_control" in quirks:
+        return {**wire, "cache_control": cache_control(point)}
+    if "cache_breakpoints" in quirks:
+        # Thirty minutes or, at another price, twelve hours.
+        lifetime = {"ttl": "12h"} if point.ttl == "12h" else {}
+        return {**wire, "prompt_cache_breakpoint": {"mode": "explicit", **lifetime}}
+    return wire
+
+
 def _wire_messages(message: Message, quirks: frozenset[str]) -> list[JsonObject]:
     named = {"name": message.name} if message.name else {}
     match message.role:
         case "system":
-            text = "\n".join(part.text for part in message.parts if isinstance(part, Text))
-            return [{"role": "system", "content": text, **named}]
+            texts = [part for part in message.parts if isinstance(part, Text)]
+            return [{"role": "system", "content": _text_content(texts, "\n", quirks), **named}]
         case "assistant":
             return [{**_assistant(message.parts, quirks), **named}]
         case "user" | "tool":
             results = [_tool_message(part, quirks) for part in message.parts if isinstance(part, ToolResult)]
-            content = [wire for part in message.parts if (wire := _content_part(part, quirks)) is not None]
+            content = [wire for part in message.parts if (wire := _cached_part(part, quirks)) is not None]
             if message.role == "user" and (content or not results):
                 results.append({"role": "user", "content": _plain_where_possible(content), **named})
             return results
@@ -72,7 +106,23 @@ def _plain_where_possible(content: list[JsonObject]) -> str | list[JsonObject]:
     """A single text as a string, which every vendor accepts."""
     if not content:
         return ""
-    return str(content[0]["text"]) if len(content) == 1 and content[0]["type"] == "text" else content
+    is_text = len(content) == 1 and content[0].keys() == {"type", "text"}
+    return str(content[0]["text"]) if is_text else content
+
+
+def _text_content(texts: Sequence[Text], separator: str, quirks: frozenset[str]) -> str | list[JsonObject]:
+    """Texts as one string or, with a cache point that the vendor takes, as parts."""
+    parts = [_with_cache({"type": "text", "text": text.text}, text.cache, quirks) for text in texts]
+    if all(part.keys() == {"type", "text"} for part in parts):
+        return separator.join(text.text for text in texts)
+    return parts
+
+
+def _cached_part(part: Part, quirks: frozenset[str]) -> JsonObject | None:
+    wire = _content_part(part, quirks)
+    if wire is None or isinstance(part, Reasoning | Refusal):
+        return wire
+    return _with_cache(wire, part.cache, quirks)
 
 
 def _content_part(part: Part, quirks: frozenset[str]) -> JsonObject | None:
@@ -107,10 +157,13 @@ def _url(source: Inline | Remote) -> str:
 
 
 def _tool_message(result: ToolResult, quirks: frozenset[str]) -> JsonObject:
-    texts = [part.text for part in result.content if isinstance(part, Text)]
+    texts = [part for part in result.content if isinstance(part, Text)]
     if not texts and result.content:
-        texts = ["See the next user message."]
-    return {"role": "tool", "tool_call_id": _call_id(result.call_id, quirks), "content": "\n".join(texts)}
+        texts = [Text(text="See the next user message.")]
+    if result.cache and texts:
+        texts[-1] = texts[-1].model_copy(update={"cache": result.cache})
+    content = _text_content(texts, "\n", quirks)
+    return {"role": "tool", "tool_call_id": _call_id(result.call_id, quirks), "content": content}
 
 
 def _carried(message: Message, quirks: frozenset[str]) -> list[JsonObject]:
@@ -131,10 +184,12 @@ def _carried(message: Message, quirks: frozenset[str]) -> list[JsonObject]:
 
 
 def _assistant(parts: tuple[Part, ...], quirks: frozenset[str]) -> JsonObject:
-    text = "".join(part.text for part in parts if isinstance(part, Text))
+    texts = [part for part in parts if isinstance(part, Text)]
+    text = "".join(part.text for part in texts)
     refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
     calls = [_tool_call(part, quirks) for part in parts if isinstance(part, ToolCall)]
-    message: JsonObject = {"role": "assistant", "content": text or (None if calls else "")}
+    content = _text_content(texts, "", quirks - {"cache_breakpoints"})
+    message: JsonObject = {"role": "assistant", "content": content or (None if calls else "")}
     if refusal:
         message["refusal"] = refusal
     if calls:

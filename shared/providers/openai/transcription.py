@@ -49,8 +49,7 @@ class OpenAITranscription:
         fields: list[tuple[str, str | Upload | None]] = [
             ("file", request.file),
             ("model", model.upstream),
-            ("languages[]" if "languages_list" in model.quirks else "language", request.language),
-            ("prompt", request.prompt),
+            *_hints(request, model),
             ("temperature", None if request.temperature is None else str(request.temperature)),
             ("response_format", "verbose_json" if verbose else "json"),
             *(("timestamp_granularities[]", granularity) for granularity in _granularities(request)),
@@ -64,6 +63,18 @@ class OpenAITranscription:
 
     def reader(self, request: TranscriptionRequest) -> Reader[TranscriptEvent]:
         return TranscriptReader()
+
+
+def _hints(request: TranscriptionRequest, model: Model) -> list[tuple[str, str | Upload | None]]:
+    """What the caller knows of the recording."""
+    if "languages_list" not in model.quirks:
+        return [("language", request.language), ("prompt", request.prompt_with_keywords)]
+    languages = (request.language,) if request.language else request.languages
+    return [
+        *(("languages[]", language) for language in languages),
+        ("prompt", request.prompt),
+        *(("keywords[]", keyword) for keyword in request.keywords),
+    ]
 
 
 def _granularities(request: TranscriptionRequest) -> list[str]:

@@ -138,7 +138,8 @@ def counts(input_tokens: int, output_tokens: int, **more: Any) -> dict[str, Any]
 
 
 def meaning(parts: list[Part], reason: FinishReason, usage: Usage) -> ChatResponse:
-    return ChatResponse(candidates=(Candidate(parts=tuple(parts), finish_reason=reason),), usage=usage)
+    candidate = Candidate(parts=tuple(parts), finish_reason=reason)
+    return ChatResponse(candidates=(candidate,), usage=usage, service_tier="default")
 
 
 TEXT = Answer(

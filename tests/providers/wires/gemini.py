@@ -82,6 +82,7 @@ def means(*parts: Part, finish: FinishReason, usage: Usage, logprobs: Any = None
     return ChatResponse(
         candidates=(Candidate(parts=parts, finish_reason=finish, logprobs=logprobs),),
         usage=usage,
+        service_tier="default",
     )
 
 
@@ -712,7 +713,9 @@ def validate_request(value: Any) -> None:
         types.Tool.model_validate(item)
     types.ToolConfig.model_validate(value.get("toolConfig", {}))
     types.GenerationConfig.model_validate(value.get("generationConfig", {}))
-    assert value.keys() <= {"contents", "systemInstruction", "tools", "toolConfig", "generationConfig"}
+    types.ServiceTier(value.get("serviceTier", "standard"))
+    known = {"contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "serviceTier"}
+    assert value.keys() <= known
 
 
 def validate_answer(value: Any) -> None:

@@ -81,6 +81,10 @@ NO_DETAILS = {
 }
 
 
+def _means(**fields: Any) -> ChatResponse:
+    return ChatResponse(**fields, service_tier="default", system_fingerprint="fp_7c1f0a9d2e")
+
+
 def _body(*choices: Any, usage: Any) -> bytes:
     return json.dumps({**HEAD, "object": "chat.completion", "choices": choices, "usage": usage}, indent=2).encode()
 
@@ -117,7 +121,7 @@ def _answer(text: str, reason: str, means: FinishReason) -> Answer:
     return Answer(
         body=_body(_choice({"content": whole}, reason), usage=usage),
         stream=_stream(_chunk(FIRST), *map(_chunk, words), _chunk({}, reason), usage=usage),
-        means=ChatResponse(
+        means=_means(
             candidates=(Candidate(parts=(Text(text=whole),) if text else (), finish_reason=means),),
             usage=Usage(input_tokens=13, output_tokens=9),
         ),
@@ -158,7 +162,7 @@ def _tools_answer() -> Answer:
             _chunk({}, "tool_calls"),
             usage=usage,
         ),
-        means=ChatResponse(
+        means=_means(
             candidates=(
                 Candidate(
                     parts=tuple(ToolCall(id=id_, name="get_weather", arguments=text) for id_, text in calls),
@@ -192,7 +196,7 @@ def _usage_answer() -> Answer:
     return Answer(
         body=_body(_choice({"content": "42"}, "stop"), usage=usage),
         stream=_stream(_chunk(FIRST), _chunk({"content": "42"}), _chunk({}, "stop"), usage=usage),
-        means=ChatResponse(
+        means=_means(
             candidates=(Candidate(parts=(Text(text="42"),), finish_reason=FinishReason.STOP),),
             usage=Usage(
                 input_tokens=2006,
@@ -218,7 +222,7 @@ def _refusal_answer() -> Answer:
             _chunk({}, "stop"),
             usage=usage,
         ),
-        means=ChatResponse(
+        means=_means(
             candidates=(Candidate(parts=(Refusal(text="I can't help with that."),), finish_reason=FinishReason.STOP),),
             usage=Usage(input_tokens=80, output_tokens=11),
         ),
@@ -255,7 +259,7 @@ def _logprobs_answer() -> Answer:
             _chunk({}, "stop"),
             usage=usage,
         ),
-        means=ChatResponse(
+        means=_means(
             candidates=(
                 Candidate(
                     parts=(Text(text="jawohl"),),
@@ -285,7 +289,7 @@ def _candidates_answer() -> Answer:
             _chunk({}, "stop"),
             usage=usage,
         ),
-        means=ChatResponse(
+        means=_means(
             candidates=(
                 Candidate(parts=(Text(text="heads"),), finish_reason=FinishReason.STOP),
                 Candidate(index=1, parts=(Text(text="tails"),), finish_reason=FinishReason.LENGTH),
@@ -339,7 +343,7 @@ def _reasoning_answer() -> Answer:
                 b"data: [DONE]\n\n",
             )
         ),
-        means=ChatResponse(
+        means=_means(
             candidates=(
                 Candidate(
                     parts=(

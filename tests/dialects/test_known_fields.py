@@ -1,0 +1,125 @@
+"""Every field of OpenAI's SDK is acted on, refused or ignored for a stated reason: none is overlooked."""
+
+from typing import Any
+
+import pytest
+from openai.types import completion_create_params, embedding_create_params, image_edit_params, image_generate_params
+from openai.types.audio import speech_create_params, transcription_create_params
+from openai.types.chat import (
+    ChatCompletionAssistantMessageParam,
+    ChatCompletionContentPartImageParam,
+    ChatCompletionContentPartInputAudioParam,
+    ChatCompletionContentPartRefusalParam,
+    ChatCompletionContentPartTextParam,
+    ChatCompletionDeveloperMessageParam,
+    ChatCompletionFunctionMessageParam,
+    ChatCompletionFunctionToolParam,
+    ChatCompletionMessageFunctionToolCallParam,
+    ChatCompletionStreamOptionsParam,
+    ChatCompletionSystemMessageParam,
+    ChatCompletionToolMessageParam,
+    ChatCompletionUserMessageParam,
+    chat_completion_content_part_param,
+)
+from openai.types.chat import completion_create_params as chat_create_params
+
+from shared.dialects.openai.caching import WirePromptCacheOptions
+from shared.dialects.openai.chat import OpenAIChat, WireFunction, WireStreamOptions, WireTool
+from shared.dialects.openai.completions import OpenAICompletion
+from shared.dialects.openai.embeddings import OpenAIEmbeddings
+from shared.dialects.openai.images import OpenAIImageEdit, OpenAIImages
+from shared.dialects.openai.messages import WireFile, WireMessage, WirePart, WireToolCall
+from shared.dialects.openai.speech import OpenAISpeech
+from shared.dialects.openai.transcription import OpenAITranscription
+from shared.dialects.openai.web_search import WireUserLocation, WireWebSearch
+
+# Files and lists, which are not among a form's fields.
+IMAGE_FILES = {"image", "mask"}
+AUDIO_FILES_AND_LISTS = {"file", "timestamp_granularities", "languages", "keywords"}
+
+
+def fields_of(*types: Any) -> set[str]:
+    """The names in TypedDicts, those that they inherit included."""
+    return {name for each in types for name in each.__required_keys__ | each.__optional_keys__}
+
+
+@pytest.mark.parametrize(
+    ("wire", "known", "elsewhere"),
+    [
+        (
+            OpenAIChat,
+            fields_of(
+                chat_create_params.CompletionCreateParamsNonStreaming,
+                chat_create_params.CompletionCreateParamsStreaming,
+            ),
+            set(),
+        ),
+        (
+            WireMessage,
+            fields_of(
+                ChatCompletionAssistantMessageParam,
+                ChatCompletionDeveloperMessageParam,
+                ChatCompletionFunctionMessageParam,
+                ChatCompletionSystemMessageParam,
+                ChatCompletionToolMessageParam,
+                ChatCompletionUserMessageParam,
+            ),
+            set(),
+        ),
+        (
+            WirePart,
+            fields_of(
+                ChatCompletionContentPartImageParam,
+                ChatCompletionContentPartInputAudioParam,
+                ChatCompletionContentPartRefusalParam,
+                ChatCompletionContentPartTextParam,
+                chat_completion_content_part_param.File,
+            ),
+            set(),
+        ),
+        (WireFile, fields_of(chat_completion_content_part_param.FileFile), set()),
+        (WireToolCall, fields_of(ChatCompletionMessageFunctionToolCallParam), set()),
+        (WireTool, fields_of(ChatCompletionFunctionToolParam), set()),
+        (WireFunction, fields_of(chat_create_params.Function), set()),
+        (WireStreamOptions, fields_of(ChatCompletionStreamOptionsParam), set()),
+        (WirePromptCacheOptions, fields_of(chat_create_params.PromptCacheOptions), set()),
+        (WireWebSearch, fields_of(chat_create_params.WebSearchOptions), set()),
+        (WireUserLocation, fields_of(chat_create_params.WebSearchOptionsUserLocation), set()),
+        (
+            OpenAICompletion,
+            fields_of(
+                completion_create_params.CompletionCreateParamsNonStreaming,
+                completion_create_params.CompletionCreateParamsStreaming,
+            ),
+            set(),
+        ),
+        (OpenAIEmbeddings, fields_of(embedding_create_params.EmbeddingCreateParams), set()),
+        (
+            OpenAIImages,
+            fields_of(
+                image_generate_params.ImageGenerateParamsNonStreaming,
+                image_generate_params.ImageGenerateParamsStreaming,
+            ),
+            set(),
+        ),
+        (
+            OpenAIImageEdit,
+            fields_of(image_edit_params.ImageEditParamsNonStreaming, image_edit_params.ImageEditParamsStreaming),
+            IMAGE_FILES,
+        ),
+        (
+            OpenAITranscription,
+            fields_of(
+                transcription_create_params.TranscriptionCreateParamsNonStreaming,
+                transcription_create_params.TranscriptionCreateParamsStreaming,
+            ),
+            AUDIO_FILES_AND_LISTS,
+        ),
+        (OpenAISpeech, fields_of(speech_create_params.SpeechCreateParams), set()),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_every_field_of_the_sdk_is_decided_on(wire: Any, known: set[str], elsewhere: set[str]) -> None:
+    assert known, "the SDK's type has moved"
+    assert known - set(wire.model_fields) - elsewhere == set()
+    assert elsewhere <= known
