@@ -149,6 +149,8 @@ class Quirk(StrEnum):
 
     # --- Bedrock ---
 
+    CACHE_POINTS = "cache_points"
+    """Takes `cachePoint` blocks."""
     NO_STRICT_TOOLS = "no_strict_tools"
     """Refuses `strict` tools: they are sent without it."""
     LONE_TOOL_RESULTS = "lone_tool_results"

@@ -31,7 +31,7 @@ from shared.gateway.services import Services
 from shared.providers.bedrock.chat import adapter
 from shared.providers.bedrock.event_stream import EXCEPTION, EventStreamDecoder
 from shared.schemas.chat import ChatRequest, ChatResponse, NamedTool, Tool
-from shared.schemas.content import File, Image, Reasoning, Remote, Text, ToolCall
+from shared.schemas.content import CachePoint, File, Image, Reasoning, Remote, Text, ToolCall
 from shared.schemas.embedding import EmbeddingRequest
 from shared.schemas.events import collect
 from shared.schemas.model import Model
@@ -281,6 +281,99 @@ def test_reasoning_is_returned_to_the_family_that_it_came_from(model: str, retur
     turn = body_for(question(model, messages=(user("?"), assistant(*parts, "Hi"), user("?"))))["messages"][1]
     found = [block["reasoningContent"] for block in turn["content"] if "reasoningContent" in block]
     assert len(found) == len(returned)
+
+
+def fields_for(model: str, **more: Any) -> Any:
+    return body_for(question(model, **more)).get("additionalModelRequestFields")
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "fields"),
+    [
+        ("anthropic.claude-haiku-5-5", None, None),
+        (
+            "anthropic.claude-haiku-5-5",
+            "minimal",
+            {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "low"}},
+        ),
+        ("anthropic.claude-haiku-5-5", "none", {"thinking": {"type": "disabled"}}),
+        ("anthropic.claude-sonnet-5-5", "none", {"thinking": {"type": "between_tools"}}),
+        ("anthropic.claude-opus-5-5", "none", {"output_config": {"effort": "low"}}),
+        ("openai.gpt-6-sol", "none", {"reasoning": {"effort": "none"}}),
+        ("openai.gpt-6-sol", "minimal", {"reasoning": {"effort": "low"}}),
+        ("openai.gpt-6-sol", "max", {"reasoning": {"effort": "xhigh"}}),
+        ("openai.gpt-oss-120b-1:0", "none", {"reasoning_effort": "low"}),
+        ("openai.gpt-oss-120b-1:0", "xhigh", {"reasoning_effort": "high"}),
+        ("amazon.nova-2-lite-v1:0", "low", {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"}}),
+        ("amazon.nova-2-lite-v1:0", "none", None),
+        ("amazon.nova-pro-v1:0", "high", None),
+        ("deepseek.v3.2", "high", None),
+    ],
+)
+def test_an_effort_is_asked_for_in_the_words_of_the_models_vendor(
+    model: str, effort: Any, fields: dict[str, Any] | None
+) -> None:
+    """B01."""
+    assert fields_for(model, reasoning_effort=effort) == fields
+
+
+def test_novas_highest_effort_has_no_limits_and_a_limit_keeps_it_from_it() -> None:
+    asked = {"reasoning_effort": "high", "temperature": 0.5}
+    unlimited = body_for(question("amazon.nova-2-lite-v1:0", **asked))
+    assert unlimited["additionalModelRequestFields"]["reasoningConfig"]["maxReasoningEffort"] == "high"
+    assert "inferenceConfig" not in unlimited
+    limited = body_for(question("amazon.nova-2-lite-v1:0", max_tokens=50, **asked))
+    assert limited["additionalModelRequestFields"]["reasoningConfig"]["maxReasoningEffort"] == "medium"
+    assert limited["inferenceConfig"] == {"maxTokens": 50, "temperature": 0.5}
+
+
+def test_a_budget_for_thinking_is_kept_or_refused() -> None:
+    budget = {"reasoning_effort": "medium", "reasoning_budget": 2000}
+    thinking = fields_for(MODEL, max_tokens=4000, **budget)["thinking"]
+    assert thinking == {"type": "enabled", "budget_tokens": 2000}
+    with pytest.raises(GatewayError, match="max_tokens"):
+        body_for(question(max_tokens=1500, **budget))
+
+
+def test_a_model_that_does_not_think_has_no_room_for_it() -> None:
+    """Thinking would be refused in a turn that began without it."""
+    messages = (user("?"), assistant(ToolCall(id="t", name="get_time", arguments="{}")), result("t", "get_time"))
+    asked = question(messages=messages, reasoning_effort="low", max_tokens=1024, thinking_tokens=8192)
+    assert body_for(asked)["inferenceConfig"] == {"maxTokens": 1024}
+
+
+def test_changed_history_before_thoughts_that_are_bound_to_it_is_no_error() -> None:
+    said = assistant(Reasoning(text="Hm", signature="s", issuer="bedrock"), "Hi")
+    fields = fields_for("anthropic.claude-sonnet-5-5", messages=(user("?"), said, user("?")))
+    binding = {"prefix_mismatch_behavior": "drop_block"}
+    assert fields == {
+        "anthropic_beta": ["thinking-binding-controls-2026-08-01"],
+        "thinking": {"type": "adaptive", "block_binding": binding},
+    }
+
+
+@pytest.mark.parametrize(("model", "kept"), [("amazon.nova-pro-v1:0", 1), ("deepseek.v3.2", 0)])
+def test_cache_points_are_for_models_that_have_them(model: str, kept: int) -> None:
+    point = CachePoint(ttl="1h")
+    tool = _TIME.model_copy(update={"cache": point})
+    body = body_for(question(model, messages=(user(Text(text="Long", cache=point)),), tools=(tool,)))
+    points = [block for block in body["messages"][0]["content"] if "cachePoint" in block]
+    assert points == [{"cachePoint": {"type": "default"}}] * kept
+    assert all("toolSpec" in block for block in body["toolConfig"]["tools"])
+
+
+@pytest.mark.parametrize(
+    ("tier", "sent"),
+    [("flex", {"type": "flex"}), ("priority", {"type": "priority"}), ("scale", {"type": "reserved"}), ("auto", None)],
+)
+def test_a_service_tier_goes_by_bedrocks_name(tier: Any, sent: Any) -> None:
+    assert body_for(question("amazon.nova-pro-v1:0", service_tier=tier)).get("serviceTier") == sent
+
+
+async def test_the_tier_that_has_served_is_told(open_gateway: OpenGateway) -> None:
+    told = {**json.loads(TEXT.body), "serviceTier": {"type": "priority"}}
+    services = open_gateway(bedrock.wire, lambda request: httpx.Response(200, json=told))
+    assert (await chat(services, [question()], context())).service_tier == "priority"
 
 
 def test_sampling_and_stops_are_left_out_where_a_model_refuses_them() -> None:

@@ -6,13 +6,16 @@ alone take is in `additionalModelRequestFields`, in that vendor's own words. The
 """
 
 import json
+from collections.abc import Iterator
 from typing import assert_never
 
 from shared.errors import InvalidRequest, UnsupportedFeature
 from shared.providers.anthropic.json_schema import Schema
+from shared.providers.anthropic.thinking import forces_a_tool, sampling
 from shared.providers.base import Call, ChatAdapter, FrameDecoder, Reader
 from shared.providers.bedrock.chat_answer import ChatReader
-from shared.providers.bedrock.messages import Block, conversation
+from shared.providers.bedrock.messages import Block, cache_point, conversation
+from shared.providers.bedrock.reasoning import Reasoning, reasoning
 from shared.providers.bedrock.vendor import family, model_path
 from shared.providers.bedrock.vendor import vendor as bedrock
 from shared.providers.json_schema import Budget
@@ -33,8 +36,8 @@ class BedrockChat:
 
     def call(self, request: ChatRequest, model: Model) -> Call:
         """Raises UnsupportedFeature for log probabilities, image output, and a forced tool call or media that the model
-        does not support, and InvalidRequest for a temperature above 1, an empty conversation, and JSON that is too
-        large or nested too deeply.
+        does not support, and InvalidRequest for a temperature above 1, a budget for reasoning that the model cannot
+        keep, an empty conversation, and JSON that is too large or nested too deeply.
         """
         try:
             return _call(request, model)
@@ -55,13 +58,15 @@ def _call(request: ChatRequest, model: Model) -> Call:
     tools, tool_fields = _tools(request, model, messages, budget)
     if tools and not tool_fields and (request.tool_choice == "none" or not request.tools):
         system.append({"text": _NO_CALLS})
+    thoughts = reasoning(request, model, messages)
     body: Block = {
         "messages": messages,
         "system": system,
-        "inferenceConfig": _inference(request, model),
+        "inferenceConfig": _inference(request, model, thoughts),
         "toolConfig": tools,
         "outputConfig": _output_config(request, budget),
-        "additionalModelRequestFields": tool_fields,
+        "serviceTier": _service_tier(request, model),
+        "additionalModelRequestFields": {**tool_fields, **thoughts.fields},
     }
     action = "converse-stream" if request.stream else "converse"
     given = {name: value for name, value in body.items() if value}
@@ -73,34 +78,35 @@ def _check_support(request: ChatRequest, model: Model) -> None:
         raise UnsupportedFeature(f"The model '{model.id}' does not support logprobs.")
     if request.image_output:
         raise UnsupportedFeature(f"The model '{model.id}' does not support image output.")
-    if request.tools and _forces_a_tool(request) and "no_forced_tool_choice" in model.quirks:
+    if request.tools and forces_a_tool(request) and "no_forced_tool_choice" in model.quirks:
         raise UnsupportedFeature(f"The model '{model.id}' does not support a tool_choice that forces a tool.")
 
 
-def _forces_a_tool(request: ChatRequest) -> bool:
-    return request.tool_choice == "required" or isinstance(request.tool_choice, NamedTool)
-
-
-def _inference(request: ChatRequest, model: Model) -> Block:
-    config: Block = {"maxTokens": request.max_tokens, **_sampling(request, model)}
+def _inference(request: ChatRequest, model: Model, thoughts: Reasoning) -> Block:
+    temperature, top_p = sampling(request, model, thinks=thoughts.thinks)
+    config: Block = {
+        "maxTokens": None if thoughts.is_unlimited else thoughts.max_tokens,
+        "temperature": temperature,
+        "topP": top_p,
+    }
     if "no_stop" not in model.quirks:
         config["stopSequences"] = [stop for stop in request.stop if stop.strip()] or None  # blank ones are refused
     return {name: value for name, value in config.items() if value is not None}
 
 
-def _sampling(request: ChatRequest, model: Model) -> dict[str, float | None]:
-    """temperature and top_p, as far as the model supports them."""
-    temperature, top_p = request.temperature, request.top_p
-    if "no_sampling" in model.quirks:
+def _service_tier(request: ChatRequest, model: Model) -> Block:
+    """https://docs.aws.amazon.com/bedrock/latest/userguide/service-tiers-inference.html. None is sent for `auto`."""
+    if "no_tiers" in model.quirks:
         return {}
-    if temperature is not None and temperature > 1:
-        raise InvalidRequest.field("temperature", f"must be between 0 and 1 for the model '{model.id}'")
-    if "temperature_or_top_p" in model.quirks and temperature is not None and top_p is not None:
-        if temperature == 1:  # the default: nothing is lost without it
-            temperature = None
-        else:
-            top_p = None
-    return {"temperature": temperature, "topP": top_p}
+    match request.service_tier:
+        case None | "auto":
+            return {}
+        case "default" | "flex" | "priority":
+            return {"type": request.service_tier}
+        case "scale":
+            return {"type": "reserved"}
+        case _:
+            assert_never(request.service_tier)
 
 
 def _output_config(request: ChatRequest, budget: Budget) -> Block:
@@ -120,7 +126,7 @@ def _tools(request: ChatRequest, model: Model, messages: list[Block], budget: Bu
     """The configuration of tools, and additional fields that belong to it."""
     in_use = [block["toolUse"] for message in messages for block in message["content"] if "toolUse" in block]
     if request.tools and (request.tool_choice != "none" or in_use):
-        config: Block = {"tools": [_tool(tool, model, budget) for tool in request.tools]}
+        config: Block = {"tools": [block for tool in request.tools for block in _tool(tool, model, budget)]}
         if family(model) == "anthropic" and (choice := _claudes_choice(request)):
             return config, {"tool_choice": choice}
         return config | _choice(request), {}
@@ -131,7 +137,7 @@ def _tools(request: ChatRequest, model: Model, messages: list[Block], budget: Bu
     return {}, {}
 
 
-def _tool(tool: Tool, model: Model, budget: Budget) -> Block:
+def _tool(tool: Tool, model: Model, budget: Budget) -> Iterator[Block]:
     schema = Schema(tool.parameters or {"properties": {}}, budget).object_at_root()
     strict = tool.strict and "no_strict_tools" not in model.quirks
     spec: Block = {"name": tool.name}
@@ -140,7 +146,9 @@ def _tool(tool: Tool, model: Model, budget: Budget) -> Block:
     spec["inputSchema"] = {"json": Schema(schema, budget).compilable() if strict else schema}
     if strict:
         spec["strict"] = True
-    return {"toolSpec": spec}
+    yield {"toolSpec": spec}
+    if tool.cache is not None and family(model) == "anthropic":  # Nova keeps no tools
+        yield from cache_point(tool.cache, model)
 
 
 def _choice(request: ChatRequest) -> Block:

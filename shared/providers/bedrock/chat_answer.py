@@ -14,8 +14,11 @@ from shared.errors import UpstreamIncomplete
 from shared.framing import Frame
 from shared.providers.base import truncated
 from shared.providers.bedrock.vendor import NAME, raise_exception
+from shared.providers.service_tiers import told_tier
+from shared.schemas.chat import Citation
 from shared.schemas.events import (
     ChatEvent,
+    CitationDelta,
     Finished,
     ReasoningDelta,
     Started,
@@ -54,6 +57,8 @@ class ChatReader:
         self._started = False
         self._calls: dict[int, int] = {}  # the position of a tool call by the index of its block
         self._without_arguments: set[int] = set()  # the blocks of tool calls that have no arguments so far
+        self._length = 0  # of the text so far, in characters
+        self._cited_from: dict[int, int] = {}  # where the text of a block begins, by its index
 
     @property
     def done(self) -> bool:
@@ -62,7 +67,7 @@ class ChatReader:
     def body(self, body: bytes) -> Iterator[ChatEvent]:
         answer = from_json(body)
         del body
-        yield Started()
+        yield Started(service_tier=told_tier((answer.get("serviceTier") or {}).get("type")))
         for index, block in enumerate(answer["output"]["message"]["content"]):
             yield from self._block(index, block)
         self._stop_reason, self._usage = answer["stopReason"], answer["usage"]
@@ -102,9 +107,10 @@ class ChatReader:
         """The events of a whole block."""
         match block:
             case {"text": text}:
-                yield TextDelta(text)
-            case {"citationsContent": {"content": pieces}}:
-                yield from (TextDelta(piece["text"]) for piece in pieces)
+                yield self._text(index, text)
+            case {"citationsContent": cited}:
+                yield from (self._text(index, piece["text"]) for piece in cited["content"])
+                yield from (event for source in cited["citations"] for event in self._citation(index, source))
             case {"reasoningContent": {"reasoningText": reasoning}}:
                 if reasoning["text"]:
                     yield ReasoningDelta(reasoning["text"], issuer=NAME)
@@ -130,7 +136,9 @@ class ChatReader:
     def _delta(self, index: int, delta: JsonObject) -> tuple[ChatEvent, ...]:
         match delta:
             case {"text": text} if text:
-                return (TextDelta(text),)
+                return (self._text(index, text),)
+            case {"citation": source}:
+                return self._citation(index, source)
             case {"toolUse": {"input": arguments}} if arguments and index in self._calls:
                 self._without_arguments.discard(index)
                 return (ToolCallDelta(self._calls[index], arguments),)
@@ -144,6 +152,19 @@ class ChatReader:
 
     def _stop(self, index: int) -> tuple[ChatEvent, ...]:
         return (ToolCallDelta(self._calls[index], "{}"),) if index in self._without_arguments else ()
+
+    def _text(self, index: int, text: str) -> TextDelta:
+        self._cited_from.setdefault(index, self._length)
+        self._length += len(text)
+        return TextDelta(text)
+
+    def _citation(self, index: int, source: JsonObject) -> tuple[ChatEvent, ...]:
+        """A source of the block's text so far. Those within the caller's documents have no URL."""
+        url = ((source.get("location") or {}).get("web") or {}).get("url")
+        if not url:
+            return ()
+        start = self._cited_from.get(index, self._length)
+        return (CitationDelta(Citation(url=url, title=source.get("title") or "", start=start, end=self._length)),)
 
     def _finished(self) -> Finished:
         assert self._usage is not None
@@ -159,9 +180,11 @@ def _usage(counts: JsonObject) -> Usage:
     """The vendor does not include cached tokens in inputTokens; `Usage` does."""
     read = counts.get("cacheReadInputTokens") or 0
     written = counts.get("cacheWriteInputTokens") or 0
+    hours = sum(detail["inputTokens"] for detail in counts.get("cacheDetails") or () if detail["ttl"] == "1h")
     return Usage(
         input_tokens=counts["inputTokens"] + read + written,
         output_tokens=counts["outputTokens"],
         cached_read_tokens=read,
         cache_write_tokens=written,
+        cache_write_1h_tokens=hours,
     )

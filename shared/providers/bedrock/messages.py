@@ -16,6 +16,7 @@ from shared.providers.bedrock.vendor import NAME, family
 from shared.schemas.chat import ChatRequest, JsonObject, JsonObjectFormat
 from shared.schemas.content import (
     Audio,
+    CachePoint,
     File,
     Image,
     Inline,
@@ -52,6 +53,7 @@ _MEDIA = frozenset({"document", "image"})
 _CALL_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 _SHORT_CALL_ID = re.compile(r"[a-zA-Z0-9]{9}")
 _MAX_NAME = 200
+_CACHE = "cachePoint"
 
 _JSON_ONLY = "Answer with a single JSON object and nothing else: no text around it and no code fence."
 _BEGIN = "Begin."
@@ -65,7 +67,7 @@ def conversation(request: ChatRequest, model: Model) -> tuple[list[Block], list[
 
     System text between turns goes to the head.
     """
-    system = [request.system or ""]
+    system: list[str] = []
     writer = _Writer(model)
     carried: list[Block] = []
     turns: list[Block] = []
@@ -73,7 +75,7 @@ def conversation(request: ChatRequest, model: Model) -> tuple[list[Block], list[
         if message.role == "system":
             system += [part.text for part in message.parts if isinstance(part, Text)]
             continue
-        blocks = [block for part in message.parts for block in writer.blocks(part)]
+        blocks = [block for part in message.parts for block in writer.cached_blocks(part)]
         if message.role == "assistant":
             # Media is refused in the assistant's turns: images that another model generated go into the next user turn.
             carried += [block for block in blocks if not _MEDIA.isdisjoint(block)]
@@ -83,12 +85,48 @@ def conversation(request: ChatRequest, model: Model) -> tuple[list[Block], list[
             carried = []
     if isinstance(request.response_format, JsonObjectFormat):
         system.append(_JSON_ONLY)
-    texts = [{"text": text} for text in system if text.strip()]
+    texts = [*_system_blocks(request, model), *({"text": text} for text in system if text.strip())]
     if not turns:
         if not texts:
             raise InvalidRequest.field("messages", "must not be empty or blank")
         return [], [{"role": "user", "content": texts}]
-    return texts, list(_completed(turns, model))
+    messages = [{**turn, "content": _in_two(turn["content"])} for turn in _completed(turns, model)]
+    if request.last_cache_point is not None:
+        messages[-1]["content"] += cache_point(request.last_cache_point, model)
+    return texts, messages
+
+
+def _system_blocks(request: ChatRequest, model: Model) -> Iterator[Block]:
+    """The request's own system text, cut at its cache points."""
+    text = request.system or ""
+    begin = 0
+    for point in request.system_cache:
+        if (piece := text[begin : point.end].strip("\n")).strip():
+            yield {"text": piece}
+            yield from cache_point(point, model)
+            begin = point.end
+    if (rest := text[begin:].strip("\n") if begin else text).strip():
+        yield {"text": rest}
+
+
+def cache_point(point: CachePoint, model: Model) -> list[Block]:
+    """The block behind what is worth keeping; none for a model that has no such blocks.
+
+    Claude's are kept for five minutes or an hour, the others' for five minutes.
+    """
+    if "cache_points" not in model.quirks:
+        return []
+    ttl = {} if point.ttl in (None, "5m") or family(model) != "anthropic" else {"ttl": "1h"}
+    return [{"cachePoint": {"type": "default", **ttl}}]
+
+
+def _in_two(blocks: list[Block]) -> list[Block]:
+    """The blocks, with cache points behind those that carry one: until here, the two had to move together."""
+    found: list[Block] = []
+    for block in blocks:
+        point = block.pop(_CACHE, None)
+        found += [block] if point is None else [block, {_CACHE: point}]
+    return found
 
 
 def _append(turns: list[Block], role: str, blocks: list[Block]) -> None:
@@ -144,6 +182,14 @@ class _Writer:
         self._model = model
         self._names: set[str] = set()
 
+    def cached_blocks(self, part: Part) -> Iterator[Block]:
+        """The blocks of a part. One that ends at a cache point carries it."""
+        for block in self.blocks(part):
+            for point in _points(part):
+                for cached in cache_point(point, self._model):
+                    block.update(cached)
+            yield block
+
     def blocks(self, part: Part) -> Iterator[Block]:
         match part:
             case Text(text=text) | Refusal(text=text):
@@ -189,6 +235,16 @@ class _Writer:
             unique = f"{clean} ({count})"
         self._names.add(unique)
         return unique
+
+
+def _points(part: Part) -> Iterator[CachePoint]:
+    """The cache points of a part. Those within a tool's result have no place but behind it."""
+    if isinstance(part, Reasoning | Refusal):
+        return
+    if isinstance(part, ToolResult):
+        yield from (piece.cache for piece in part.content if piece.cache is not None)
+    if part.cache is not None:
+        yield part.cache
 
 
 def _image(image: Image) -> Block:

@@ -32,12 +32,15 @@ from shared.schemas.chat import (
     Candidate,
     ChatRequest,
     ChatResponse,
+    Citation,
     JsonObjectFormat,
     JsonSchemaFormat,
     NamedTool,
+    SystemCachePoint,
     Tool,
 )
 from shared.schemas.content import (
+    CachePoint,
     File,
     Image,
     Inline,
@@ -223,13 +226,54 @@ def cut(reason: str, meant: FinishReason) -> Answer:
     )
 
 
+_CACHED = {
+    **counts(3, 510, read=1800, written=200),
+    "cacheDetails": [{"ttl": "1h", "inputTokens": 150}, {"ttl": "5m", "inputTokens": 50}],
+}
+
 USAGE = Answer(
-    body=body([{"text": "42"}], "stop_sequence", counts(3, 510, read=1800, written=200)),
-    stream=b"".join([STARTED, *texts(0, "42"), *ended("stop_sequence", counts(3, 510, read=1800, written=200))]),
+    body=body([{"text": "42"}], "stop_sequence", _CACHED),
+    stream=b"".join([STARTED, *texts(0, "42"), *ended("stop_sequence", _CACHED)]),
     means=meaning(
         [Text(text="42")],
         FinishReason.STOP,
-        Usage(input_tokens=2003, output_tokens=510, cached_read_tokens=1800, cache_write_tokens=200),
+        Usage(
+            input_tokens=2003,
+            output_tokens=510,
+            cached_read_tokens=1800,
+            cache_write_tokens=200,
+            cache_write_1h_tokens=150,
+        ),
+    ),
+)
+
+_WEB = {"title": "Weather", "location": {"web": {"url": "https://example.com/w", "domain": "example.com"}}}
+_PAGE = {"title": "a.pdf", "location": {"documentPage": {"documentIndex": 0, "start": 1, "end": 2}}}
+
+CITATIONS = Answer(
+    body=body(
+        [{"text": "So: "}, {"citationsContent": {"content": [{"text": "sunny."}], "citations": [_WEB, _PAGE]}}],
+        "end_turn",
+        counts(5, 6),
+    ),
+    stream=b"".join(
+        [
+            STARTED,
+            *texts(0, "So: "),
+            *deltas(1, {"text": "sun"}, {"text": "ny."}, {"citation": _WEB}, {"citation": _PAGE}),
+            stopped(1),
+            *ended("end_turn", counts(5, 6)),
+        ]
+    ),
+    means=ChatResponse(
+        candidates=(
+            Candidate(
+                parts=(Text(text="So: sunny."),),
+                finish_reason=FinishReason.STOP,
+                citations=(Citation(url="https://example.com/w", title="Weather", start=4, end=10),),
+            ),
+        ),
+        usage=Usage(input_tokens=5, output_tokens=6),
     ),
 )
 
@@ -322,6 +366,9 @@ _SPECS = [
 _PICTURE = Image(source=Inline(media_type="image/png", data=PNG))
 _IMAGE_SENT = {"image": {"format": "png", "source": {"bytes": PNG}}}
 _CALL = {"toolUse": {"toolUseId": "tooluse_1", "name": "get_weather", "input": {"location": "Paris"}}}
+
+
+POINT, POINT_1H = {"cachePoint": {"type": "default"}}, {"cachePoint": {"type": "default", "ttl": "1h"}}
 
 
 def document(name: str, kind: str, data: str) -> dict[str, Any]:
@@ -552,6 +599,44 @@ SENT = {
             }
         ),
     ),
+    "reasoning_effort": Sent(
+        ask(reasoning_effort="medium", temperature=0.5, max_tokens=10_000),
+        sent(
+            inferenceConfig={"maxTokens": 10_000},
+            additionalModelRequestFields={"thinking": {"type": "enabled", "budget_tokens": 7500}},
+        ),
+    ),
+    "reasoning_effort_without_a_limit": Sent(
+        ask(reasoning_effort="low"),
+        sent(
+            inferenceConfig={"maxTokens": 64_000},
+            additionalModelRequestFields={"thinking": {"type": "enabled", "budget_tokens": 2048}},
+        ),
+    ),
+    "cache_points": Sent(
+        ask(
+            user(
+                Text(text="One", cache=CachePoint()),
+                _PICTURE.model_copy(update={"cache": CachePoint(ttl="1h")}),
+                Text(text=" ", cache=CachePoint()),
+            ),
+            assistant(ToolCall(id="t1", name="get_time", arguments="{}", cache=CachePoint(ttl="5m"))),
+            result("t1", "get_time", Text(text="9:00", cache=CachePoint(ttl="12h"))),
+            user("And now?"),
+            system="Long rules.\n\nToday's news.",
+            system_cache=(SystemCachePoint(end=11),),
+            tools=(_TIME.model_copy(update={"cache": CachePoint()}),),
+        ),
+        sent(
+            turn("user", "One", POINT, _IMAGE_SENT, POINT_1H),
+            turn("assistant", {"toolUse": {"toolUseId": "t1", "name": "get_time", "input": {}}}, POINT),
+            turn("user", {"toolResult": {"toolUseId": "t1", "content": [{"text": "9:00"}]}}, POINT_1H, "And now?"),
+            system=[{"text": "Long rules."}, POINT, {"text": "Today's news."}],
+            toolConfig={"tools": [_SPECS[1], POINT]},
+        ),
+    ),
+    "cache_point_of_a_key": Sent(ask(cache_key="k"), sent(turn("user", "Hello", POINT))),
+    "service_tier": Sent(ask(service_tier="priority"), sent()),
     "reasoning_round_trip": Sent(
         ask(
             user("Weather in Paris?"),
@@ -679,6 +764,7 @@ wire = ChatWire(
         "content_filter": cut("content_filtered", FinishReason.CONTENT_FILTER),
         "guardrail": cut("guardrail_intervened", FinishReason.CONTENT_FILTER),
         "usage": USAGE,
+        "citations": CITATIONS,
         "reasoning": REASONING,
         "unsigned_reasoning": UNSIGNED_REASONING,
     },
