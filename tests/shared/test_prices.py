@@ -56,6 +56,14 @@ def test_every_row_is_dated_and_says_what_something_costs(row: dict[str, Any]) -
     assert price.as_of <= TABLE["generated"]
 
 
+def test_each_row_is_found_under_its_provider_and_upstream_model() -> None:
+    prices = PriceTable.load()
+    whole = PriceTable(TABLE)
+    for provider, upstreams in TABLE["prices"].items():
+        for upstream in upstreams:
+            assert prices.find(provider, upstream, NOON) == whole.find(provider, upstream, NOON)
+
+
 def test_every_sandbox_model_has_a_small_price_so_that_budgets_can_be_tried() -> None:
     price = PriceTable.load().find("sandbox", "a-model-of-tomorrow", NOON)
     assert price is not None
