@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from functions.embedded_aws import LOCAL_TOKEN, announced, embedded_aws, seed, seed_batches
-from functions.local_worker import work
+from functions.local_server import LocalServer
+from functions.local_worker import batch_worker
 from shared.gateway.services import Services, process_services
 from shared.routes import HTTP_FUNCTIONS, routes_at
 from shared.web.app import create_app
@@ -71,7 +72,7 @@ def _listen(port: int) -> socket.socket:
 
 async def _serve(services: Services, listening: socket.socket, aws_url: str) -> None:
     if "AWS_ENDPOINT_URL" not in os.environ:
-        await seed(services.keys, services.objects, services.limits)
+        await seed(services.keys, services.objects, services.limits, services.tenant_folders)
         await seed_batches(services.batches, services.batch_queue)
     url = "http://{}:{}".format(*listening.getsockname())
     providers = ", ".join(sorted(services.catalog.configured)) or "none: set a provider's key"
@@ -85,12 +86,14 @@ async def _serve(services: Services, listening: socket.socket, aws_url: str) -> 
     )
     # Our applications log their own crashes; uvicorn would add only noise about disconnected clients.
     config = uvicorn.Config(
-        AllFunctions(), log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        LocalServer(AllFunctions()),
+        log_level="critical",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
     )
-    worker = asyncio.create_task(work(services))
-    await uvicorn.Server(config).serve(sockets=[listening])
-    worker.cancel()
-    await asyncio.gather(worker, return_exceptions=True)
+    async with batch_worker():
+        await uvicorn.Server(config).serve(sockets=[listening])
     await services.aclose()
 
 

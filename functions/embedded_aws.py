@@ -12,6 +12,7 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+from functions.local_server import is_loopback
 from functions.local_worker import HIDDEN_SECONDS
 from shared.cli.target import RUNNING
 from shared.schemas.caller import Key, Permission
@@ -20,18 +21,25 @@ from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
+from shared.stores.tenants import TenantFolders
 
 LOCAL_TOKEN = "sk-local"  # noqa: S105 - a key that opens nothing but this machine's own server
 
 
 class AtomicMoto:
-    """moto as a WSGI application that serialises DynamoDB's updates, so that they are atomic as in AWS."""
+    """moto as a WSGI application that serialises DynamoDB's updates, so that they are atomic as in AWS.
+
+    It checks no signature, so it refuses requests to hosts that are not loopback.
+    """
 
     def __init__(self) -> None:
         self._app: Callable[..., Iterable[bytes]] = DomainDispatcherApplication(create_backend_app)
         self._turn = Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if not is_loopback(str(environ.get("HTTP_HOST", ""))):
+            start_response("403 Forbidden", [])
+            return []
         if not str(environ.get("HTTP_X_AMZ_TARGET", "")).startswith("DynamoDB"):
             return self._app(environ, start_response)
         with self._turn:
@@ -85,12 +93,13 @@ def announced(listening: socket.socket) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-async def seed(keys: KeyStore, objects: ObjectStore, limits: LimitStore | None) -> None:
-    """Creates the tables, the bucket and the local key if they do not exist."""
+async def seed(keys: KeyStore, objects: ObjectStore, limits: LimitStore | None, folders: TenantFolders) -> None:
+    """Creates the tables, the bucket, the tenants' secret and the local key if they do not exist."""
     await keys.create_table()
     if limits is not None:
         await limits.create_tables()
     await objects.create_bucket()
+    await folders.create_secret()
     key = Key(key_id="local", tenant="local", permissions=frozenset(Permission))
     await keys.put(LOCAL_TOKEN, key)
 

@@ -44,7 +44,7 @@ def main() -> None:
 async def _fill() -> None:
     services = process_services()
     limits = LimitStore(services.keys.aws, LIMITS_TABLE, services.settings.usage_table)
-    await seed(services.keys, services.objects, limits)
+    await seed(services.keys, services.objects, limits, services.tenant_folders)
     await seed_batches(services.batches, services.batch_queue)
     await services.aclose()
 

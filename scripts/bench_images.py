@@ -1,6 +1,6 @@
 """`make bench-images`: the peak memory of the images function for one large response, as a table.
 
-Each row is a fresh process of the streaming runtime, with stubs of Lambda's Runtime API, Gemini and S3 in this one. It
+Each row is a fresh process of the streaming runtime, with stubs of Lambda's Runtime API, Gemini and AWS in this one. It
 first serves a small request to find the idle memory; then the peak is reset, and a large response follows. Linux only.
 """
 
@@ -83,9 +83,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(event, {"Lambda-Runtime-Aws-Request-Id": "bench", "Lambda-Runtime-Deadline-Ms": deadline})
 
     def do_POST(self) -> None:
-        """The Runtime API takes an answer, or the vendor gives one."""
+        """The Runtime API takes an answer, the tenants' secret is read, or the vendor gives an answer."""
         size = self._size_of_body()
-        if self.path.startswith("/2018-06-01/"):
+        if "x-amz-target" in self.headers:
+            self._answer(b'{"SecretString": "bench"}')
+        elif self.path.startswith("/2018-06-01/"):
             self._answer(b"{}", status=202)
             self.world.answered.put(size)
         else:

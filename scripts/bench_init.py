@@ -144,7 +144,7 @@ def _set_up(aws_url: str) -> None:
 async def _fill() -> None:
     services = Services.from_environment(dict(os.environ))
     assert services.limits is not None, "SETTINGS names its table"
-    await seed(services.keys, services.objects, services.limits)
+    await seed(services.keys, services.objects, services.limits, services.tenant_folders)
     await seed_batches(services.batches, services.batch_queue)
     await store_sample_files(services.objects)
     await store_sample_batches(services.objects, services.batches)

@@ -6,7 +6,6 @@ address.
 
 import asyncio
 import contextlib
-import hashlib
 import ipaddress
 import json
 import logging
@@ -36,6 +35,7 @@ from shared.stores.keys import KeyStore, hash_token
 from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
+from shared.stores.tenants import TenantFolders
 
 ROOT = Path(__file__).parents[1]
 BUILT = ROOT / ".aws-sam" / "build" / "template.yaml"
@@ -48,6 +48,7 @@ LIMITS = "limits"
 USAGE = "usage"
 BUCKET = "media"
 SECRET = "providers"  # noqa: S105 - a name
+TENANTS = "tenants"
 BATCHES = "batches"
 SAMPLE_FILE = b"The lighthouse is lit at dusk.\n"
 SAMPLE_LINE = (
@@ -102,27 +103,28 @@ async def _fill(environment: dict[str, str]) -> None:
     local = {name: url.replace("host.docker.internal", "127.0.0.1") for name, url in environment.items()}
     aws = Aws({**local, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"})
     objects = ObjectStore(aws, BUCKET)
-    await seed(KeyStore(aws, TABLE), objects, LimitStore(aws, LIMITS, USAGE))
-    await store_sample_files(objects)
+    folders = TenantFolders(aws, TENANTS)
+    await seed(KeyStore(aws, TABLE), objects, LimitStore(aws, LIMITS, USAGE), folders)
+    await store_sample_files(objects, folders)
     batches = BatchStore(aws, BATCHES)
     await seed_batches(batches, Queue(aws, BATCHES))
-    await store_sample_batches(objects, batches)
+    await store_sample_batches(objects, batches, folders)
     given = {name: os.environ[name] for name in _provider_variables() if os.environ.get(name)}
     await aws.call("secretsmanager", "CreateSecret", {"Name": SECRET, "SecretString": json.dumps(given)})
     await aws.aclose()
 
 
-async def store_sample_files(objects: ObjectStore) -> None:
+async def store_sample_files(objects: ObjectStore, folders: TenantFolders) -> None:
     """Stores each file that a sample event names, under the key that `shared/stores/files.py` gives it."""
     for path in (ROOT / "events").glob("*.json"):
         event = json.loads(path.read_text("utf-8"))
         if file_id := (event.get("pathParameters") or {}).get("file_id"):
             tenant = json.loads(event["requestContext"]["authorizer"]["caller"])["tenant"]
-            folder = hashlib.sha256(tenant.encode()).hexdigest()[:20]
+            folder = await folders.of(tenant)
             await objects.put(f"files/{folder}/{file_id}/user_data/notes.txt", SAMPLE_FILE, "text/plain")
 
 
-async def store_sample_batches(objects: ObjectStore, batches: BatchStore) -> None:
+async def store_sample_batches(objects: ObjectStore, batches: BatchStore, folders: TenantFolders) -> None:
     """Stores each batch, and each batch's input file, that a sample event names."""
     for path in (ROOT / "events").glob("*.json"):
         event = json.loads(path.read_text("utf-8"))
@@ -146,7 +148,7 @@ async def store_sample_batches(objects: ObjectStore, batches: BatchStore) -> Non
             await batches.add(submission)
         if '"input_file_id"' in (event["body"] or ""):
             file_id = json.loads(event["body"])["input_file_id"]
-            folder = hashlib.sha256(caller.tenant.encode()).hexdigest()[:20]
+            folder = await folders.of(caller.tenant)
             await objects.put(f"files/{folder}/{file_id}/batch/lines.jsonl", SAMPLE_LINE, "application/jsonl")
 
 
@@ -175,6 +177,7 @@ def _wired(template: dict[str, Any], environment: dict[str, str]) -> dict[str, A
                 "GATEWAY_BATCHES_TABLE": BATCHES,
                 "GATEWAY_BATCH_QUEUE": BATCHES,
                 "GATEWAY_PROVIDER_SECRET": SECRET,
+                "GATEWAY_TENANT_SECRET": TENANTS,
             }
     return template
 

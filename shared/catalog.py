@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,11 @@ class Provider(Frozen):
         return (variable,) if variable else None
 
 
+@cache
+def _tables(path: Path) -> Mapping[str, Any]:
+    return tomllib.loads(path.read_text("utf-8"))
+
+
 class Catalog:
     """Rows of the default catalog and of the operator's file, by public id and alias. For the format see catalog.toml.
 
@@ -86,10 +91,10 @@ class Catalog:
         `text` is the operator's TOML where it was read from elsewhere than a file. A `complete` catalog also has the
         providers that are left out where they are not configured.
         """
-        catalog = cls(tomllib.loads(_DEFAULT.read_text("utf-8")), settings)
+        catalog = cls(_tables(_DEFAULT), settings)
         for variable, path in _OPTIONAL.items():
             if complete or settings.environment.get(variable, "").strip():
-                catalog._add(tomllib.loads(path.read_text("utf-8")))
+                catalog._add(_tables(path))
         if text is None and settings.catalog and not settings.catalog_in_bucket:
             text = _read(settings.catalog)
         if text is not None:
@@ -199,7 +204,9 @@ class Catalog:
         if public_id is not None:
             model = self._model(public_id)
         elif slash and _UPSTREAM.fullmatch(upstream) and wildcard in self._rows:
-            model = self._model(wildcard).model_copy(update={"id": model_id, "upstream": upstream})
+            model = self._model(wildcard).model_copy(
+                update={"id": model_id, "upstream": upstream, "wildcard": wildcard}
+            )
         else:
             raise ModelNotFound(f"The model '{model_id[:200]}' does not exist.")
         if model.provider not in self.configured:

@@ -23,6 +23,7 @@ import httpcore
 
 from shared.errors import InvalidRequest
 from shared.media import MAX_MEDIA_BYTES, SNIFF_BYTES, sniff
+from shared.tls import tls_context
 
 USER_AGENT = "inference-gateway"
 ANY_TYPE = "application/octet-stream"
@@ -44,6 +45,14 @@ _FIRST_FREE_PORT = 1024
 # urlsplit removes or accepts these in places where other parsers do not.
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 _HOST_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
+# By which every reader of URLs tells an IPv4 address, in whatever spelling, from a name:
+# https://url.spec.whatwg.org/#ends-in-a-number-checker
+_ENDS_IN_NUMBER = re.compile(r"(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)\.?\Z")
+# Names that never lead to the public internet: special-use domains, and those that RFC 6762 (appendix G) finds in
+# private use. A name without a dot is one of a private network too.
+_PRIVATE_NAME = re.compile(
+    r"[^.]+|(?:.*\.)?(?:localhost|localdomain|local|internal|intranet|private|corp|home|lan|home\.arpa)"
+)
 _VISIBLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 # Listed in full although `is_global` knows most of them: what it knows depends on Python's patch release.
@@ -88,6 +97,10 @@ _REFUSED_V6 = tuple(
 
 # Where a network without IPv4 reaches IPv4: the last 32 bits are the address that counts.
 _NAT64 = IPv6Network("64:ff9b::/96")
+# The upper half of an interface identifier by which ISATAP (RFC 5214) tunnels to the IPv4 address in the lower half,
+# without the two bits that may be set or not.
+_ISATAP = 0x00005EFE
+_ISATAP_MASK = 0xFCFFFFFF
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
@@ -96,6 +109,8 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
         return address.is_global and not any(address in network for network in _REFUSED_V4)
     if address in _NAT64:
         return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
+    if int(address) >> 32 & _ISATAP_MASK == _ISATAP:
+        return False
     return address in _GLOBAL_V6 and address.is_global and not any(address in network for network in _REFUSED_V6)
 
 
@@ -130,7 +145,10 @@ class RemoteFetcher:
         self._pool: httpcore.AsyncConnectionPool | None = None
 
     def check(self, url: str, *, field: str) -> None:
-        """Raises InvalidRequest naming `field` for a URL that `get` would refuse by its form alone."""
+        """Raises InvalidRequest naming `field` for a URL that `get` would refuse by its form alone.
+
+        For what a vendor is to fetch. A name that resolves to a private address is the vendor's to refuse.
+        """
         try:
             self._parse(url)
         except _Refused as refused:
@@ -173,6 +191,7 @@ class RemoteFetcher:
         try:
             parts = urlsplit(url)
             host, port = _ascii_host(parts.hostname or "", "[" in parts.netloc), parts.port
+            is_private = not self._allow_private and _is_private(host)
             # Only what is not ASCII is escaped: signatures in a query hold for its exact spelling.
             target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_VISIBLE_ASCII)
         except ValueError:
@@ -184,6 +203,8 @@ class RemoteFetcher:
         default_port = _DEFAULT_PORTS[parts.scheme]
         if port is not None and port != default_port and port < _FIRST_FREE_PORT:
             raise _Refused(f"must use port {default_port} or one from {_FIRST_FREE_PORT} up")
+        if is_private:
+            raise _Refused(_NOT_FETCHED)
         return httpcore.URL(scheme=parts.scheme, host=host, port=port or default_port, target=target)
 
     async def _follow(self, url: str, target: httpcore.URL, accept: frozenset[str]) -> bytes:
@@ -228,7 +249,7 @@ class RemoteFetcher:
         if self._pool is None:
             network = self._network or httpcore.AnyIOBackend()
             self._pool = httpcore.AsyncConnectionPool(
-                ssl_context=self._ssl_context or ssl.create_default_context(),
+                ssl_context=self._ssl_context or tls_context(),
                 max_connections=None,
                 # A host is rarely asked twice, and a kept connection does not outlive a frozen sandbox.
                 max_keepalive_connections=0,
@@ -290,7 +311,6 @@ async def _system_addresses(host: str, port: int) -> list[str]:
 def _ascii_host(host: str, is_bracketed: bool) -> str:
     """A URL's host as it goes over the wire: an IPv6 address without its brackets, or a name in ASCII.
 
-    Numbers in odd spellings (0x7f.1, 2130706433) count as names here; what the resolver makes of them is checked.
     Raises ValueError on anything else.
     """
     if is_bracketed:
@@ -306,6 +326,22 @@ def _ascii_host(host: str, is_bracketed: bool) -> str:
     if len(host) > _MAX_HOST_LENGTH or not _HOST_NAME.fullmatch(host):
         raise ValueError("not a host")
     return host
+
+
+def _is_private(host: str) -> bool:
+    """Whether a host as `_ascii_host` spells it is an address or a name that does not lead to the public internet.
+
+    An IPv4 address in another spelling than four decimal numbers (0x7f.1, 2130706433, 0177.0.0.1) counts as private:
+    its readers do not agree on what it means.
+    """
+    if ":" in host:
+        return not is_public(IPv6Address(host))
+    if _ENDS_IN_NUMBER.search(host):
+        try:
+            return not is_public(IPv4Address(host.removesuffix(".")))
+        except ValueError:
+            return True
+    return _PRIVATE_NAME.fullmatch(host.removesuffix(".")) is not None
 
 
 def _request_headers(target: httpcore.URL, accept: frozenset[str]) -> dict[bytes | str, bytes | str]:

@@ -9,8 +9,12 @@ from struct import unpack_from
 
 from shared import png
 
-# Bounds memory (two bytes a pixel) and time (a second per 3 million pixels of noise, the worst case, on a desktop).
+# Bounds memory: two bytes a pixel.
 MAX_PIXELS = 25_000_000
+# Bounds time: each code takes a quarter of a microsecond, whether it stands for one pixel, as in noise, or for none.
+MAX_CODES_READ = 10_000_000
+# Blocks before and of the first frame. Encoders fill them: so many hold 60 MB.
+MAX_BLOCKS = 250_000
 
 _IMAGE = 0x2C
 _EXTENSION = 0x21
@@ -45,10 +49,10 @@ def first_frame_png(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
     """The first frame of a GIF, drawn on its logical screen, as a PNG with a palette.
 
     What the frame does not cover is transparent, as in browsers; so is what is missing when the image data breaks
-    off. Takes CPU time in proportion to the pixels and must be called in a thread where others wait.
+    off. Takes up to three seconds of CPU time and must be called in a thread where others wait.
 
     Raises ValueError on anything that is not a GIF with a first frame, and on one whose screen has more than
-    `max_pixels`. Its message may be shown to a caller.
+    `max_pixels`, or which has more blocks or codes than an encoder would make. Its message may be shown to a caller.
     """
     frame = _first_frame(data, max_pixels)
     pixels = _lzw_decode(frame.codes, frame.code_bits, frame.width * frame.height)
@@ -69,6 +73,7 @@ def _first_frame(data: bytes, max_pixels: int) -> _Frame:
                 transparent = blocks[3] if blocks[0] & 1 else None
         elif introducer != 0:  # stray zeros are a common encoder's fault
             raise ValueError("is a GIF without an image")
+        reader.count_block()
     left, top, width, height, flags = unpack_from("<HHHHB", reader.take(9))
     palette = reader.take(_palette_size(flags)) or palette or _GREY_RAMP
     # A first frame larger than its screen enlarges the screen, as in browsers.
@@ -106,6 +111,12 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._position = 0
+        self._blocks = 0
+
+    def count_block(self) -> None:
+        self._blocks += 1
+        if self._blocks > MAX_BLOCKS:
+            raise ValueError("is a GIF of too many blocks")
 
     def take(self, size: int) -> bytes:
         start = self._position
@@ -120,12 +131,13 @@ class _Reader:
     def sub_blocks(self) -> bytes:
         """The content of data sub-blocks up to their terminator, or as far as there is any."""
         data, position = self._data, self._position
-        blocks = []
+        content = bytearray()
         while position < len(data) and (size := data[position]):
-            blocks.append(data[position + 1 : position + 1 + size])
+            content += data[position + 1 : position + 1 + size]
             position += 1 + size
+            self.count_block()
         self._position = position + 1
-        return b"".join(blocks)
+        return bytes(content)
 
 
 def _lzw_decode(codes: bytes, code_bits: int, count: int) -> bytearray:
@@ -144,6 +156,7 @@ def _lzw_decode(codes: bytes, code_bits: int, count: int) -> bytearray:
     buffer = held = position = 0
     # A pixel takes twelve bits at most, clear codes a few more: what is longer is made to waste time.
     size = min(len(codes), 2 * count + 64)
+    left = MAX_CODES_READ
     while len(pixels) < count:
         if held < bits:
             if position >= size:
@@ -154,6 +167,9 @@ def _lzw_decode(codes: bytes, code_bits: int, count: int) -> bytearray:
             position += 6
             if held < bits:
                 break
+        left -= 1
+        if left < 0:
+            raise ValueError("is a GIF that takes too long to read")
         code = buffer & mask
         buffer >>= bits
         held -= bits

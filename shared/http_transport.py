@@ -14,13 +14,15 @@ from typing import Any
 import httpcore
 import httpx
 
+from shared.tls import tls_context
+
 
 class StreamTransport(httpx.AsyncBaseTransport):
     """A connection pool for one event loop. Raises httpcore's errors, not httpx's."""
 
     def __init__(self, *, retries: int, keepalive_expiry: float) -> None:
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
+            ssl_context=tls_context(),
             max_connections=None,
             keepalive_expiry=keepalive_expiry,
             retries=retries,

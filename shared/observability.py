@@ -52,7 +52,7 @@ def log_request(
         "duration_ms": round(seconds * 1000),
         "first_token_ms": None if meter.first_token is None else round(meter.first_token * 1000),
         "key_id": caller and caller.key_id,
-        "model": meter.model and meter.model.id,
+        "model": meter.counted_as,
         "backend": meter.backend,
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
@@ -130,6 +130,6 @@ def traced(request: RequestInfo, meter: Meter, path: str) -> Iterator[None]:
     with provider.in_subsegment(f"## {path}") as subsegment:
         yield
         subsegment.put_annotation("request_id", request.id)
-        if meter.model is not None:
-            subsegment.put_annotation("model", meter.model.id)
+        if meter.counted_as is not None:
+            subsegment.put_annotation("model", meter.counted_as)
             subsegment.put_annotation("backend", meter.backend or "")

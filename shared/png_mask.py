@@ -18,6 +18,9 @@ MAX_PIXELS = 9_437_184
 # Bounds the time that is spent on rows, however few pixels they have.
 _MAX_SIDE = 65_535
 
+# Encoders make chunks of 8 KB and more: so many hold 800 MB.
+_MAX_CHUNKS = 100_000
+
 # About so many bytes of pixels are unpacked at a time.
 _BLOCK_BYTES = 1 << 20
 
@@ -114,7 +117,11 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     view = memoryview(data)
     position = len(png.SIGNATURE)
     kind = b""
+    left = _MAX_CHUNKS
     while kind != b"IEND":
+        left -= 1
+        if left < 0:
+            raise ValueError("is a PNG of too many chunks")
         if position + 12 > len(data):
             raise ValueError("is a truncated PNG")
         size, kind = unpack_from(">I4s", data, position)

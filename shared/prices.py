@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime, time
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -29,6 +30,7 @@ class PriceTable:
         self._unread = dict(unread)
 
     @classmethod
+    @cache
     def load(cls) -> "PriceTable":
         """The table that comes with the gateway."""
         _, *sections = _DEFAULT.read_text("utf-8").split(_SECTION)

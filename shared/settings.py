@@ -66,6 +66,8 @@ class Settings:
     """The longest silence on a stream before a comment is sent."""
     media_bucket: str = "gateway-media"
     """The S3 bucket of generated images and uploaded files."""
+    tenant_secret: str = "gateway-tenants"  # noqa: S105 - a name
+    """The Secrets Manager secret that keys the hashes of tenants in the names of objects. It must never change."""
     image_url_lifetime: int = 3600
     """How long a generated image's URL is valid: at most 7 days, and no longer than the credentials that sign it."""
     max_stored_audio: int = 100 * 1024 * 1024

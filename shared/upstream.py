@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Protocol
 import httpcore
 import httpx
 
-from shared.errors import InvalidRequest, UpstreamError, UpstreamIncomplete, UpstreamTimeout
+from shared.errors import UpstreamError, UpstreamIncomplete, UpstreamTimeout
 from shared.http_transport import StreamTransport
 from shared.schemas.upload import Upload
 
@@ -72,29 +72,25 @@ class Upstream:
         *,
         headers: Mapping[str, str],
         auth: httpx.Auth | None,
-        json: Any,
+        content: bytes | None,
         form: Sequence[tuple[str, str | Upload]] | None,
         deadline: float,
     ) -> AsyncIterator["Answer"]:
         """Sends a request and returns the response once its head has arrived; the body is read from the response.
 
-        `auth` authenticates the request, `json` is the body before its encoding, or `form` the fields and files of a
-        multipart one, `deadline` is on the event loop's clock. Raises InvalidRequest for JSON that cannot be sent,
-        UpstreamTimeout and UpstreamError.
+        `auth` authenticates the request, `content` is a JSON body, or `form` the fields and files of a multipart one,
+        `deadline` is on the event loop's clock. Raises UpstreamTimeout and UpstreamError.
         """
         client = self._http()
-        try:
-            request = client.build_request(
-                method,
-                url,
-                headers=headers,
-                json=json,
-                files=None if form is None else [(name, _part(value)) for name, value in form],
-                # The deadline below bounds every phase but connecting, which has its own, shorter limit.
-                timeout=httpx.Timeout(None, connect=self._connect_timeout),
-            )
-        except ValueError:  # JSON has no infinity: a number such as 1e999 in a schema
-            raise InvalidRequest("The request has a number that JSON cannot represent.") from None
+        request = client.build_request(
+            method,
+            url,
+            headers=headers if content is None else {"content-type": "application/json", **headers},
+            content=content,
+            files=None if form is None else [(name, _part(value)) for name, value in form],
+            # The deadline below bounds every phase but connecting, which has its own, shorter limit.
+            timeout=httpx.Timeout(None, connect=self._connect_timeout),
+        )
         try:
             async with asyncio.timeout_at(deadline):
                 response = await client.send(request, stream=True, auth=auth)
@@ -130,6 +126,15 @@ class Answer:
                 return await anext(self._body)
         except _FAILURES as error:
             raise _failure(error) from None
+
+    async def beginning(self, most: int) -> bytes:
+        """As much of the body as `most` bytes, and what has come together with them."""
+        body = b""
+        async for chunk in self:
+            body += chunk
+            if len(body) >= most:
+                break
+        return body
 
     async def read(self) -> bytes:
         """The whole body. Raises UpstreamError past MAX_ANSWER_BYTES, and what iterating raises."""

@@ -21,6 +21,8 @@ from shared.web.process import services_dependency
 
 TOKEN = "sk-test"
 BUCKET = "media"
+TENANTS = "tenants"
+TENANT_SECRET = "keys the hashes of tenants"
 BATCHES = "batches"
 LIMITS = "limits"
 USAGE = "usage"
@@ -52,6 +54,7 @@ def make_services(
     settings = Settings.from_environment(
         {
             "GATEWAY_MEDIA_BUCKET": BUCKET,
+            "GATEWAY_TENANT_SECRET": TENANTS,
             "GATEWAY_BATCHES_TABLE": BATCHES,
             "GATEWAY_BATCH_QUEUE": BATCHES,
             "GATEWAY_LIMITS_TABLE": LIMITS,

@@ -18,7 +18,7 @@ from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
-from tests.client import BATCHES, BUCKET, KEYS, LIMITS, USAGE
+from tests.client import BATCHES, BUCKET, KEYS, LIMITS, TENANT_SECRET, TENANTS, USAGE
 
 _LOOPBACK = ("127.", "::1", "localhost")
 
@@ -69,6 +69,7 @@ def keys(aws_environment: dict[str, str]) -> KeyStore:
         await store.create_table()
         await LimitStore(store.aws, LIMITS, USAGE).create_tables()
         await ObjectStore(store.aws, BUCKET).create_bucket()
+        await store.aws.call("secretsmanager", "CreateSecret", {"Name": TENANTS, "SecretString": TENANT_SECRET})
         await BatchStore(store.aws, BATCHES).create_table()
         await Queue(store.aws, BATCHES).create_queue(hidden_seconds=600)
         for token, key in KEYS.items():

@@ -9,11 +9,28 @@ from pathlib import Path
 
 import pytest
 
+from shared.schemas.quirk import Quirk
+
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 
 # Leaves: small tools that know no other part; everything may use them.
-LEAVES = {"errors", "framing", "media", "png", "gif", "png_mask", "pump", "request_id", "sigv4", "snapshot"}
+LEAVES = {
+    "audio",
+    "errors",
+    "framing",
+    "gif",
+    "json_text",
+    "media",
+    "offload",
+    "png",
+    "png_mask",
+    "pump",
+    "request_id",
+    "sigv4",
+    "snapshot",
+    "tls",
+}
 MAY_IMPORT = {
     "functions": {
         "functions",
@@ -94,14 +111,14 @@ ONLY_IN = {
     "werkzeug": {"functions"},
     "boto3": {"stores", "cli"},
     "botocore": {"stores"},
-    "httpx": {"upstream", "http_transport", "gateway", "providers", "stores", "cli"},
+    "httpx": {"upstream", "http_transport", "gateway", "providers", "stores", "cli", "tls"},
     "mangum": {"runtime", "functions"},
     "rich": {"cli"},
     "httpcore": {"fetch", "http_transport", "upstream"},
     "idna": {"fetch"},
     "aws_lambda_powertools": {"observability", "terminal_log", "batches"},
     "pydantic": {"schemas", "dialects", "providers", "catalog", "web"},
-    "pydantic_core": {"batches", "dialects", "providers", "gateway", "web"},
+    "pydantic_core": {"batches", "dialects", "json_text", "providers", "gateway", "web"},
 }
 
 
@@ -240,3 +257,18 @@ def test_an_entry_point_holds_no_logic(function: str) -> None:
     source = (ROOT / "functions" / function / "app.py").read_text("utf-8")
     assert len(source.splitlines()) <= 40
     assert not any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(ast.parse(source)))
+
+
+def test_code_asks_for_no_quirk_that_does_not_exist() -> None:
+    """Quirks are compared with strings, in which a type checker sees no misspelling."""
+    asked = {
+        (node.left.value, str(path))
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Constant)
+        for right in node.comparators
+        if isinstance(right, ast.Name | ast.Attribute)
+        and "quirks" in (getattr(right, "id", ""), getattr(right, "attr", ""))
+    }
+    assert len(asked) > 20
+    assert {quirk for quirk, _ in asked} <= set(Quirk)

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.dialects.base import JsonObject, read_json
+from shared.dialects.base import JsonObject, read_request
 from shared.errors import MalformedRequest
+from shared.json_text import TooComplex
 
 MAX_LINE_BYTES = 10 * 1024 * 1024
 """The same size that API Gateway allows for one request."""
@@ -87,7 +88,9 @@ def _check_length(length: int, longest: int, number: int) -> None:
 def read_line(number: int, text: bytes, urls: Collection[str], endpoint: str | None) -> Line:
     """The request on a line. `endpoint` is the only one of `urls` that is allowed, None for any. Raises BadLine."""
     try:
-        value = read_json(text.removeprefix(_BOM) if number == 1 else text)
+        value = read_request(text.removeprefix(_BOM) if number == 1 else text)
+    except TooComplex as error:
+        raise BadLine("invalid_json_line", f"This line holds {error}.", None, readable=False) from None
     except MalformedRequest:
         raise BadLine("invalid_json_line", "This line is not a JSON object.", None, readable=False) from None
     custom_id = value.get("custom_id")

@@ -1,7 +1,7 @@
 """The keys of a batch's objects in the bucket, except the result files, which are stored as the caller's files."""
 
 from shared.schemas.batch import Batch, Submission
-from shared.stores.objects import tenant_folder
+from shared.stores.batches import tenant_hash
 
 
 def input_key(submission: Submission) -> str:
@@ -24,4 +24,4 @@ def partial_key(batch: Batch, chunk: int) -> str:
 
 
 def _folder(submission: Submission) -> str:
-    return f"batches/{tenant_folder(submission.caller.tenant)}/{submission.id}/"
+    return f"batches/{tenant_hash(submission.caller.tenant)}/{submission.id}/"

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from shared.batches.lines import BadLine, Line, raw_lines
-from shared.dialects.base import JsonObject, read_json
+from shared.dialects.base import JsonObject
 from shared.schemas.batch import Batch, Tally
 from shared.stores.objects import ObjectNotFound, ObjectStore, Part
 
@@ -88,7 +88,7 @@ class Results:
         try:
             async with objects.stream(key) as chunks:
                 async for raw in raw_lines(chunks, _LONGEST):
-                    result = read_json(raw.text)
+                    result = from_json(raw.text)
                     self._write(result["id"], raw.text, failed=result["error"] is not None)
         except ObjectNotFound:
             pass

@@ -97,10 +97,10 @@ class Steps:
         await self._finish_if_done(batch)
 
     async def _started(self, batch: Batch, total: int, chunks: int) -> Batch | None:
-        output, error = (
-            self._services.files.new_key(batch.tenant, "batch_output", f"{batch.id}_{kind}.jsonl")
+        output, error = [
+            await self._services.files.new_key(batch.tenant, "batch_output", f"{batch.id}_{kind}.jsonl")
             for kind in ("output", "error")
-        )
+        ]
         return await self._store.start(batch, total=total, chunks=chunks, output_key=output, error_key=error)
 
     async def _chunk(self, batch: Batch, message: ChunkMessage, last_try: bool, remaining: Callable[[], float]) -> None:

@@ -22,6 +22,7 @@ _SETTING_OF_OUTPUT = {
     "BatchQueueUrl": "GATEWAY_BATCH_QUEUE",
     "MediaBucketName": "GATEWAY_MEDIA_BUCKET",
     "ProviderSecretArn": "GATEWAY_PROVIDER_SECRET",
+    "TenantSecretArn": "GATEWAY_TENANT_SECRET",
 }
 
 

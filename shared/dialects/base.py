@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
+from shared import json_text
 from shared.errors import FieldError, GatewayError, InvalidRequest, MalformedRequest, ValidationFailed
 from shared.framing import sse_frame
+from shared.json_text import TooComplex
 from shared.schemas.context import Meter, RequestContext, RequestInfo
 from shared.schemas.model import Model
 
@@ -242,10 +244,16 @@ def _path(location: Sequence[int | str]) -> str:
     return path or "body"
 
 
-def read_json(data: bytes | bytearray) -> JsonObject:
-    """A request body as a JSON object. Raises MalformedRequest for anything else and for too deep nesting."""
+def read_request(data: bytes) -> JsonObject:
+    """A request body as a JSON object.
+
+    Raises TooComplex for one that would take many times its size, MalformedRequest for anything else and for too deep
+    nesting.
+    """
     try:
-        body = from_json(data, allow_inf_nan=False)
+        body = json_text.read(data)
+    except TooComplex:
+        raise
     except ValueError:
         raise MalformedRequest("The request body is not valid JSON.") from None
     if not isinstance(body, dict):

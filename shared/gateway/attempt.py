@@ -24,9 +24,11 @@ from shared.errors import (
 )
 from shared.gateway.call_meter import CallMeter
 from shared.gateway.call_meter import Estimate as CallEstimate
+from shared.json_text import encoded
 from shared.observability import log_failed_call
+from shared.offload import off_loop
 from shared.providers import load, load_vendor
-from shared.providers.base import REMOVED, Call, EventAdapter, HeaderMetered, ResponseAdapter, error_for_status
+from shared.providers.base import REMOVED, Adapter, Call, EventAdapter, HeaderMetered, ResponseAdapter, error_for_status
 from shared.pump import Pump
 from shared.schemas.context import RequestContext
 from shared.schemas.limits import Estimate, Rates, Refused
@@ -55,6 +57,10 @@ EventT = TypeVar("EventT")
 # What an adapter raises on a body that is not its vendor's format.
 _UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, RecursionError)
 _SHORTEST_SECRET = 8
+HEAVY_ANSWER_BYTES = 256 * 1024
+"""An answer that is larger is read off the event loop."""
+# Of a body that is an error only so much is read: what it says is cut to a thousand characters anyway.
+_MAX_ERROR_BYTES = 512 * 1024
 _SETTLING_SECONDS = 0.5
 """How long a request waits for its settlement."""
 # The headers in which providers name a request for their support.
@@ -81,7 +87,7 @@ class Plan(Generic[EventT]):
 async def run(services: "Services", context: RequestContext, plan: Plan[EventT]) -> AsyncGenerator[EventT, None]:
     """The events of the response. Raises any GatewayError."""
     attempt = Attempt(services, context, plan, plan.candidates[0])
-    expected, ceiling = plan.estimate(attempt.model)
+    expected, ceiling = await off_loop(context.meter.is_heavy, plan.estimate, attempt.model)
     async with attempt.reserved(expected, ceiling):
         sources = await plan.sources(attempt)
         async with aclosing(sources[0] if len(sources) == 1 else Pump(*sources)) as events:
@@ -132,16 +138,16 @@ class Attempt:
         self, adapter: ResponseAdapter[RequestT, ResponseT], request: RequestT, estimate: CallEstimate
     ) -> ResponseT:
         """Makes one call and returns its response; records its usage."""
-        call = adapter.call(request, self.model)
+        call, content = await self._translated(adapter, request)
         meter = CallMeter(self.record, estimate)
         progress = _Progress()
         try:
-            async with self._open(call, meter, progress) as answer:
-                body, headers = await answer.read(), answer.headers
+            async with self._open(call, content, meter, progress) as answer:
+                bodies, headers = [await answer.read()], answer.headers
             with self._reading(meter):
-                decoded = from_json(body)
-                del body  # a large one must not stay in memory beside the decoded one
-                response = adapter.response(decoded)
+                # A large one must not stay in memory beside the decoded one.
+                is_heavy = len(bodies[0]) > HEAVY_ANSWER_BYTES
+                response = await off_loop(is_heavy, lambda: adapter.response(from_json(bodies.pop())))
             if isinstance(adapter, HeaderMetered) and response.usage == Usage():
                 meter.reported(adapter.usage_in(headers))
             else:
@@ -158,14 +164,16 @@ class Attempt:
         self, adapter: EventAdapter[RequestT, EventT], request: RequestT, meter: CallMeter
     ) -> AsyncGenerator[EventT, None]:
         """The events of one call, as they arrive if it is streamed. The caller feeds them to the meter."""
-        call = adapter.call(request, self.model)
+        call, content = await self._translated(adapter, request)
         reader = adapter.reader(request)
         progress = _Progress()
         try:
-            async with self._open(call, meter, progress) as answer:
+            async with self._open(call, content, meter, progress) as answer:
                 with self._reading(meter):
                     if not call.streamed:
-                        for event in reader.body(await answer.read()):
+                        body = await answer.read()
+                        is_heavy = len(body) > HEAVY_ANSWER_BYTES
+                        for event in await off_loop(is_heavy, lambda: list(reader.body(body))):
                             yield event
                         return
                     decoder = adapter.frames()
@@ -182,15 +190,32 @@ class Attempt:
             self._log(error, progress)
             raise
 
+    async def _translated(self, adapter: Adapter[RequestT], request: RequestT) -> tuple[Call, bytes | None]:
+        """The call of the provider and its JSON body. Raises what `Adapter.call` raises, and InvalidRequest."""
+        is_heavy = self.context.meter.is_heavy
+
+        def translated() -> tuple[Call, bytes | None]:
+            call = adapter.call(request, self.model)
+            try:
+                return call, None if call.json is None else encoded(call.json, is_heavy=is_heavy)
+            except ValueError:  # a number such as 1e999 in a schema
+                raise InvalidRequest("The request has a number that JSON cannot represent.") from None
+            except RecursionError:
+                raise InvalidRequest("The request is nested too deeply.") from None
+
+        return await off_loop(is_heavy, translated)
+
     @asynccontextmanager
-    async def _open(self, call: Call, meter: CallMeter, progress: "_Progress") -> "AsyncIterator[Answer]":
+    async def _open(
+        self, call: Call, content: bytes | None, meter: CallMeter, progress: "_Progress"
+    ) -> "AsyncIterator[Answer]":
         """A successful response. Raises the error of any other response, UpstreamTimeout and UpstreamError."""
         opened: AbstractAsyncContextManager[Answer] = self.services.upstream.open(
             call.method,
             self._base_url + call.path,
             headers={"x-request-id": self.context.request.id, **call.headers},
             auth=self._auth,
-            json=call.json,
+            content=content,
             form=call.form,
             deadline=self.deadline,
         )
@@ -199,7 +224,7 @@ class Attempt:
             async with opened as answer:
                 progress.status, progress.headers = answer.status, answer.headers
                 if answer.status >= 400:
-                    error = self._error(answer.status, answer.headers, await answer.read())
+                    error = self._error(answer.status, answer.headers, await answer.beginning(_MAX_ERROR_BYTES))
                     if not isinstance(error, UpstreamTimeout):  # the model may still be running after a 504
                         meter.refused()
                     raise error
@@ -258,12 +283,15 @@ class Attempt:
 
     # ---- Metering ----------------------------------------------------------------------------------------------------
 
-    def record(self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False) -> None:
+    def record(
+        self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False, is_answered: bool = True
+    ) -> None:
         """Adds one call's usage to the request's; a ceiling costs what was reserved for it.
 
         A cost that the provider reports is not computed from the price table.
         """
         meter = self.context.meter
+        meter.is_answered |= is_answered
         meter.usage += usage
         meter.is_estimate |= is_estimate
         if usage.cost is not None:
@@ -324,8 +352,9 @@ class Attempt:
     async def _settle(self, limits: "LimitStore", reservation: "Reservation", *, failed: bool) -> None:
         """Waits a little for the settlement, which goes on after that, also when the client leaves."""
         meter = self.context.meter
+        counted_as = meter.counted_as or self.model.id
         settling = limits.settle(
-            reservation, self.model.id, meter.usage, meter.cost or 0, failed=failed, estimated=meter.is_estimate
+            reservation, counted_as, meter.usage, meter.cost or 0, failed=failed, estimated=meter.is_estimate
         )
         meter.unsettled = True  # for the log, unless it is written in time
         await asyncio.wait([settling], timeout=_SETTLING_SECONDS)

@@ -23,9 +23,11 @@ _MAX_TOKENS = 20_000_000
 
 
 class Recorder(Protocol):
-    """Adds a call's usage to the request's."""
+    """Adds a call's usage to the request's. `is_answered` means that the provider has answered with the model."""
 
-    def __call__(self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False) -> None: ...
+    def __call__(
+        self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False, is_answered: bool = True
+    ) -> None: ...
 
 
 class CallMeter:
@@ -89,14 +91,15 @@ class CallMeter:
         self._may_cost = False
         expected, ceiling = self._estimate()
         if self._is_declined:
-            self._record(Usage(input_tokens=expected.input_tokens), is_estimate=True)
+            self._record(Usage(input_tokens=expected.input_tokens), is_estimate=True, is_answered=False)
         elif self._has_said_something:
             self._record(self._generated(expected, ceiling), is_estimate=True)
         elif is_complete:
             self._record(expected, is_estimate=True)
         else:
             begun = {"input_tokens": self._begun.input_tokens} if self._begun.input_tokens else {}
-            self._record(ceiling.model_copy(update=begun), is_estimate=True, is_ceiling=not begun)
+            most = ceiling.model_copy(update=begun)
+            self._record(most, is_estimate=True, is_ceiling=not begun, is_answered=False)
 
     def _generated(self, expected: Usage, ceiling: Usage) -> Usage:
         text = max(self._deltas, -(-self._bytes // _BYTES_PER_TOKEN))

@@ -9,16 +9,19 @@ from shared.errors import InvalidRequest, UpstreamTimeout
 from shared.gateway.attempt import Attempt, Plan, run
 from shared.gateway.chat_meter import ChatMeter
 from shared.gateway.chat_selection import select
+from shared.gateway.custom_tools import CustomCalls, custom_names
 from shared.gateway.estimates import of_chat
+from shared.gateway.fitting import fitted, lowered_max_tokens
 from shared.gateway.image_links import ImageLinks
 from shared.gateway.selection import MAX_FANNED_OUT
 from shared.gateway.single_calls import seeds
 from shared.gateway.stop_sequences import StopSequences
 from shared.gateway.surcharges import check_surcharge
-from shared.gateway.thinking import with_thinking_room
+from shared.providers import load
+from shared.providers.base import ChatAdapter
 from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.context import RequestContext
-from shared.schemas.events import ChatEvent, ImageDelta, Started, collect
+from shared.schemas.events import ChatEvent, ImageDelta, OriginalEvent, Started, collect
 from shared.schemas.model import Model
 
 if TYPE_CHECKING:
@@ -39,16 +42,19 @@ def chat_events(
     Errors about the request's model are raised immediately, all others by the iterator. Each call has its Started.
     """
 
-    def with_room(model: Model) -> list[ChatRequest]:
-        return [with_thinking_room(request, model) for request in requests]
+    def fit(model: Model) -> list[ChatRequest]:
+        adapter: ChatAdapter = load(services.catalog.provider(model.provider).adapter, "chat")
+        return [fitted(request, model, adapter.wire(model)) for request in requests]
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[ChatEvent, None]]:
-        prepared = await _prepared(attempt, with_room(attempt.model))
-        return [_call(attempt, request, offset) for request, offset in _single_calls(prepared, attempt.model)]
+        context.meter.lowered_max_tokens = lowered_max_tokens(requests[0], attempt.model)
+        prepared = await _prepared(attempt, fit(attempt.model))
+        return [_call(attempt, request, customs, offset) for request, offset in _single_calls(prepared, attempt.model)]
 
+    customs = custom_names(requests[0])
     model = select(requests[0], services.catalog, context.caller)
     check_surcharge(services, context, requests[0], model)
-    plan = Plan("chat", requests[0].model, [model], lambda model: of_chat(with_room(model), model), sources)
+    plan = Plan("chat", requests[0].model, [model], lambda model: of_chat(fit(model), model), sources)
     return run(services, context, plan)
 
 
@@ -57,7 +63,8 @@ async def _prepared(attempt: Attempt, requests: Sequence[ChatRequest]) -> list[C
     prepare, tenant = attempt.services.inputs.prepared, attempt.context.caller.tenant
     try:
         async with asyncio.timeout_at(attempt.deadline):
-            return [await prepare(request, attempt.model, tenant) for request in requests]
+            is_heavy = attempt.context.meter.is_heavy
+            return [await prepare(request, attempt.model, tenant, is_heavy=is_heavy) for request in requests]
     except TimeoutError:
         raise UpstreamTimeout("The request's images could not be fetched in time.") from None
 
@@ -77,23 +84,27 @@ def _single_calls(requests: Sequence[ChatRequest], model: Model) -> Iterator[tup
             offset += n
 
 
-async def _call(attempt: Attempt, request: ChatRequest, offset: int) -> AsyncGenerator[ChatEvent, None]:
-    """The events of one call, its candidates numbered from `offset`."""
+async def _call(
+    attempt: Attempt, request: ChatRequest, customs: frozenset[str], offset: int
+) -> AsyncGenerator[ChatEvent, None]:
+    """The events of one call, its candidates numbered from `offset`; `customs` are the names of custom tools."""
     meter = ChatMeter(attempt, request)
     links = None if request.image_output else ImageLinks(attempt, is_streamed=request.stream)
+    calls = CustomCalls(customs) if customs else None
     stops = StopSequences(request.stop) if request.stop and "no_stop" in attempt.model.quirks else None
     try:
         async with aclosing(attempt.events(attempt.adapter, request, meter.call)) as events:
             async for event in events:
                 meter.feed(event)
-                if offset and not isinstance(event, Started):
+                if offset and not isinstance(event, Started | OriginalEvent):
                     event.index += offset
                 if links is not None:
                     if links.holds(event):
                         continue
                     event = await links.image(event) if isinstance(event, ImageDelta) else links.text(event)
-                for ready in (event,) if stops is None else stops.feed(event):
-                    yield ready
+                for told in (event,) if calls is None else calls.feed(event):
+                    for ready in (told,) if stops is None else stops.feed(told):
+                        yield ready
         meter.call.close(is_complete=True)
         for event in await links.rest() if links is not None else ():
             for ready in (event,) if stops is None else stops.feed(event):

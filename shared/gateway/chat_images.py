@@ -6,14 +6,13 @@ Images stored by the gateway are read from the store, including those linked in 
 """
 
 import asyncio
-import base64
 import re
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from shared.errors import InvalidRequest, UpstreamError
-from shared.media import IMAGE_TYPES
+from shared.media import IMAGE_TYPES, decoded, encoded
+from shared.offload import off_loop
 from shared.pump import gather_or_cancel
 from shared.schemas.chat import ChatRequest
 from shared.schemas.content import File, Image, Inline, Message, Part, Remote, Text, ToolResult
@@ -35,6 +34,8 @@ _PartT = TypeVar("_PartT")
 # An image in markdown, as the gateway writes it. The parts exclude each other's opening characters, and their
 # quantifiers are possessive, so that a search takes linear time on any text.
 _MARKDOWN = re.compile(r"!\[[^\[\]\n]{0,200}+\]\((https?://[^()\s]{1,8000}+)\)")
+_LONGEST_MARKDOWN = 8300
+_WINDOW = 256 * 1024
 
 
 class Inputs:
@@ -44,18 +45,18 @@ class Inputs:
         self._fetcher = fetcher
         self._images = images
 
-    async def prepared(self, request: ChatRequest, model: Model, tenant: str) -> ChatRequest:
+    async def prepared(self, request: ChatRequest, model: Model, tenant: str, *, is_heavy: bool = False) -> ChatRequest:
         """The request as the model's provider accepts it; the same object if there is nothing to do.
 
-        Raises InvalidRequest naming the image that cannot be fetched, UpstreamError if the store cannot be read.
+        A request that `is_heavy` is processed in a thread. Raises InvalidRequest naming the image that cannot be
+        fetched, UpstreamError if the store cannot be read.
         """
         if Capability.VISION in model.capabilities:
-            request = self._with_stored_images(request, tenant)
+            request = await self._with_stored_images(request, tenant, is_heavy)
         sources = _image_sources(request)
-        own = {source for source in sources if self._is_own(source, tenant)}
-        for source in sources:
-            if isinstance(source, Remote) and source not in own:
-                self._fetcher().check(source.url, field=_FIELD)
+        own = {source for source in sources if isinstance(source, Remote) and await self._is_own(source.url, tenant)}
+        foreign = [source.url for source in sources if isinstance(source, Remote) and source not in own]
+        await off_loop(is_heavy, self._check, foreign)
         for url in _document_urls(request):
             self._fetcher().check(url, field="file_data")
         wanted = own | {source for source in sources if _must_change(source, model)}
@@ -74,24 +75,32 @@ class Inputs:
         messages = tuple(_replaced(message, changed) for message in request.messages)
         return request.model_copy(update={"messages": messages})
 
-    def _is_own(self, source: Inline | Remote, tenant: str) -> bool:
-        return isinstance(source, Remote) and self._images().owns(tenant, source.url)
+    def _check(self, urls: Iterable[str]) -> None:
+        for url in urls:
+            self._fetcher().check(url, field=_FIELD)
 
-    def _with_stored_images(self, request: ChatRequest, tenant: str) -> ChatRequest:
+    async def _is_own(self, url: str, tenant: str) -> bool:
+        try:
+            return await self._images().owns(tenant, url)
+        except AwsError:
+            raise UpstreamError("A stored image could not be read.") from None
+
+    async def _with_stored_images(self, request: ChatRequest, tenant: str, is_heavy: bool) -> ChatRequest:
         """The request with stored images in place of the markdown links in earlier responses.
 
         If there are more than a request may have, the newest are replaced and the others stay links.
         """
-        texts = [part.text for message in request.messages for part in message.parts if _has_markdown(part, message)]
-        linked = [url for text in texts for url in _MARKDOWN.findall(text)][: -_MAX_LINKS - 1 : -1]
+        linked = await off_loop(is_heavy, _linked, request)
         room = max(0, MAX_CHANGED_IMAGES - len(set(_image_sources(request))))
-        shown = frozenset(islice((url for url in linked if self._images().owns(tenant, url)), room))
+        shown: set[str] = set()
+        for url in linked:
+            if len(shown) == room:
+                break
+            if await self._is_own(url, tenant):
+                shown.add(url)
         if not shown:
             return request
-        messages = tuple(
-            message.model_copy(update={"parts": tuple(_unfolded(message, shown))}) for message in request.messages
-        )
-        return request.model_copy(update={"messages": messages})
+        return await off_loop(is_heavy, _with_images, request, shown)
 
     async def _content(self, source: Remote, tenant: str | None) -> tuple[str, bytes] | None:
         """The media type and bytes at a URL: from the store for a `tenant`'s own image, otherwise fetched.
@@ -116,11 +125,10 @@ class Inputs:
                 media_type, data = found
                 budget.spend(len(data))
                 if media_type != "image/gif" or "no_gif" not in model.quirks:
-                    return Inline(media_type=media_type, data=base64.b64encode(data).decode("ascii"))
+                    return Inline(media_type=media_type, data=await asyncio.to_thread(encoded, data))
             else:
-                data = base64.b64decode(source.data)
-            png = await first_frame(data, _FIELD)
-            return Inline(media_type="image/png", data=base64.b64encode(png).decode("ascii"))
+                data = await asyncio.to_thread(decoded, source.data)
+            return await still_image(data, _FIELD)
 
 
 class _Budget:
@@ -140,14 +148,44 @@ def _has_markdown(part: Part, message: Message) -> TypeGuard[Text]:
     return message.role == "assistant" and isinstance(part, Text) and "![" in part.text
 
 
-def _unfolded(message: Message, shown: frozenset[str]) -> Iterator[Part]:
+def _linked(request: ChatRequest) -> list[str]:
+    """The URLs of images in the markdown of earlier responses, the newest first."""
+    newest: list[str] = []
+    for message in reversed(request.messages):
+        for part in reversed(message.parts):
+            if _has_markdown(part, message):
+                newest += reversed([found[1] for found in _markdown(part.text)])
+                if len(newest) >= _MAX_LINKS:
+                    return newest[:_MAX_LINKS]
+    return newest
+
+
+def _markdown(text: str) -> Iterator[re.Match[str]]:
+    """The images in a text. A long one is searched in steps: a search is one call of C that nothing interrupts."""
+    at = 0
+    while at < len(text):
+        if found := _MARKDOWN.search(text, at, at + _WINDOW):
+            yield found
+            at = found.end()
+        else:
+            at += _WINDOW - _LONGEST_MARKDOWN
+
+
+def _with_images(request: ChatRequest, shown: Set[str]) -> ChatRequest:
+    messages = tuple(
+        message.model_copy(update={"parts": tuple(_unfolded(message, shown))}) for message in request.messages
+    )
+    return request.model_copy(update={"messages": messages})
+
+
+def _unfolded(message: Message, shown: Set[str]) -> Iterator[Part]:
     """The message's parts, with images in place of the links in `shown`."""
     for part in message.parts:
         if not _has_markdown(part, message):
             yield part
             continue
         end = 0
-        for found in _MARKDOWN.finditer(part.text):
+        for found in _markdown(part.text):
             if found[1] in shown:
                 if before := part.text[end : found.start()].strip():
                     yield Text(text=before)
@@ -181,6 +219,12 @@ def _must_change(source: Inline | Remote, model: Model) -> bool:
     if isinstance(source, Remote):
         return "inline_images" in model.quirks
     return source.media_type == "image/gif" and "no_gif" in model.quirks
+
+
+async def still_image(gif: bytes, field: str) -> Inline:
+    """A GIF's first frame as an inline PNG. Raises InvalidRequest."""
+    png = await first_frame(gif, field)
+    return Inline(media_type="image/png", data=await asyncio.to_thread(encoded, png))
 
 
 async def first_frame(gif: bytes, field: str) -> bytes:

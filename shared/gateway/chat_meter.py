@@ -10,6 +10,7 @@ from shared.schemas.events import (
     Finished,
     ImageDelta,
     LogprobsDelta,
+    OriginalEvent,
     ReasoningDelta,
     RefusalDelta,
     Started,
@@ -36,6 +37,8 @@ class ChatMeter:
     def feed(self, event: ChatEvent) -> None:
         if isinstance(event, Started):
             self.call.begun(event.usage)
+            return
+        if isinstance(event, OriginalEvent):
             return
         if self._waits_for_token:
             self._waits_for_token = False

@@ -1,9 +1,11 @@
 """Selects the model for a chat request by the capabilities that it needs, including the choice for `Auto`."""
 
 from shared.catalog import AUTO, SANDBOX, Catalog
-from shared.errors import ModelUnavailable
+from shared.errors import FieldError, ModelUnavailable, UnsupportedFeature
 from shared.gateway.estimates import input_tokens
 from shared.gateway.selection import MAX_FANNED_OUT, allowed, named, names
+from shared.providers import load
+from shared.providers.base import ChatAdapter
 from shared.schemas.caller import Caller
 from shared.schemas.chat import ChatRequest, JsonSchemaFormat, NamedTool
 from shared.schemas.content import (
@@ -24,8 +26,24 @@ def select(request: ChatRequest, catalog: Catalog, caller: Caller) -> Model:
     """
     needs = _needs(request)
     if request.model == AUTO:
-        return _automatic(request, needs, allowed(catalog.models(), caller))
-    return named(request.model, needs, catalog, caller)
+        models = [model for model in allowed(catalog.models(), caller) if not _lacking_tools(request, model, catalog)]
+        return _automatic(request, needs, models)
+    model = named(request.model, needs, catalog, caller)
+    if lacking := _lacking_tools(request, model, catalog):
+        raise UnsupportedFeature(
+            f"The model '{model.id}' does not support the tool '{lacking[0]}', which its provider would have to run.",
+            details=[FieldError("tools", f"'{lacking[0]}' is not supported")],
+        )
+    return model
+
+
+def _lacking_tools(request: ChatRequest, model: Model, catalog: Catalog) -> list[str]:
+    """The hosted tools of the request that the model's provider does not run."""
+    if not request.hosted_tools:
+        return []
+    adapter: ChatAdapter = load(catalog.provider(model.provider).adapter, "chat")
+    wire = adapter.wire(model)
+    return [tool.name for tool in request.hosted_tools if tool.wire != wire]
 
 
 def _automatic(request: ChatRequest, needs: frozenset[Capability], models: list[Model]) -> Model:
@@ -53,7 +71,7 @@ def _needs(request: ChatRequest) -> frozenset[Capability]:
         needs.add(Capability.JSON_SCHEMA)
     if request.image_output:
         needs.add(Capability.IMAGE_OUTPUT)
-    if request.web_search is not None:
+    if request.web_search is not None and not request.web_search.optional:
         needs.add(Capability.WEB_SEARCH)
     for message in request.messages:
         for part in message.parts:

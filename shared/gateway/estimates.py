@@ -34,13 +34,12 @@ _LARGEST_DOCUMENT = 2_000_000
 # Overhead of each message, tool and text, and the instructions about tools that some vendors add.
 _TOKENS_AROUND = 16
 _TOKENS_ABOUT_TOOLS = 1000
-# Speech as usually compressed, and at MP3's lowest bit rate; vendors' input tokens and spoken tokens per second.
+# Speech as usually compressed; vendors' input tokens and spoken tokens per second.
 _BYTES_PER_SECOND = 16_000
-_LEAST_BYTES_PER_SECOND = 1000
 _TOKENS_PER_SECOND = 32
+_LEAST_SECONDS = 10  # shorter sounds are rounded up to no more than this
 _SPOKEN_PER_SECOND = 5
 _MOST_SPOKEN_PER_SECOND = 25
-_WAV_RATE = slice(28, 32)
 
 
 def of_chat(requests: "Sequence[ChatRequest]", model: Model) -> tuple[Usage, Usage]:
@@ -115,7 +114,8 @@ def _most_of_part(part: "Part", model: Model) -> int:
         case Image():
             return _TOKENS_PER_LOOK
         case Audio():
-            return (len(part.data) // _LEAST_BYTES_PER_SECOND + 1) * _TOKENS_PER_SECOND
+            size = max(_LEAST_SECONDS, int(part.longest_seconds) + 1) * _TOKENS_PER_SECOND
+            return min(size, model.context_length or size)
         case File():
             size = len(part.source.data) if isinstance(part.source, Inline) else _LARGEST_DOCUMENT
             size = max(size, _TOKENS_PER_LOOK)
@@ -155,12 +155,11 @@ def of_embeddings(request: "EmbeddingRequest") -> tuple[Usage, Usage]:
 
 
 def of_transcription(request: "TranscriptionRequest") -> tuple[Usage, Usage]:
-    """The usage of transcribing a recording. Its length is estimated from its size; for WAV the header has the rate."""
-    usual, least = _BYTES_PER_SECOND, _LEAST_BYTES_PER_SECOND
-    if request.file.media_type == "audio/wav":
-        head = request.file.open().read(_WAV_RATE.stop)
-        usual = least = int.from_bytes(head[_WAV_RATE], "little") or least
-    seconds, ceiling = request.file.size // usual + 1, request.file.size // least + 1
+    """The usage of transcribing a recording, which is looked through: up to seconds of a thread's time."""
+    from shared.audio.bounds import longest_seconds_of_file
+
+    ceiling = int(longest_seconds_of_file(request.file.file, request.file.media_type)) + 1
+    seconds = min(request.file.size // _BYTES_PER_SECOND + 1, ceiling)
     prompt = _bytes(request.prompt_with_keywords or "")
     return (
         Usage(

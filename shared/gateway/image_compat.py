@@ -4,13 +4,13 @@ The conversions run in threads, since they may take a second.
 """
 
 import asyncio
-import base64
 import io
 from collections.abc import Sequence
 from dataclasses import replace
 
 from shared.errors import InvalidRequest
-from shared.gateway.chat_images import first_frame
+from shared.gateway.chat_images import first_frame, still_image
+from shared.media import decoded
 from shared.schemas.content import Inline
 from shared.schemas.model import Model
 from shared.schemas.upload import Upload
@@ -42,14 +42,15 @@ async def readable_mask(mask: Upload, model: Model) -> Upload:
         return mask
     from shared import png_mask
 
-    data = mask.read()
+    def converted() -> bytes | None:
+        data = mask.read()
+        return png_mask.brightness_mask(data) if png_mask.has_alpha(data) else None
+
     try:
-        if not png_mask.has_alpha(data):
-            return mask
-        png = await asyncio.to_thread(png_mask.brightness_mask, data)
+        png = await asyncio.to_thread(converted)
     except ValueError as error:
         raise InvalidRequest.field("mask", str(error)) from None
-    return replace(mask, file=io.BytesIO(png), size=len(png))
+    return mask if png is None else replace(mask, file=io.BytesIO(png), size=len(png))
 
 
 def _is_refused(media_type: str, model: Model) -> bool:
@@ -62,5 +63,4 @@ async def _still_upload(image: Upload) -> Upload:
 
 
 async def _still_inline(image: Inline, field: str) -> Inline:
-    png = await first_frame(base64.b64decode(image.data), field)
-    return Inline(media_type="image/png", data=base64.b64encode(png).decode("ascii"))
+    return await still_image(await asyncio.to_thread(decoded, image.data), field)

@@ -1,10 +1,11 @@
 """Images in chat responses: each is stored, and replaced by a markdown link in the text."""
 
 import asyncio
-import base64
 from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamTimeout
+from shared.media import decoded
+from shared.offload import HEAVY_BYTES, off_loop
 from shared.pump import gather_or_cancel
 from shared.schemas.events import ChatEvent, CitationDelta, ImageDelta, TextDelta
 
@@ -75,8 +76,7 @@ class ImageLinks:
         attempt = self._attempt
         try:
             async with asyncio.timeout_at(attempt.deadline):
-                return await stored(
-                    base64.b64decode(event.data), attempt.services.images, attempt.context.caller.tenant
-                )
+                data = await off_loop(len(event.data) > HEAVY_BYTES, decoded, event.data)
+                return await stored(data, attempt.services.images, attempt.context.caller.tenant)
         except TimeoutError:
             raise UpstreamTimeout("The image was generated, but could not be stored in time.") from None

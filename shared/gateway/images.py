@@ -1,7 +1,6 @@
 """Images: makes as many calls as the provider needs and returns the results stored or inline, as requested."""
 
 import asyncio
-import base64
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from functools import reduce
@@ -16,7 +15,8 @@ from shared.gateway.image_compat import readable_mask, still_uploads
 from shared.gateway.selection import select_for
 from shared.gateway.single_calls import seeds
 from shared.gateway.storing import stored as put
-from shared.media import IMAGE_TYPES
+from shared.media import IMAGE_TYPES, decoded, encoded
+from shared.offload import HEAVY_BYTES, off_loop
 from shared.pump import gather_or_cancel
 from shared.schemas.content import Inline, Remote
 from shared.schemas.context import RequestContext
@@ -77,7 +77,7 @@ async def _response(
 
 async def _stored(image: GeneratedImage, services: "Services", tenant: str) -> GeneratedImage:
     if isinstance(image.source, Inline):
-        data = base64.b64decode(image.source.data)
+        data = await off_loop(len(image.source.data) > HEAVY_BYTES, decoded, image.source.data)
     else:
         _, data = await _fetched(image, services)
     return replace(image, source=Remote(url=await put(data, services.images, tenant)))
@@ -87,7 +87,8 @@ async def _inline(image: GeneratedImage, services: "Services", tenant: str) -> G
     if isinstance(image.source, Inline):
         return image
     media_type, data = await _fetched(image, services)
-    return replace(image, source=Inline(media_type=media_type, data=base64.b64encode(data).decode("ascii")))
+    text = await off_loop(len(data) > HEAVY_BYTES, encoded, data)
+    return replace(image, source=Inline(media_type=media_type, data=text))
 
 
 async def _in_both_ways(image: GeneratedImage, services: "Services", tenant: str) -> GeneratedImage:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from shared.stores.limits.store import LimitStore
     from shared.stores.objects import ObjectStore
     from shared.stores.queue import Queue
+    from shared.stores.tenants import TenantFolders
     from shared.upstream import Upstream
 
 _SETTLING_SECONDS = 5.0
@@ -121,11 +122,18 @@ class Services:
         return ObjectStore(self.aws, self.settings.media_bucket)
 
     @cached_property
+    def tenant_folders(self) -> "TenantFolders":
+        """Names the places of tenants' objects."""
+        from shared.stores.tenants import TenantFolders
+
+        return TenantFolders(self.aws, self.settings.tenant_secret)
+
+    @cached_property
     def images(self) -> "ImageStore":
         """Stores generated images."""
         from shared.stores.images import ImageStore
 
-        return ImageStore(self.objects, lifetime=self.settings.image_url_lifetime)
+        return ImageStore(self.objects, self.tenant_folders, lifetime=self.settings.image_url_lifetime)
 
     @cached_property
     def limits(self) -> "LimitStore | None":
@@ -148,7 +156,7 @@ class Services:
         """Stores callers' files."""
         from shared.stores.files import FileStore
 
-        return FileStore(self.objects)
+        return FileStore(self.objects, self.tenant_folders)
 
     @cached_property
     def batches(self) -> "BatchStore":

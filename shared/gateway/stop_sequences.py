@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.schemas.events import ChatEvent, CitationDelta, Finished, Started, TextDelta
+from shared.schemas.events import ChatEvent, CitationDelta, Finished, OriginalEvent, Started, TextDelta
 from shared.schemas.usage import FinishReason
 
 
@@ -12,7 +12,7 @@ class _Held:
     """One candidate's text that may be the beginning of a stop sequence."""
 
     text: str = ""
-    stopped: bool = False
+    stopped_at: str | None = None
 
 
 class StopSequences:
@@ -23,15 +23,15 @@ class StopSequences:
         self._held: dict[int, _Held] = {}
 
     def feed(self, event: ChatEvent) -> Iterator[ChatEvent]:
-        if isinstance(event, Started):
+        if isinstance(event, Started | OriginalEvent):
             yield event
             return
         held = self._held.setdefault(event.index, _Held())
         if isinstance(event, TextDelta):
-            if not held.stopped and (ready := self._ready(held, event.text)):
+            if held.stopped_at is None and (ready := self._ready(held, event.text)):
                 yield TextDelta(ready, event.index)
             return
-        if held.stopped and not isinstance(event, Finished):
+        if held.stopped_at is not None and not isinstance(event, Finished):
             return
         if isinstance(event, CitationDelta):
             yield event
@@ -40,25 +40,26 @@ class StopSequences:
             # Something other than text follows: the text held back is not a stop sequence.
             yield TextDelta(held.text, event.index)
             held.text = ""
-        if held.stopped and isinstance(event, Finished):
-            event.reason = FinishReason.STOP
+        if held.stopped_at is not None and isinstance(event, Finished):
+            event.reason, event.stop_sequence = FinishReason.STOP, held.stopped_at
         yield event
 
     def _ready(self, held: _Held, text: str) -> str:
         """The text that can be sent now that more has arrived."""
         text = held.text + text
-        if (at := _first_stop(text, self._stops)) is not None:
-            held.text, held.stopped = "", True
+        if (found := _first_stop(text, self._stops)) is not None:
+            at, stop = found
+            held.text, held.stopped_at = "", stop
             return text[:at]
         keep = _possible_beginning(text, self._stops)
         held.text = text[len(text) - keep :]
         return text[: len(text) - keep]
 
 
-def _first_stop(text: str, stops: tuple[str, ...]) -> int | None:
-    """Where the stop sequence that is complete first begins: the vendor would have stopped there."""
-    found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
-    return min(found)[1] if found else None
+def _first_stop(text: str, stops: tuple[str, ...]) -> tuple[int, str] | None:
+    """The stop sequence that is complete first, and where it begins: the vendor would have stopped there."""
+    found = [(at + len(stop), at, stop) for stop in stops if (at := text.find(stop)) >= 0]
+    return min(found)[1:] if found else None
 
 
 def _possible_beginning(text: str, stops: tuple[str, ...]) -> int:

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamError
 from shared.gateway.attempt import Attempt, Plan, run
-from shared.gateway.call_meter import CallMeter
+from shared.gateway.call_meter import CallMeter, Estimate
 from shared.gateway.estimates import of_transcription
 from shared.gateway.selection import select_for
 from shared.schemas.context import RequestContext
@@ -34,16 +35,20 @@ def transcript_events(
 ) -> AsyncGenerator[TranscriptEvent, None]:
     """The same as a stream. Errors about the request's model are raised immediately, all others by the iterator."""
 
+    estimate = cache(lambda: of_transcription(request))  # once, off the event loop
+
     async def sources(attempt: Attempt) -> list[AsyncGenerator[TranscriptEvent, None]]:
-        return [_call(attempt, request)]
+        return [_call(attempt, request, estimate)]
 
     model = select_for(Capability.TRANSCRIPTION, request.model, services.catalog, context.caller)
-    plan = Plan("transcription", request.model, [model], lambda model: of_transcription(request), sources)
+    plan = Plan("transcription", request.model, [model], lambda model: estimate(), sources)
     return run(services, context, plan)
 
 
-async def _call(attempt: Attempt, request: TranscriptionRequest) -> AsyncGenerator[TranscriptEvent, None]:
-    meter = CallMeter(attempt.record, lambda: of_transcription(request))
+async def _call(
+    attempt: Attempt, request: TranscriptionRequest, estimate: Estimate
+) -> AsyncGenerator[TranscriptEvent, None]:
+    meter = CallMeter(attempt.record, estimate)
     try:
         async with aclosing(attempt.events(attempt.adapter, request, meter)) as events:
             async for event in events:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # a function loads the schemas of its own requests only
     from shared.schemas.events import ChatEvent
     from shared.schemas.generated_content import ContentRequest, ContentResponse
     from shared.schemas.image import ImageRequest, ImageResponse
+    from shared.schemas.original import WireFormat
     from shared.schemas.speech import SpeechRequest
     from shared.schemas.transcription import TranscriptEvent, TranscriptionRequest
     from shared.schemas.upload import Upload
@@ -175,6 +176,18 @@ class EventAdapter(Adapter[RequestT_contra], Protocol[RequestT_contra, EventT_co
         ...
 
 
+class WireAdapter(EventAdapter[RequestT_contra, EventT_co], Protocol[RequestT_contra, EventT_co]):
+    """An operation whose requests may have an `original`.
+
+    An adapter of the same wire format sends it as it came, as far as the gateway has not changed the request, and emits
+    an OriginalEvent for each event of the response.
+    """
+
+    def wire(self, model: Model) -> "WireFormat | None":
+        """The dialect's wire format that the model's API has; None for any other."""
+        ...
+
+
 class BatchingAdapter(ResponseAdapter[RequestT_contra, ResponseT_co], Protocol[RequestT_contra, ResponseT_co]):
     """An operation of which one call takes several inputs."""
 
@@ -183,9 +196,9 @@ class BatchingAdapter(ResponseAdapter[RequestT_contra, ResponseT_co], Protocol[R
         ...
 
 
-ChatAdapter: TypeAlias = "EventAdapter[ChatRequest, ChatEvent]"
 TranscriptionAdapter: TypeAlias = "EventAdapter[TranscriptionRequest, TranscriptEvent]"
 SpeechAdapter: TypeAlias = "EventAdapter[SpeechRequest, bytes]"
+ChatAdapter: TypeAlias = "WireAdapter[ChatRequest, ChatEvent]"
 ImageAdapter: TypeAlias = "ResponseAdapter[ImageRequest, ImageResponse]"
 ContentAdapter: TypeAlias = "ResponseAdapter[ContentRequest, ContentResponse]"
 EmbeddingAdapter: TypeAlias = "BatchingAdapter[EmbeddingRequest, EmbeddingResponse]"
@@ -313,11 +326,13 @@ def clean(message: str | None) -> str:
 
 
 REMOVED = "[removed]"
+# Every repetition is bounded, or begins where nothing can have begun it before: a search takes time in proportion to
+# the message, whatever a vendor puts into it.
 _PRIVATE = re.compile(
     r"[a-z][a-z0-9+.-]{0,20}://\S*"
-    r"|\b[\w-]+(\.[\w-]+){0,8}\.(internal|local|corp|lan)\b(:\d+)?"
+    r"|(?<![\w-])(?:[\w-]++\.){1,9}(?:internal|local|corp|lan)\b(:\d+)?"
     r"|\b\d{1,3}(\.\d{1,3}){3}\b(:\d+)?"
-    r"|\b[0-9a-f]{1,4}(:[0-9a-f]{1,4})*::[0-9a-f:]*|\b([0-9a-f]{1,4}:){5,7}[0-9a-f]{1,4}\b"
+    r"|\b[0-9a-f]{1,4}(:[0-9a-f]{1,4}){0,7}+::[0-9a-f:]*|\b([0-9a-f]{1,4}:){5,7}[0-9a-f]{1,4}\b"
     r"|\b(sk-|AIza|gsk_|xai-|hf_|AKIA|eyJ|Bearer )\S*",
     re.IGNORECASE,
 )

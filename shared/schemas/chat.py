@@ -7,18 +7,30 @@ from pydantic import Field
 
 from shared.schemas.base import Frozen
 from shared.schemas.content import CachePoint, Message, Part, Reasoning, Refusal, ToolResult
+from shared.schemas.original import Original, WireFormat
 from shared.schemas.usage import FinishReason, Usage
 
 JsonObject: TypeAlias = dict[str, Any]
 
 
+class CustomInput(Frozen):
+    """What a custom tool takes in place of JSON arguments: free text, or text of a grammar in `syntax`."""
+
+    syntax: Literal["lark", "regex"] | None = None
+    definition: str | None = None
+
+
 class Tool(Frozen):
-    """A function the model may call; `parameters` is its JSON schema (None: takes no arguments)."""
+    """A function the model may call; `parameters` is its JSON schema (None: takes no arguments).
+
+    A tool with `custom` takes one text instead.
+    """
 
     name: str
     description: str | None = None
     parameters: JsonObject | None = None
     strict: bool | None = None
+    custom: CustomInput | None = None
     cache: CachePoint | None = None
 
 
@@ -63,6 +75,13 @@ REASONING_BUDGETS: Mapping[ReasoningEffort, int] = {
 ServiceTier: TypeAlias = Literal["auto", "default", "flex", "scale", "priority"]
 
 
+class HostedTool(Frozen):
+    """A tool that only vendors of one wire format have and run themselves; `name` is its type there."""
+
+    wire: WireFormat
+    name: str
+
+
 class WebSearch(Frozen):
     """The vendor may search the web. The user's place is approximate: `country` an ISO code of two letters, `timezone`
     an IANA name.
@@ -73,6 +92,7 @@ class WebSearch(Frozen):
     country: str | None = None
     region: str | None = None
     timezone: str | None = None
+    optional: bool = False
 
 
 class SystemCachePoint(CachePoint):
@@ -89,6 +109,10 @@ class ChatRequest(Frozen):
     same to other vendors. `service_tier` is by OpenAI's names. `cache` is a cache point at the end of the request,
     `cache_key` stands for requests that begin in the same way; with `explicit_cache` nothing but the cache points of
     the messages and tools is kept.
+
+    `hosted_tools` are those that a vendor of another wire format lacks; a `web_search` that is `optional` is left out
+    where the vendor has none. `lower_max_tokens`: a `max_tokens` above the model's maximum is lowered to it.
+    `original` is the request as it came, for a vendor of the same wire format.
     """
 
     model: str
@@ -96,6 +120,7 @@ class ChatRequest(Frozen):
     system_cache: tuple[SystemCachePoint, ...] = ()
     messages: tuple[Message, ...]
     max_tokens: int | None = None
+    lower_max_tokens: bool = False
     thinking_tokens: int = 0
     temperature: float | None = None
     top_p: float | None = None
@@ -109,7 +134,9 @@ class ChatRequest(Frozen):
     response_format: ResponseFormat | None = None
     reasoning_effort: ReasoningEffort | None = None
     reasoning_budget: int | None = None
+    reasoning_summary: Literal["auto", "concise", "detailed"] | None = None
     web_search: WebSearch | None = None
+    hosted_tools: tuple[HostedTool, ...] = ()
     service_tier: ServiceTier | None = None
     cache: CachePoint | None = None
     cache_key: str | None = None
@@ -123,6 +150,7 @@ class ChatRequest(Frozen):
     image_output: bool = False
     user: str | None = None
     metadata: dict[str, str] | None = None
+    original: Original | None = Field(default=None, repr=False)
 
     @property
     def max_output_tokens(self) -> int | None:
@@ -183,12 +211,14 @@ class Candidate(Frozen):
     """One of the completions, its parts in the order in which the model produced them.
 
     `native_finish_reason` is the reason in the words of the vendor behind a provider that passes requests on.
+    `stop_sequence` is the one at which the text was cut, where that is known.
     """
 
     index: int = 0
     parts: tuple[Part, ...]
     finish_reason: FinishReason
     native_finish_reason: str | None = None
+    stop_sequence: str | None = None
     logprobs: tuple[TokenLogprob, ...] | None = None
     citations: tuple[Citation, ...] = ()
 
@@ -196,9 +226,11 @@ class Candidate(Frozen):
 class ChatResponse(Frozen):
     """`service_tier` is the tier that has served the request, by OpenAI's names. `system_fingerprint` stands for the
     vendor's configuration: answers with the same one and the same seed can be compared. Both are None where not told.
+    `original` is the answer's decoded JSON body, for a dialect of the same wire format.
     """
 
     candidates: tuple[Candidate, ...]
     usage: Usage
     service_tier: str | None = None
     system_fingerprint: str | None = None
+    original: Original | None = Field(default=None, repr=False)

@@ -1,9 +1,11 @@
 """What messages are made of: a closed union of parts, and the message that holds them."""
 
+from functools import cached_property
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from shared.media import SNIFF_BYTES, decoded, sniff
 from shared.schemas.base import Frozen
 
 
@@ -55,6 +57,14 @@ class Audio(Frozen):
     format: str
     cache: CachePoint | None = None
 
+    @cached_property
+    def longest_seconds(self) -> float:
+        """How long it is at most. Takes up to seconds when it is first asked for."""
+        from shared.audio.bounds import longest_seconds
+
+        data = decoded(self.data)
+        return longest_seconds(data, sniff(data[:SNIFF_BYTES]) or "")
+
 
 class File(Frozen):
     """A document in a message, in practice a PDF."""
@@ -87,24 +97,29 @@ class Refusal(Frozen):
 
 
 class ToolCall(Frozen):
-    """A call requested by the model. `arguments` is JSON text exactly as the model wrote it."""
+    """A call requested by the model. `arguments` is JSON text exactly as the model wrote it.
+
+    Those of a `custom` tool are free text.
+    """
 
     kind: Literal["tool_call"] = "tool_call"
     id: str
     name: str
     arguments: str
+    custom: bool = False
     signature: str | None = Field(default=None, repr=False)
     issuer: str | None = None
     cache: CachePoint | None = None
 
 
 class ToolResult(Frozen):
-    """The caller's result for a ToolCall; `name` is that call's function name."""
+    """The caller's result for a ToolCall; `name` is that call's function name. `is_error`: the call has failed."""
 
     kind: Literal["tool_result"] = "tool_result"
     call_id: str
     name: str
     content: tuple[Annotated[Text | Image | File, Field(discriminator="kind")], ...]
+    is_error: bool = False
     cache: CachePoint | None = None
 
 

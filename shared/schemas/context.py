@@ -34,13 +34,18 @@ class RequestInfo:
 class Meter:
     """A request's model and its usage so far; read by response headers and the log line.
 
+    `is_heavy` means that steps which process the whole request may take long, and belong in a thread.
+
     `answered_as` is the model's name in the response body: what the caller sent, or the choice for `Auto`. `price` is
     the model's price, None if none is configured; `cost` is the request's cost so far in micro-dollars. `is_estimate`
-    means that the provider has not reported all of the usage. `first_token` is the time from the start of the request
+    means that the provider has not reported all of the usage. `lowered_max_tokens` is the model's maximum, where the
+    request asked for more and was served with that. `first_token` is the time from the start of the request
     to a stream's first event, in seconds. `rates` is what remains of the caller's limits; `unsettled` means that the
-    usage could not be stored. `error` is the code of the error response.
+    usage could not be stored. `is_answered` means that the provider has answered for the model. `error` is the code of
+    the error response.
     """
 
+    is_heavy: bool = False
     model: Model | None = None
     answered_as: str = ""
     price: "Price | None" = None
@@ -48,14 +53,23 @@ class Meter:
     cost: int | None = None
     is_estimate: bool = False
     rates: "Rates | None" = None
+    lowered_max_tokens: int | None = None
     first_token: float | None = None
     unsettled: bool = False
+    is_answered: bool = False
     error: str | None = None
 
     @property
     def backend(self) -> str | None:
         """The provider and the upstream model, as `provider/upstream`."""
         return None if self.model is None else f"{self.model.provider}/{self.model.upstream}"
+
+    @property
+    def counted_as(self) -> str | None:
+        """The model's id in usage, logs and traces: for a name that its caller may have made up, its wildcard's id."""
+        if self.model is None:
+            return None
+        return self.model.id if self.is_answered else self.model.wildcard or self.model.id
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TypeAlias, assert_never
 
 from shared.schemas.chat import Candidate, ChatResponse, Citation, TokenLogprob
 from shared.schemas.content import Image, Inline, Part, Reasoning, Refusal, Text, ToolCall
+from shared.schemas.original import Original
 from shared.schemas.usage import FinishReason, Usage
 
 
@@ -58,11 +59,12 @@ class ToolCallStarted:
     signature: str | None = None
     issuer: str | None = None
     index: int = 0
+    custom: bool = False
 
 
 @dataclass(slots=True)
 class ToolCallDelta:
-    """The next fragment of a tool call's JSON arguments; fragments of parallel calls may interleave."""
+    """The next fragment of a tool call's arguments; fragments of parallel calls may interleave."""
 
     position: int
     arguments: str
@@ -96,17 +98,29 @@ class CitationDelta:
 class Finished:
     """A candidate is complete. Usage is that of the whole call, on one of its candidates' Finished.
 
-    `native_reason` is `Candidate.native_finish_reason`.
+    `native_reason` is `Candidate.native_finish_reason`, `stop_sequence` that of Candidate.
     """
 
     reason: FinishReason
     usage: Usage = field(default_factory=Usage)
     index: int = 0
     native_reason: str | None = None
+    stop_sequence: str | None = None
+
+
+@dataclass(slots=True)
+class OriginalEvent:
+    """The vendor's own event, or its whole answer, sent before the canonical events that say the same.
+
+    Encoders of the same wire format send these and skip the others.
+    """
+
+    original: Original
 
 
 ChatEvent: TypeAlias = (
     Started
+    | OriginalEvent
     | TextDelta
     | RefusalDelta
     | ReasoningDelta
@@ -162,6 +176,7 @@ class _OpenToolCall:
             id=call.id,
             name=call.name,
             arguments="".join(self.chunks),
+            custom=call.custom,
             signature=call.signature,
             issuer=call.issuer,
         )
@@ -187,6 +202,7 @@ class _OpenCandidate:
     citations: list[Citation] = field(default_factory=list)
     reason: FinishReason | None = None
     native_reason: str | None = None
+    stop_sequence: str | None = None
 
     def add_reasoning(self, delta: ReasoningDelta) -> None:
         last = self.parts[-1] if self.parts else None
@@ -205,11 +221,15 @@ class ChatCollector:
         self._usage = Usage()
         self._service_tier: str | None = None
         self._system_fingerprint: str | None = None
+        self._original: Original | None = None
 
     def add(self, event: ChatEvent) -> None:
         if isinstance(event, Started):
             self._service_tier = self._service_tier or event.service_tier
             self._system_fingerprint = self._system_fingerprint or event.system_fingerprint
+            return
+        if isinstance(event, OriginalEvent):
+            self._original = event.original
             return
         candidate = self._candidates.setdefault(event.index, _OpenCandidate())
         parts = candidate.parts
@@ -240,6 +260,7 @@ class ChatCollector:
                 candidate.citations.append(event.citation)
             case Finished():
                 candidate.reason, candidate.native_reason = event.reason, event.native_reason
+                candidate.stop_sequence = event.stop_sequence
                 self._usage += event.usage
             case _:
                 assert_never(event)
@@ -253,6 +274,7 @@ class ChatCollector:
                     parts=tuple(part.close() for part in candidate.parts),
                     finish_reason=candidate.reason or FinishReason.STOP,
                     native_finish_reason=candidate.native_reason,
+                    stop_sequence=candidate.stop_sequence,
                     logprobs=None if candidate.logprobs is None else tuple(candidate.logprobs),
                     citations=tuple(candidate.citations),
                 )
@@ -261,6 +283,7 @@ class ChatCollector:
             usage=self._usage,
             service_tier=self._service_tier,
             system_fingerprint=self._system_fingerprint,
+            original=self._original,
         )
 
 

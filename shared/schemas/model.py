@@ -40,7 +40,8 @@ class Model(Frozen):
 
     `upstream` is the provider's name of the model that serves it, `context_length` and `max_output_tokens` are in
     tokens, `created` is in Unix seconds, `retires` is the day on which the provider switches `upstream` off. `quirks`
-    are those of the provider and of the model combined.
+    are those of the provider and of the model combined. `wildcard` is the id of the row that let a caller name any
+    model of the provider, None for a model with a row of its own.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Model(Frozen):
     quirks: frozenset[Quirk] = Field(default_factory=frozenset)
     retires: date | None = None
     listed: Listed = Listed()
+    wildcard: str | None = None
 
     def is_retired(self, today: date) -> bool:
         """Whether `upstream` has been switched off."""

@@ -157,11 +157,13 @@ class Aws:
         """The one client; its time-outs suit calls with small bodies."""
         import httpx
 
+        from shared.tls import tls_context
+
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
             self._loop = loop
             self._client = httpx.AsyncClient(
-                transport=self._transport or httpx.AsyncHTTPTransport(retries=1),
+                transport=self._transport or httpx.AsyncHTTPTransport(verify=tls_context(), retries=1),
                 timeout=httpx.Timeout(_TIMEOUT, connect=_CONNECT),
                 trust_env=False,
             )

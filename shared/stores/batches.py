@@ -4,6 +4,7 @@ message delivered twice has no second effect.
 Followed: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ConditionExpressions.html
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +14,6 @@ from shared.schemas.batch import Batch, BatchStatus, InputError, Submission, Tal
 from shared.stores.aws import Aws
 from shared.stores.aws_calls import AwsError
 from shared.stores.files import file_id_of
-from shared.stores.objects import tenant_folder
 
 KEPT_SECONDS = 30 * 24 * 3600
 """How long a batch is kept after its submission."""
@@ -74,7 +74,7 @@ class BatchStore:
         """The batches, newest first, of one status if given, starting after the id `after`."""
         query: dict[str, Any] = {
             "KeyConditionExpression": "tenant = :tenant",
-            "ExpressionAttributeValues": {":tenant": {"S": tenant_folder(tenant)}},
+            "ExpressionAttributeValues": {":tenant": {"S": tenant_hash(tenant)}},
             "ScanIndexForward": False,
             "ConsistentRead": True,
         }
@@ -228,8 +228,13 @@ class _Update:
         return placeholder
 
 
+def tenant_hash(tenant: str) -> str:
+    """What stands for a tenant in rows, and in the keys of objects that no URL leads to."""
+    return hashlib.sha256(tenant.encode()).hexdigest()[:20]
+
+
 def _key(tenant: str, batch_id: str) -> _Row:
-    return {"tenant": {"S": tenant_folder(tenant)}, "id": {"S": batch_id}}
+    return {"tenant": {"S": tenant_hash(tenant)}, "id": {"S": batch_id}}
 
 
 def _batch(row: _Row) -> Batch:

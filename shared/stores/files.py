@@ -1,6 +1,6 @@
 """Callers' files in the private bucket. A file's attributes are in its key, so that no table is needed.
 
-    files/<hash of the tenant>/<file id>/<purpose>/<filename>
+    files/<keyed hash of the tenant>/<file id>/<purpose>/<filename>
 
 File ids begin with the time left until a distant date, so that S3, which lists by name, lists the newest first.
 """
@@ -17,7 +17,8 @@ from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.media import SNIFF_BYTES, sniff
 from shared.schemas.stored_file import FilePurpose, StoredFile
 from shared.schemas.upload import Upload
-from shared.stores.objects import ObjectNotFound, ObjectStore, tenant_folder
+from shared.stores.objects import ObjectNotFound, ObjectStore
+from shared.stores.tenants import TenantFolders
 
 KEPT_DAYS = 30
 """The lifetime of a file by the bucket's lifecycle rule for `files/`."""
@@ -33,26 +34,27 @@ _UNKNOWN = "application/octet-stream"
 class FileStore:
     """One tenant never sees another's files: the tenant is part of every key. Every method raises AwsError."""
 
-    def __init__(self, objects: ObjectStore, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, objects: ObjectStore, folders: TenantFolders, *, clock: Callable[[], float] = time.time) -> None:
         self._objects = objects
+        self._folders = folders
         self._clock = clock
 
     async def put(self, tenant: str, purpose: FilePurpose, filename: str, content: bytes) -> StoredFile:
         """Stores a file."""
-        key = self.new_key(tenant, purpose, filename)
+        key = await self.new_key(tenant, purpose, filename)
         await self._objects.put(key, content, sniff(content[:SNIFF_BYTES]) or _UNKNOWN)
         return _described(key, len(content))
 
     async def begin(self, tenant: str, purpose: FilePurpose, filename: str, size: int) -> tuple[StoredFile, str, int]:
         """A new file, the URL to which its `size` bytes must be PUT, and when the URL expires, in Unix seconds."""
-        key = self.new_key(tenant, purpose, filename)
+        key = await self.new_key(tenant, purpose, filename)
         url = await self._objects.presigned("PUT", key, _UPLOAD_SECONDS, size=size)
         return _described(key, size), url, int(self._clock()) + _UPLOAD_SECONDS
 
     async def find(self, tenant: str, file_id: str) -> StoredFile:
         """A file. Raises NotFound, also for another tenant's file and for one that has not been uploaded yet."""
         if _ID.fullmatch(file_id):
-            for listed in await self._objects.list(f"{_folder(tenant)}{file_id}/", after=None, limit=1):
+            for listed in await self._objects.list(f"{await self._folder(tenant)}{file_id}/", after=None, limit=1):
                 return _described(listed.key, listed.size)
         raise NotFound(f"The file '{file_id[:100]}' does not exist.")
 
@@ -71,7 +73,7 @@ class FileStore:
         """
         if after is not None and not _ID.fullmatch(after):
             raise InvalidRequest.field("after", "must be the id of a file")
-        folder = _folder(tenant)
+        folder = await self._folder(tenant)
         found: list[StoredFile] = []
         # "0" follows "/", so that the listing starts after the file's folder. Oldest first needs the whole listing.
         start = f"{folder}{after}0" if after and not oldest_first else None
@@ -122,7 +124,7 @@ class FileStore:
     async def _referred(self, tenant: str, reference: str) -> StoredFile:
         """The file of a reference. Text from the caller never becomes part of a key."""
         bucket = f"s3://{self._objects.bucket}/"
-        file_id = reference.removeprefix(bucket + _folder(tenant)).partition("/")[0]
+        file_id = reference.removeprefix(bucket + await self._folder(tenant)).partition("/")[0]
         try:
             file = await self.find(tenant, file_id)
         except NotFound:
@@ -131,20 +133,19 @@ class FileStore:
             raise _no_such_file()
         return file
 
-    def new_key(self, tenant: str, purpose: FilePurpose, filename: str) -> str:
+    async def new_key(self, tenant: str, purpose: FilePurpose, filename: str) -> str:
         """The key for a file that will be written later; it contains the file's id."""
         left = _FAR_DAY - int(self._clock() * 1000)
         name = filename if filename.strip(".") else "upload"  # no key may lead through . or ..
-        return f"{_folder(tenant)}file-{left:011x}{secrets.token_hex(8)}/{purpose}/{name}"
+        return f"{await self._folder(tenant)}file-{left:011x}{secrets.token_hex(8)}/{purpose}/{name}"
+
+    async def _folder(self, tenant: str) -> str:
+        return f"{_PREFIX}{await self._folders.of(tenant)}/"
 
 
 def file_id_of(key: str) -> str:
     """The id of the file with a key."""
     return key.split("/", 3)[2]
-
-
-def _folder(tenant: str) -> str:
-    return f"{_PREFIX}{tenant_folder(tenant)}/"
 
 
 def _described(key: str, size: int) -> StoredFile:

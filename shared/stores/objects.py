@@ -67,11 +67,6 @@ _MEDIA_TYPE = r"[\x20-\x7e]{1,256}"
 _VIRTUAL_HOST = r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
 
 
-def tenant_folder(tenant: str) -> str:
-    """What stands for a tenant in keys, which URLs show to others: it tells nothing of the name."""
-    return hashlib.sha256(tenant.encode()).hexdigest()[:20]
-
-
 class ObjectNotFound(AwsError):
     """The bucket holds no object of that key."""
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import os
 import re
 import uuid
 from collections.abc import MutableMapping
@@ -22,6 +21,7 @@ from shared.routes import dialect_of, routes_at
 from shared.schemas.caller import Caller
 from shared.schemas.context import Meter, RequestInfo
 from shared.web.base_path import without_base_path
+from shared.web.cors import cors_headers
 from shared.web.json_response import json_response
 from shared.web.process import warn_of_retirements
 from shared.web.routes import add_routes
@@ -131,6 +131,7 @@ class _Answer:
             self.status = message["status"]
             headers = {
                 **_common_headers(self._request, self._meter),
+                **cors_headers(self._scope["headers"]),
                 **_dialect(self._scope).headers(self._request, self._meter),
             }
             encoded = [(name.encode("latin-1"), _header_value(value)) for name, value in headers.items()]
@@ -140,10 +141,6 @@ class _Answer:
 
 def _common_headers(request: RequestInfo, meter: Meter) -> dict[str, str]:
     headers = {"x-request-id": request.id}
-    if origin := os.environ.get("GATEWAY_CORS_ORIGIN"):
-        # API Gateway answers only the preflight request.
-        headers["access-control-allow-origin"] = origin
-        headers["access-control-expose-headers"] = "*"
     if meter.model is not None:
         headers["x-gateway-model"] = meter.model.id
         headers["x-gateway-backend"] = meter.backend or ""

@@ -13,7 +13,7 @@ from shared.web.request import ApiRequest
 
 async def submit_batch(request: ApiRequest) -> Response:
     wire = _wire(request)
-    order = wire.order(await request.json(wire.WAY_AROUND))
+    order = await request.json(wire.order, way_around=wire.WAY_AROUND)
     token = token_of(request.http.headers, request.services.settings.key_header)
     batch = await BatchService(request.services).submit(order, request.caller, token)
     return await _answer(request, batch)

@@ -1,18 +1,42 @@
 """Reads a request's JSON body up to a size limit."""
 
+from collections.abc import Callable
 from io import BytesIO
+from typing import TypeVar
 
 from fastapi import Request
 
-from shared.dialects.base import JsonObject, read_json
+from shared.dialects.base import JsonObject, read_request
 from shared.errors import MalformedRequest, PayloadTooLarge
+from shared.json_text import TooComplex
+from shared.offload import HEAVY_BYTES, off_loop
+
+T = TypeVar("T")
+
+# Both spellings of what references in JSON schemas begin with. A few of them stand for schemas of any size.
+_REFERENCES = (b"$", b"\\u0024")
 
 
-async def json_body(request: Request, limit: int, way_around: str) -> JsonObject:
-    """The body as a JSON object.
+async def json_body(request: Request, limit: int, parse: Callable[[JsonObject], T], way_around: str) -> T:
+    """What `parse` makes of the body, a JSON object; off the event loop where that may take long.
 
-    Raises MalformedRequest, and PayloadTooLarge past `limit` bytes; that error ends with `way_around`.
+    Raises MalformedRequest, PayloadTooLarge past `limit` bytes and for what would take many times its size, and what
+    `parse` raises. `way_around` ends the messages of PayloadTooLarge.
     """
+    data = await _body(request, limit, way_around)
+    is_heavy = len(data) > HEAVY_BYTES or any(reference in data for reference in _REFERENCES)
+    request.scope["state"]["meter"].is_heavy = is_heavy
+    return await off_loop(is_heavy, lambda: parse(_read(data, way_around)))
+
+
+def _read(data: bytes, way_around: str) -> JsonObject:
+    try:
+        return read_request(data)
+    except TooComplex as error:
+        raise PayloadTooLarge(f"The request body holds {error}. {way_around}") from None
+
+
+async def _body(request: Request, limit: int, way_around: str) -> bytes:
     _check_content_type(request.headers.get("content-type", ""))
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise MalformedRequest("Send the request body without a Content-Encoding.")
@@ -24,7 +48,7 @@ async def json_body(request: Request, limit: int, way_around: str) -> JsonObject
         body.write(chunk)
         if body.tell() > limit:
             raise too_large
-    return read_json(body.getvalue())  # no copy, unlike bytes(bytearray)
+    return body.getvalue()  # no copy, unlike bytes(bytearray)
 
 
 def _check_content_type(value: str) -> None:

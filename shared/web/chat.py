@@ -13,7 +13,7 @@ async def complete(request: ApiRequest) -> Response:
 
     settings = request.services.settings
     defaults = Defaults(max_tokens=settings.default_max_tokens, thinking_tokens=settings.thinking_tokens)
-    operation: Operation = request.parse(await request.json(), defaults)
+    operation: Operation = await request.parsed(defaults)
     services, context = request.services, request.context
     if operation.requests[0].stream:
         events = chat_events(services, operation.requests, context)

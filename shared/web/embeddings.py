@@ -10,6 +10,6 @@ from shared.web.request import ApiRequest
 async def embed(request: ApiRequest) -> Response:
     from shared.gateway import embeddings as gateway
 
-    operation: EmbeddingOperation = request.parse(await request.json())
+    operation: EmbeddingOperation = await request.parsed()
     response = await request.cancel_on_disconnect(gateway.embed(request.services, operation.request, request.context))
     return json_response(operation.body(response, request.context))

@@ -20,7 +20,7 @@ async def upload_file(request: ApiRequest) -> Response:
     """A multipart body with the file, or a JSON body with its name and size for a presigned upload."""
     services, tenant = request.services, request.caller.tenant
     if request.http.headers.get("content-type", "").lower().startswith("application/json"):
-        wanted = wire.announced(await request.json())
+        wanted = await request.json(wire.announced)
         file, url, expires = await services.files.begin(tenant, wanted.purpose, wanted.filename, wanted.bytes)
         return json_response(wire.announced_body(file, url, expires))
     async with form_body(request.http, services.settings.max_body, _WAY_AROUND) as form:

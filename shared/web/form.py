@@ -47,6 +47,7 @@ async def form_body(request: Request, limit: int, way_around: str) -> AsyncItera
     )
     try:
         parsed = await parser.parse()
+        request.scope["state"]["meter"].is_heavy = True
     except MultiPartException as error:
         # Starlette's messages do not quote the body.
         raise MalformedRequest(f"The multipart body cannot be read: {error.message}") from None

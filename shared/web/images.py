@@ -10,7 +10,7 @@ from shared.web.request import ApiRequest
 
 
 async def generate(request: ApiRequest) -> Response:
-    return await _answer(request, request.parse(await request.json()))
+    return await _answer(request, await request.parsed())
 
 
 async def edit(request: ApiRequest) -> Response:
@@ -23,7 +23,7 @@ async def generate_content(request: ApiRequest) -> Response:
     """Returns the provider's own response."""
     from shared.gateway import content as gateway
 
-    content: ContentRequest = request.parse(await request.json())
+    content: ContentRequest = await request.parsed()
     response = await request.cancel_on_disconnect(gateway.generate(request.services, content, request.context))
     return LargeJson(response.body)
 

@@ -6,6 +6,8 @@ from typing import Any
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
+from shared.json_text import pieces
+
 _PIECE = 64 * 1024
 
 
@@ -17,7 +19,7 @@ class LargeJson(StreamingResponse):
     """A JSON response in chunks. Takes dicts with str keys, lists, tuples and scalars."""
 
     def __init__(self, body: Any) -> None:
-        super().__init__(_joined(_tokens(body)), media_type="application/json")
+        super().__init__(_joined(pieces(body)), media_type="application/json")
 
 
 async def _joined(tokens: Iterator[bytes]) -> AsyncIterator[bytes]:
@@ -28,28 +30,3 @@ async def _joined(tokens: Iterator[bytes]) -> AsyncIterator[bytes]:
             yield bytes(piece)
             piece.clear()
     yield bytes(piece)
-
-
-def _tokens(value: Any) -> Iterator[bytes]:
-    match value:
-        case dict():
-            opening = b"{"
-            for name, item in value.items():
-                yield opening + to_json(name) + b":"
-                yield from _tokens(item)
-                opening = b","
-            yield b"}" if value else b"{}"
-        case list() | tuple():
-            opening = b"["
-            for item in value:
-                yield opening
-                yield from _tokens(item)
-                opening = b","
-            yield b"]" if value else b"[]"
-        case str() if len(value) > _PIECE:
-            yield b'"'
-            for start in range(0, len(value), _PIECE):
-                yield to_json(value[start : start + _PIECE])[1:-1]
-            yield b'"'
-        case _:
-            yield to_json(value, inf_nan_mode="null")

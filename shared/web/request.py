@@ -1,6 +1,6 @@
 """A request as endpoints get it: authenticated, with its route and the process's services."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from shared.web.body import json_body
 from shared.web.disconnect import cancel_on_disconnect
 
 T = TypeVar("T")
-_IMAGES_BY_URL = "Send images by URL instead of inline."
+_WAY_AROUND = "Send a smaller one, and images by URL instead of inline."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,21 @@ class ApiRequest:
     def caller(self) -> Caller:
         return self.context.caller
 
-    async def json(self, way_around: str = _IMAGES_BY_URL) -> JsonObject:
-        """The body as a JSON object. Raises MalformedRequest, and PayloadTooLarge that ends with `way_around`."""
-        return await json_body(self.http, self.services.settings.max_body, way_around)
+    async def json(self, parse: Callable[[JsonObject], T], *, way_around: str = _WAY_AROUND) -> T:
+        """What `parse` makes of the body, a JSON object; a heavy one is read and parsed in a thread.
 
-    def parse(self, *body: Any) -> Any:
-        """The body as parsed by the route's parser. Raises InvalidRequest."""
-        return parser(self.route.dialect, self.route.parser)(*body)
+        Raises MalformedRequest, PayloadTooLarge that ends with `way_around`, and what `parse` raises.
+        """
+        return await json_body(self.http, self.services.settings.max_body, parse, way_around)
+
+    async def parsed(self, *more: Any) -> Any:
+        """The JSON body as parsed by the route's parser, which is also given `more`. Raises as `json` does."""
+        parse = parser(self.route.dialect, self.route.parser)
+        return await self.json(lambda body: parse(body, *more))
+
+    def parse(self, form: Any) -> Any:
+        """A form as parsed by the route's parser. Raises InvalidRequest."""
+        return parser(self.route.dialect, self.route.parser)(form)
 
     async def cancel_on_disconnect(self, work: Coroutine[Any, Any, T]) -> T:
         """The work's result. If the client disconnects first, cancels the work and raises ClientDisconnect."""

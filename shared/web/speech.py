@@ -13,7 +13,7 @@ async def speak(request: ApiRequest) -> Response:
     from shared.dialects.openai.speech import MEDIA_TYPES
     from shared.gateway import speech as gateway
 
-    wanted: SpeechRequest = request.parse(await request.json())
+    wanted: SpeechRequest = await request.parsed()
     pump = Pump(gateway.speak(request.services, wanted, request.context))
     first = await wait_for_first(request, pump, pump.get())
     return AudioStream(pump, first, MEDIA_TYPES[wanted.format])

@@ -24,7 +24,7 @@ from shared.stores.aws import Aws
 from shared.stores.aws_calls import AwsError
 from shared.stores.keys import KeyStore
 from shared.stores.queue import Received
-from tests.client import BATCHES, BUCKET, KEYS, TOKEN
+from tests.client import BATCHES, BUCKET, KEYS, TENANTS, TOKEN
 from tests.contract.vendor import ENVIRONMENT, HOST, MODEL
 
 CALLER = KEYS[TOKEN]
@@ -220,6 +220,7 @@ def make_services(keys: KeyStore, aws_environment: dict[str, str], harness: Batc
     """A gateway whose AWS and vendor are the world's."""
     environment = {
         "GATEWAY_MEDIA_BUCKET": BUCKET,
+        "GATEWAY_TENANT_SECRET": TENANTS,
         "GATEWAY_BATCHES_TABLE": BATCHES,
         "GATEWAY_BATCH_CHUNK_LINES": "2",
         "GATEWAY_BATCH_CONCURRENCY": "2",

@@ -6,12 +6,12 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from pydantic_core import from_json
 
 from shared.batches.compose import compose
 from shared.batches.lines import BadLine, Line
 from shared.batches.object_keys import result_key
 from shared.batches.results import PART_BYTES, Results, stored_tally
-from shared.dialects.base import read_json
 from shared.schemas.batch import Batch, BatchStatus, Submission, Tally, new_batch_id
 from shared.stores.aws import Aws
 from shared.stores.objects import ObjectExists, ObjectStore
@@ -60,7 +60,7 @@ async def lines_in(objects: ObjectStore, key: str | None) -> list[dict[str, Any]
     assert key is not None
     if await objects.head(key) is None:
         return []
-    return [read_json(text) for text in (await objects.get(key)).content.splitlines()]
+    return [from_json(text) for text in (await objects.get(key)).content.splitlines()]
 
 
 async def store_chunk(

@@ -18,7 +18,8 @@ from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
-from tests.client import BATCHES, BUCKET
+from shared.stores.tenants import TenantFolders
+from tests.client import BATCHES, BUCKET, TENANTS
 
 EVENT = json.loads((Path(__file__).parents[2] / "events" / "batch-message.json").read_text("utf-8"))
 
@@ -29,6 +30,7 @@ def context(
 ) -> Iterator[LambdaContext]:
     """What Lambda tells of an invocation; the function's environment leads to the emulated AWS."""
     names = {"KEYS_TABLE": "keys", "MEDIA_BUCKET": BUCKET, "BATCHES_TABLE": BATCHES, "BATCH_QUEUE": BATCHES}
+    names["TENANT_SECRET"] = TENANTS
     settings = {f"GATEWAY_{name}": value for name, value in names.items()}
     for name, value in {**aws_environment, **settings, "GATEWAY_SANDBOX": "on"}.items():
         monkeypatch.setenv(name, value)
@@ -47,7 +49,7 @@ def work(context: LambdaContext, *bodies: str) -> Any:
 
 async def stored(aws_environment: dict[str, str]) -> None:
     aws = Aws(aws_environment)
-    await store_sample_batches(ObjectStore(aws, BUCKET), BatchStore(aws, BATCHES))
+    await store_sample_batches(ObjectStore(aws, BUCKET), BatchStore(aws, BATCHES), TenantFolders(aws, TENANTS))
     await aws.aclose()
 
 

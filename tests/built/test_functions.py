@@ -28,6 +28,7 @@ from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
+from shared.stores.tenants import TenantFolders
 from tests.runtime.test_process import sandbox
 
 pytestmark = pytest.mark.built
@@ -67,11 +68,13 @@ class Functions:
 def functions(aws_environment: dict[str, str]) -> Iterator[Functions]:
     aws = Aws(aws_environment)
     objects = ObjectStore(aws, "gateway-media")
-    asyncio.run(seed(KeyStore(aws, "gateway-keys"), objects, LimitStore(aws, "gateway-limits", "gateway-usage")))
-    asyncio.run(store_sample_files(objects))
+    folders = TenantFolders(aws, "gateway-tenants")
+    limits = LimitStore(aws, "gateway-limits", "gateway-usage")
+    asyncio.run(seed(KeyStore(aws, "gateway-keys"), objects, limits, folders))
+    asyncio.run(store_sample_files(objects, folders))
     batches = BatchStore(aws, "gateway-batches")
     asyncio.run(seed_batches(batches, Queue(aws, "gateway-batches")))
-    asyncio.run(store_sample_batches(objects, batches))
+    asyncio.run(store_sample_batches(objects, batches, folders))
     with ExitStack() as stack:
         yield Functions(aws_environment, stack)
 

@@ -16,7 +16,7 @@ from PIL import Image
 from shared.fetch import RemoteFetcher
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
-from tests.client import gateway_client
+from tests.client import TENANT_SECRET, gateway_client
 from tests.contract.vendor import ENVIRONMENT as COMPATIBLE
 from tests.contract.vendor import HOST, KEY, Handler, answering
 
@@ -157,6 +157,8 @@ class Bucket:
     stored: list[httpx.Request] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> Any:
+        if request.headers.get("x-amz-target") == "secretsmanager.GetSecretValue":
+            return httpx.Response(200, json={"SecretString": TENANT_SECRET})
         if "x-amz-target" in request.headers:  # DynamoDB, which takes down what was used
             return httpx.Response(200, json={"Attributes": {}})
         self.stored.append(request)

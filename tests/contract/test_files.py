@@ -1,6 +1,5 @@
 """Callers' files on /v1/files, as OpenAI's SDKs expect them, and the recordings among them on their way to a vendor."""
 
-import hashlib
 import re
 import uuid
 from collections.abc import AsyncIterator
@@ -20,6 +19,7 @@ from tests.contract.image_vendors import Bucket, SentFile, form_of
 from tests.contract.sounds import BOUNDARY, ENVIRONMENT, M4A, NO_AUDIO, PNG, TEXT, WHISPER, listen, multipart, part
 from tests.contract.vendor import Vendor, answering
 from tests.contract.wire import assert_error
+from tests.stores.tenants import folder_of
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +36,7 @@ class Tenant:
     """A tenant of its own: its token, the folder in the bucket, and the gateway as it sees it."""
 
     def __init__(self, name: str, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        self.folder = f"files/{hashlib.sha256(name.encode()).hexdigest()[:20]}/"
+        self.folder = f"files/{folder_of(name)}/"
         self.client = client
         self.vendor = vendor
 

@@ -14,7 +14,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from shared.stores.images import ImageStore
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
-from tests.client import BUCKET, KEYS, TOKEN
+from shared.stores.tenants import TenantFolders
+from tests.client import BUCKET, KEYS, TENANTS, TOKEN
 from tests.contract.image_vendors import (
     DENIED,
     GIF,
@@ -60,9 +61,15 @@ def objects(keys: KeyStore) -> ObjectStore:
 
 
 @pytest.fixture
-async def url(objects: ObjectStore) -> str:
+def images(keys: KeyStore, objects: ObjectStore) -> ImageStore:
+    """What the gateway keeps there."""
+    return ImageStore(objects, TenantFolders(keys.aws, TENANTS), lifetime=3600)
+
+
+@pytest.fixture
+async def url(images: ImageStore) -> str:
     """A stored image of the caller's, as an earlier answer had it."""
-    return await ImageStore(objects, lifetime=3600).put(KEYS[TOKEN].tenant, PNG)
+    return await images.put(KEYS[TOKEN].tenant, PNG)
 
 
 def user(*images: str, text: str = PROMPT) -> list[dict[str, Any]]:
@@ -408,8 +415,8 @@ async def test_it_is_so_in_every_dialect(studio: Studio, url: str, path: str) ->
     assert inlined(studio) == [PNG, PNG]
 
 
-async def test_another_tenants_image_is_not_read_from_the_store(studio: Studio, objects: ObjectStore) -> None:
-    theirs = await ImageStore(objects, lifetime=3600).put("another tenant", JPEG)
+async def test_another_tenants_image_is_not_read_from_the_store(studio: Studio, images: ImageStore) -> None:
+    theirs = await images.put("another tenant", JPEG)
     studio.answer = drawing(PNG)
     response = await studio.client.post(CHAT, json={"model": PAINTER, "messages": user(expired(theirs))})
     assert response.status_code == 400
@@ -431,8 +438,10 @@ async def test_nothing_but_images_is_read_from_the_store(studio: Studio, objects
     assert studio.requests == []
 
 
-async def test_a_deleted_image_of_an_earlier_answer_is_told_to_the_model(studio: Studio, objects: ObjectStore) -> None:
-    url = await ImageStore(objects, lifetime=3600).put(KEYS[TOKEN].tenant, b"\x89PNG\r\n\x1a\n deleted soon")
+async def test_a_deleted_image_of_an_earlier_answer_is_told_to_the_model(
+    studio: Studio, objects: ObjectStore, images: ImageStore
+) -> None:
+    url = await images.put(KEYS[TOKEN].tenant, b"\x89PNG\r\n\x1a\n deleted soon")
     await objects.delete(str(objects.key_of(url)))
     studio.answer = drawing(PNG)
     await said(studio, messages=history(f"Here: ![image]({url})"))

@@ -235,13 +235,21 @@ async def test_I13_a_remote_image_is_answered_with_text(vendor: Vendor) -> None:
         "https://localhost:8443/a.png",
         "https://169.254.169.254/latest/meta-data",
         "https://[::ffff:10.0.0.1]/a.png",
+        "https://[2606:4700::5efe:169.254.169.254]/a.png",
+        "https://2130706433/a.png",
+        "https://0x7f.1:8443/a.png",
+        "https://0251.0376.0251.0376/latest/meta-data",
+        "https://metadata.google.internal/computeMetadata/v1/",
     ],
 )
-async def test_I13_an_image_on_a_private_address_is_not_fetched(keys: KeyStore, url: str) -> None:
-    environment = {"GEMINI_API_KEY": "test", "GEMINI_BASE_URL": "https://vendor.test"}
-    async with gateway_client(keys, environment) as client:
-        response = await client.post(CHAT, json=asking(CHAT, "gemini-2.5-flash", messages=image(url)))
+@pytest.mark.parametrize("model", [SEEING_MODEL, "gemini-2.5-flash"], ids=["passed-on", "fetched"])
+async def test_I13_an_image_on_a_private_address_is_not_fetched(keys: KeyStore, model: str, url: str) -> None:
+    environment = {**ENVIRONMENT, "GEMINI_API_KEY": "test", "GEMINI_BASE_URL": "https://vendor.test"}
+    vendor = Vendor()
+    async with gateway_client(keys, environment, vendor) as client:
+        response = await client.post(CHAT, json=asking(CHAT, model, messages=image(url)))
     assert response.status_code == 400
+    assert not vendor.requests
     error = response.json()["error"]
     assert "image_url" in error["param"]
     told = error["message"].lower()

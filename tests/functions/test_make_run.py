@@ -1,9 +1,11 @@
 """The local server as the process that `make run` starts: how it begins, what it logs, how it ends."""
 
 import json
+import os
+import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,14 @@ CHAT = "/v1/chat/completions"
 
 def chat(model: str, **fields: Any) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": PROMPT}], **fields}
+
+
+def awaited(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + 20
+    while not (found := condition()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +166,15 @@ def test_an_empty_name_of_the_limits_table_turns_limits_off(tmp_path: Path) -> N
 # --- answering
 
 
+def test_a_foreign_host_is_refused_by_server_and_embedded_aws(client: httpx.Client, server: LocalServer) -> None:
+    aws = dict(line.split(None, 1) for line in server.banner.splitlines() if line.startswith("AWS"))["AWS"]
+    for url in (f"{server.url}/v1/models", aws):
+        answer = client.get(url, headers={"host": "evil.example"})
+        assert answer.status_code == 403
+        assert "access-control-allow-origin" not in answer.headers
+    assert client.get("/v1/models", headers={"host": "localhost"}).status_code == 200
+
+
 def test_a_body_that_is_too_large_is_refused_while_it_is_still_being_sent(client: httpx.Client) -> None:
     answer = client.post(CHAT, content=bytes(33 * 2**20), headers={"content-type": "application/json"})
     assert answer.status_code == 413
@@ -206,11 +225,15 @@ def test_a_refused_request_is_one_log_line_too(
 ) -> None:
     answer = client.post(path, json=body, headers={"authorization": f"Bearer {key}"})
     assert answer.status_code == status
-    lines = server.logged(answer.headers["x-request-id"])
-    (line,) = [line for line in lines if line["message"] == "request"]
+    request_id = answer.headers["x-request-id"]
+
+    def told(message: str) -> list[dict[str, Any]]:
+        return [line for line in server.logged(request_id) if line["message"] == message]
+
+    (line,) = awaited(lambda: told("request"), "the request is not logged")
     assert (line["path"], line["status"]) == (path, status)
     # A provider's failure is a line of its own.
-    calls = [line for line in lines if line["message"] == "provider call failed"]
+    calls = told("provider call failed")
     assert [(line["provider"], line["level"]) for line in calls] == [("sandbox", "WARNING")] * (status in (429, 502))
     assert_nothing_private(server, key)
 
@@ -236,6 +259,58 @@ def assert_nothing_private(server: LocalServer, token: str) -> None:
     for private in (token, KEY, PROMPT, gemini.GREETING):
         assert private not in written
     assert KEY not in server.banner
+
+
+# --- batches
+
+needs_procfs = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are read from /proc")
+
+
+def workers(server: LocalServer) -> list[int]:
+    """The processes that the server has started and that live."""
+    children = Path(f"/proc/{server.pid}/task").glob("*/children")
+    return [int(pid) for found in children for pid in found.read_text().split()]
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def run_batch(client: httpx.Client) -> str:
+    """How a batch of one line has ended."""
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/inference/chat", "body": chat("sandbox/chat")}
+    batch = client.post("/v1/inference/batch", json={"requests": [line]}).json()["data"]
+
+    def ended() -> Any:
+        now = client.get(f"/v1/inference/batch/{batch['id']}").json()["data"]
+        return now["completed_at"] and now
+
+    return str(awaited(ended, "the batch does not end")["status"])
+
+
+@needs_procfs
+def test_batches_are_answered_by_a_process_of_their_own_which_is_started_anew(
+    server: LocalServer, client: httpx.Client
+) -> None:
+    (worker,) = workers(server)
+    assert run_batch(client) == "completed"
+    os.kill(worker, signal.SIGKILL)
+    awaited(lambda: workers(server) not in ([worker], []), "no other worker is started")
+    assert run_batch(client) == "completed"
+
+
+@needs_procfs
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_worker_ends_with_the_server_however_that_ends(tmp_path: Path, number: signal.Signals) -> None:
+    with running(tmp_path) as server:
+        (worker,) = awaited(lambda: workers(server), "no worker is started")
+        os.kill(server.pid, number)
+        awaited(server.has_ended, "the server does not end")
+        awaited(lambda: not lives(worker), "the worker outlives the server")
 
 
 # --- ending

@@ -44,7 +44,7 @@ class Shelves:
         if not url.startswith("https://"):
             raise InvalidRequest.field(field, "must be an https URL")
 
-    def owns(self, tenant: str, url: str) -> bool:
+    async def owns(self, tenant: str, url: str) -> bool:
         return tenant == TENANT and url.startswith(OURS)
 
     async def get(self, *where: str, **options: Any) -> tuple[str, bytes] | None:
@@ -304,3 +304,12 @@ async def test_hostile_text_costs_no_time(text: str) -> None:
     began = time.process_time()
     assert await prepared(request(Text(text=text), role="assistant")) == (Text(text=text),)
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("before", [0, 2**18 - 8_300, 2**18 - 40, 2**18 - 1, 2**18, 2**19 + 7])
+async def test_a_link_is_found_wherever_it_is_in_a_long_text(before: int) -> None:
+    long = "!" + "x" * (8_000 - len(OURS) - 20)
+    for name in ("a", long):
+        parts = await prepared(request(Text(text="w" * before + link(name) + "after"), role="assistant"))
+        assert [type(part) for part in parts][-2:] == [Image, Text]
+        assert parts[-1] == Text(text="after")

@@ -319,7 +319,9 @@ class Recorded:
         self.is_estimate = self.is_ceiling = False
         self.meter = CallMeter(self._record, lambda: (EXPECTED, CEILING), **options)
 
-    def _record(self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False) -> None:
+    def _record(
+        self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False, is_answered: bool = True
+    ) -> None:
         self.usage += usage
         self.is_estimate |= is_estimate
         self.is_ceiling |= is_ceiling

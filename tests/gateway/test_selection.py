@@ -370,7 +370,7 @@ async def test_a_failing_call_ends_the_other_calls_of_its_request(keys: KeyStore
 @pytest.mark.parametrize("name", ["messages", "tools"])
 async def test_a_body_of_very_many_mistakes_is_refused_for_its_first(keys: KeyStore, name: str) -> None:
     async with asking(keys, {"GATEWAY_SANDBOX": "on"}, Vendors()) as ask:
-        answer = await ask(**{name: [{} for _ in range(20_000 if name == "messages" else 128)]})
+        answer = await ask(**{name: [{} for _ in range(10_000 if name == "messages" else 128)]})
     assert answer.status_code == 400
     assert answer.json()["error"]["param"].startswith(f"{name}[0]")
 

@@ -59,6 +59,9 @@ class LocalServer:
     def pid(self) -> int:
         return self._process.pid
 
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def _complete_banner(self) -> str | None:
         assert self._process.poll() is None, f"the server ended:\n{self.stdout()}{self.stderr()}"
         before, end, _ = self.stdout().partition(_BANNER_END)

@@ -329,6 +329,9 @@ NOT_PUBLIC = [
     "::ffff:169.254.169.254",
     "::ffff:93.184.215.14",
     "::ffff:0:127.0.0.1",
+    "2606:4700::5efe:127.0.0.1",
+    "2606:4700::200:5efe:10.0.0.1",
+    "2606:4700::100:5efe:93.184.215.14",
     "64:ff9b::10.0.0.1",
     "64:ff9b::127.0.0.1",
     "64:ff9b::169.254.169.254",
@@ -412,12 +415,50 @@ async def test_one_address_that_is_not_public_spoils_the_public_ones(address: st
         "[2002:7f00:1::]",
         "[fd00:ec2::254]",
         "[fe80::1]",
+        "[2001:0:7f00:1::]",
+        "[::127.0.0.1]",
+        "[2606:4700::5efe:169.254.169.254]",
+        "[2606:4700::200:5efe:10.0.0.1]",
+        "0127.0.0.01",
+        "0x7f.0.0.0x1",
+        "0x",
+        "127.0.0.0x",
+        "4294967296",
+        "1.2.3.4.5",
+        "1.1.1.09",
+        "example.1",
+        "1.1.257",
+        "localhost",
+        "LOCALHOST",
+        "localhost.",
+        "a.localhost",
+        "ip6-loopback",
+        "metadata",
+        "metadata.google.internal",
+        "printer.local",
+        "nas.home.arpa",
+        "ｌｏｃａｌｈｏｓｔ",
     ],
 )
-async def test_numbers_in_every_spelling_are_checked_as_the_system_reads_them(host: str) -> None:
+async def test_private_hosts_in_every_spelling_are_refused_before_anybody_resolves_them(host: str) -> None:
     network = Network([])
-    assert await refusal(RemoteFetcher(network=network), f"https://{host}/latest/meta-data/") == NOT_FETCHED
+    url = f"https://{host}/latest/meta-data/"
+    remote = RemoteFetcher(network=network, resolve=resolver(AssertionError("resolved")))
+    assert await refusal(remote, url) == NOT_FETCHED
     assert not network.attempts
+    with pytest.raises(InvalidRequest, match=f"image_url: {NOT_FETCHED}"):
+        remote.check(url, field="image_url")
+
+
+@pytest.mark.parametrize("host", ["93.184.215.14", "1.1.1.1.", "[2606:4700::6810:1]", "1e100.net", "0x7f.example"])
+def test_what_a_vendor_may_fetch_passes(host: str) -> None:
+    fetcher(Network([])).check(f"https://{host}/a.png", field="image_url")
+
+
+async def test_a_redirect_to_a_private_host_says_nothing_of_it() -> None:
+    network = Network([redirect("https://127.0.0.1/")])
+    assert await refusal(fetcher(network)) == NOT_FETCHED
+    assert network.attempts == [PUBLIC]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from shared.gif import MAX_PIXELS, first_frame_png
+from shared.gif import MAX_BLOCKS, MAX_CODES_READ, MAX_PIXELS, first_frame_png
 
 PALETTE = bytes(random.Random(7).randbytes(768))
 
@@ -373,3 +373,32 @@ def test_any_image_data_gives_a_png_or_a_value_error(codes: bytes) -> None:
     except ValueError:
         return
     Image.open(io.BytesIO(png)).load()
+
+
+HEAD = b"GIF89a" + struct.pack("<HHBBB", 4000, 4000, 0, 0, 0)
+DESCRIPTOR = b"," + struct.pack("<HHHHB", 0, 0, 4000, 4000, 0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD + b"\x21\xfe\x00" * (MAX_BLOCKS + 1) + DESCRIPTOR,
+        HEAD + bytes(MAX_BLOCKS + 1) + DESCRIPTOR,
+        HEAD + b"\x21\xfe" + b"\x01a" * (MAX_BLOCKS + 1) + b"\x00" + DESCRIPTOR,
+        HEAD + DESCRIPTOR + b"\x08" + b"\x01a" * (MAX_BLOCKS + 1) + b"\x00;",
+    ],
+    ids=["comments", "zeros", "blocks of a comment", "blocks of a frame"],
+)
+def test_more_blocks_than_an_encoder_makes_are_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="too many blocks"):
+        first_frame_png(data)
+
+
+def test_more_codes_than_can_be_read_in_time_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.gif.MAX_CODES_READ", 1000)
+    assert MAX_CODES_READ > 1000
+    clears = bytes([0x00, 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80]) * 300  # nothing but 256, in 9 bits each
+    blocks = b"".join(bytes((90,)) + clears[at : at + 90] for at in range(0, len(clears), 90))
+    with pytest.raises(ValueError, match="too long"):
+        first_frame_png(HEAD + DESCRIPTOR + b"\x08" + blocks + b"\x00;")
+    assert pixels(first_frame_png(saved(indexed(20, 20, bytes(400)))))[0] == (20, 20)

@@ -12,6 +12,8 @@ from PIL import Image
 
 from shared.media import (
     SNIFF_BYTES,
+    decoded,
+    encoded,
     head_bytes,
     parse_data_uri,
     sniff,
@@ -227,3 +229,40 @@ def test_data_uris_give_their_type_and_content(uri: str, media_type: str | None,
 def test_what_is_not_a_data_uri_is_refused(uri: str) -> None:
     with pytest.raises(ValueError, match=r"^is "):
         parse_data_uri(uri)
+
+
+STEP = 2**20  # what is gone through at a time
+
+
+@pytest.mark.parametrize("size", [STEP - 4, STEP, STEP + 4, 3 * STEP, 3 * STEP + 8])
+@pytest.mark.parametrize("ending", ["QUJD", "QUI=", "QQ=="])
+def test_long_base64_is_read_as_short(size: int, ending: str) -> None:
+    text = "A+/z" * (size // 4) + ending
+    assert standard_base64(text) is text
+    assert standard_base64(text.replace("+", "-").replace("/", "_").rstrip("=")) == text
+    data = base64.b64decode(text)
+    assert decoded(text) == data
+    assert encoded(data) == text
+
+
+@pytest.mark.parametrize("at", [0, STEP - 1, STEP, STEP + 1, 2 * STEP + 4])
+@pytest.mark.parametrize("wrong", ["=", "!", "é"])
+def test_one_wrong_character_is_found_wherever_it_is(at: int, wrong: str) -> None:
+    text = "A" * at + wrong + "A" * (3 * STEP - at - 1)
+    with pytest.raises(ValueError, match="base64"):
+        standard_base64(text)
+
+
+@pytest.mark.parametrize("uri", ["data:image/png;base64," + "%41" * 200_000, "data:image/png," + "%41" * 200_000])
+def test_a_uri_of_escapes_is_refused(uri: str) -> None:
+    with pytest.raises(ValueError, match="escapes"):
+        parse_data_uri(uri)
+
+
+def test_what_browsers_escape_in_base64_is_read() -> None:
+    data = bytes(range(256)) * 2_000
+    for escape in (str.upper, str.lower):
+        text = base64.b64encode(data).decode()
+        for character in "+/=":
+            text = text.replace(character, escape(f"%{ord(character):02x}"))
+        assert parse_data_uri(f"data:image/png;base64,{text}") == ("image/png", base64.b64encode(data).decode())

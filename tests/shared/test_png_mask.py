@@ -314,3 +314,12 @@ async def test_a_mask_of_a_type_that_is_not_converted_is_refused(keys: KeyStore)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "mask")
     assert "PNG, transparent where" in answer.json()["error"]["message"]
     assert seen == []
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"IDAT"])
+def test_more_chunks_than_an_encoder_makes_are_refused(kind: bytes) -> None:
+    whole = png((1, 1), b"\0" + bytes(4))
+    header = len(SIGNATURE) + 25
+    data = whole[:header] + chunk(kind, b"") * 100_001 + whole[header:]
+    with pytest.raises(ValueError, match="too many chunks"):
+        brightness_mask(data)

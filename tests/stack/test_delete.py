@@ -108,6 +108,7 @@ def test_all_that_the_template_keeps_can_be_removed_and_adopted() -> None:
         "UsageTable",
         "BatchesTable",
         "ProviderSecret",
+        "TenantSecret",
         "MediaBucket",
     }
     assert all(row.removed_by(REGION) for row in kept)

@@ -56,7 +56,7 @@ def test_each_resource_of_the_template_can_be_made_and_removed() -> None:
 
 def test_nothing_is_allowed_on_everything_but_looking_and_what_has_no_name_of_ours() -> None:
     everywhere = {statement["Sid"] for statement in POLICY["Statement"] if "*" in listed(statement["Resource"])}
-    assert everywhere == {"Templates", "WorkOfQueues", "Lookups", "Firewall", "Domain"}
+    assert everywhere == {"Templates", "WorkOfQueues", "Lookups", "Firewall", "Domain", "RandomSecret"}
     for statement in POLICY["Statement"]:
         assert statement["Effect"] == "Allow"
         assert not {"*", "iam:*"} & {*listed(statement["Action"])}

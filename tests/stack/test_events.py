@@ -18,8 +18,9 @@ from shared.runtime.event import http_event
 from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
+from shared.stores.tenants import TenantFolders
 from shared.web.process import services_dependency
-from tests.client import BATCHES, BUCKET, TOKEN, frames, make_services
+from tests.client import BATCHES, BUCKET, TENANTS, TOKEN, frames, make_services
 from tests.entry_points import entry_point, resource_path
 
 ROOT = Path(__file__).parents[2]
@@ -78,8 +79,9 @@ def test_every_route_has_an_event_and_every_event_a_route() -> None:
 @pytest.fixture(scope="module")
 def stored_files(keys: KeyStore) -> None:
     objects = ObjectStore(keys.aws, BUCKET)
-    asyncio.run(store_sample_files(objects))
-    asyncio.run(store_sample_batches(objects, BatchStore(keys.aws, BATCHES)))
+    folders = TenantFolders(keys.aws, TENANTS)
+    asyncio.run(store_sample_files(objects, folders))
+    asyncio.run(store_sample_batches(objects, BatchStore(keys.aws, BATCHES), folders))
 
 
 @pytest.mark.usefixtures("stored_files")

@@ -513,14 +513,16 @@ LISTS = {"s3:ListBucket"}
 READS, WRITES, GIVES_UP = "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"
 UPDATES = {"dynamodb:UpdateItem"}
 READS_PROVIDERS_KEYS = {"ProviderSecret": {"secretsmanager:GetSecretValue"}}
+NAMES_FOLDERS = {"TenantSecret": {"secretsmanager:GetSecretValue"}}
 READS_CATALOG = {"MediaBucket/config/*": {READS}, "MediaBucket below config/*": LISTS}
 CALLS_MODELS = {**READS_PROVIDERS_KEYS, "LimitsTable": UPDATES, "UsageTable": UPDATES}
-KEEPS_IMAGES = {"MediaBucket/images/*": {READS, WRITES}, "MediaBucket below images/*": LISTS}
+KEEPS_IMAGES = {**NAMES_FOLDERS, "MediaBucket/images/*": {READS, WRITES}, "MediaBucket below images/*": LISTS}
 # All that each function may do, and on what, besides writing its log.
 MAY: dict[str, dict[str, set[str]]] = {
     "authorizer": {"KeysTable": {"dynamodb:GetItem"}},
     "batch_worker": {
         **CALLS_MODELS,
+        **NAMES_FOLDERS,
         "MediaBucket/images/*": {READS, WRITES},
         "MediaBucket below batches/*": LISTS,
         "MediaBucket below files/*": LISTS,
@@ -538,6 +540,7 @@ MAY: dict[str, dict[str, set[str]]] = {
         "MediaBucket/files/*": {READS, WRITES, GIVES_UP},
     },
     "batches": {
+        **NAMES_FOLDERS,
         "BatchesTable": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", *UPDATES},
         "BatchQueue": {"sqs:SendMessage"},
         "MediaBucket/batches/*": {WRITES, GIVES_UP},
@@ -547,15 +550,25 @@ MAY: dict[str, dict[str, set[str]]] = {
     "chat": {**CALLS_MODELS, **KEEPS_IMAGES},
     "completions": {**CALLS_MODELS, **KEEPS_IMAGES},
     "embeddings": CALLS_MODELS,
-    "files": {"MediaBucket/files/*": {READS, WRITES, "s3:DeleteObject"}, "MediaBucket below files/*": LISTS},
+    "files": {
+        **NAMES_FOLDERS,
+        "MediaBucket/files/*": {READS, WRITES, "s3:DeleteObject"},
+        "MediaBucket below files/*": LISTS,
+    },
     "images": {**CALLS_MODELS, **KEEPS_IMAGES},
     "models": READS_PROVIDERS_KEYS,
     "speech": CALLS_MODELS,
-    "transcriptions": {**CALLS_MODELS, "MediaBucket/files/*": {READS}, "MediaBucket below files/*": LISTS},
+    "transcriptions": {
+        **CALLS_MODELS,
+        **NAMES_FOLDERS,
+        "MediaBucket/files/*": {READS},
+        "MediaBucket below files/*": LISTS,
+    },
 }
 # The variables that tell a function of what it may use.
 TOLD = {
     "ProviderSecret": "GATEWAY_PROVIDER_SECRET",
+    "TenantSecret": "GATEWAY_TENANT_SECRET",
     "LimitsTable": "GATEWAY_LIMITS_TABLE",
     "UsageTable": "GATEWAY_USAGE_TABLE",
     "BatchesTable": "GATEWAY_BATCHES_TABLE",
@@ -719,7 +732,10 @@ def test_the_accounts_log_role_is_left_alone_unless_the_stack_is_to_set_it() -> 
 
 
 def test_no_secret_is_in_the_template() -> None:
-    assert of_type("AWS::SecretsManager::Secret")["ProviderSecret"]["SecretString"] == "{}"
+    secrets = of_type("AWS::SecretsManager::Secret")
+    assert secrets["ProviderSecret"]["SecretString"] == "{}"
+    assert "SecretString" not in secrets["TenantSecret"], "it is generated"
+    assert secrets["TenantSecret"]["GenerateSecretString"]["PasswordLength"] >= 32
     for function in functions().values():
         assert not [name for name in function["Environment"]["Variables"] if name.endswith("_API_KEY")]
     text = source() + (ROOT / "samconfig.toml").read_text("utf-8")
@@ -754,8 +770,9 @@ def test_tables_have_the_keys_of_their_stores_and_are_kept_safe(
     assert resource["UpdateReplacePolicy"] == "Retain"
 
 
-def test_providers_keys_outlive_the_stack() -> None:
-    secret = translated()["ProviderSecret"]
+@pytest.mark.parametrize("name", ["ProviderSecret", "TenantSecret"])
+def test_secrets_outlive_the_stack(name: str) -> None:
+    secret = translated()[name]
     assert (secret["DeletionPolicy"], secret["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 

@@ -1,6 +1,5 @@
 """Files are kept by tenant, listed by age without a table, and come back as uploads."""
 
-import hashlib
 import uuid
 from collections.abc import AsyncIterator
 
@@ -13,6 +12,7 @@ from shared.stores.aws import Aws
 from shared.stores.aws_calls import AwsError
 from shared.stores.files import KEPT_DAYS, FileStore
 from shared.stores.objects import ObjectStore
+from tests.stores.tenants import folder_of, tenant_folders
 
 pytestmark = pytest.mark.anyio
 NOW = 1_795_219_200.5
@@ -47,7 +47,7 @@ async def objects(aws_environment: dict[str, str]) -> AsyncIterator[ObjectStore]
 
 @pytest.fixture
 def files(objects: ObjectStore, clock: Clock) -> FileStore:
-    return FileStore(objects, clock=clock)
+    return FileStore(objects, tenant_folders(), clock=clock)
 
 
 async def put(files: FileStore, tenant: str = "t", filename: str = "a.wav", content: bytes = WAV) -> StoredFile:
@@ -55,7 +55,7 @@ async def put(files: FileStore, tenant: str = "t", filename: str = "a.wav", cont
 
 
 def folder(tenant: str) -> str:
-    return f"files/{hashlib.sha256(tenant.encode()).hexdigest()[:20]}/"
+    return f"files/{folder_of(tenant)}/"
 
 
 async def read(files: FileStore, file: StoredFile) -> bytes:
@@ -70,7 +70,7 @@ async def test_all_that_is_known_of_a_file_stands_in_its_key(files: FileStore, o
     assert file.created == int(NOW)
     assert file.expires == int(NOW) + KEPT_DAYS * 24 * 3600
     assert await files.find("t", file.id) == file
-    assert await FileStore(objects).find("t", file.id) == file, "another process knows as much"
+    assert await FileStore(objects, tenant_folders()).find("t", file.id) == file, "another process knows as much"
     assert await read(files, file) == b"{}"
 
 
@@ -150,7 +150,7 @@ async def test_a_list_of_thousands_is_read_page_by_page(clock: Clock) -> None:
         return httpx.Response(200, text=f"<ListBucketResult>{''.join(rows[:1000])}</ListBucketResult>")
 
     aws = Aws(ENVIRONMENT, transport=httpx.MockTransport(answer))
-    files = FileStore(ObjectStore(aws, "media"), clock=clock)
+    files = FileStore(ObjectStore(aws, "media"), tenant_folders(), clock=clock)
     everything = await files.list("t", limit=10_000)
     assert [file.id for file in everything] == ids
     assert len(calls) == 3
@@ -215,7 +215,7 @@ async def test_a_file_past_the_limit_is_not_even_read(aws_environment: dict[str,
 
     aws = Aws(ENVIRONMENT, transport=httpx.MockTransport(answer))
     with pytest.raises(PayloadTooLarge):
-        await FileStore(ObjectStore(aws, "media"), clock=clock).fetch("t", f"file-{0:027x}", 998)
+        await FileStore(ObjectStore(aws, "media"), tenant_folders(), clock=clock).fetch("t", f"file-{0:027x}", 998)
     assert [request.url.params.get("list-type") for request in seen] == ["2"]
     await aws.aclose()
 
@@ -267,5 +267,5 @@ async def test_a_connection_that_breaks_leaves_no_open_file(clock: Clock) -> Non
 
     aws = Aws(ENVIRONMENT, transport=httpx.MockTransport(answer))
     with pytest.raises(AwsError):
-        await FileStore(ObjectStore(aws, "media"), clock=clock).fetch("t", f"file-{0:027x}", 10**9)
+        await FileStore(ObjectStore(aws, "media"), tenant_folders(), clock=clock).fetch("t", f"file-{0:027x}", 10**9)
     await aws.aclose()

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from shared.dialects.base import Form
 from shared.errors import GatewayError, InvalidRequest, MalformedRequest, PayloadTooLarge
+from shared.schemas.context import Meter
 from shared.web.form import form_body
 
 pytestmark = pytest.mark.anyio
@@ -43,7 +44,7 @@ def request(pieces: Iterable[Any], content_type: str = CONTENT_TYPE, **headers: 
 
     given_headers = {"content-type": content_type, **{name.replace("_", "-"): text for name, text in headers.items()}}
     encoded = [(name.encode(), text.encode()) for name, text in given_headers.items()]
-    return Request({"type": "http", "method": "POST", "headers": encoded}, receive)
+    return Request({"type": "http", "method": "POST", "headers": encoded, "state": {"meter": Meter()}}, receive)
 
 
 async def _messages(pieces: Iterable[Any]) -> AsyncIterator[dict[str, Any]]:

@@ -9,7 +9,16 @@ from shared.errors import GatewayError
 from shared.framing import DONE
 from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.context import RequestContext
-from shared.schemas.events import ChatEvent, CitationDelta, Finished, ImageDelta, LogprobsDelta, Started, TextDelta
+from shared.schemas.events import (
+    ChatEvent,
+    CitationDelta,
+    Finished,
+    ImageDelta,
+    LogprobsDelta,
+    OriginalEvent,
+    Started,
+    TextDelta,
+)
 
 
 def chat(body: JsonObject, defaults: Defaults) -> Operation:
@@ -57,7 +66,7 @@ class _ChatEncoder(_Encoder):
 
     def event(self, event: ChatEvent) -> bytes:
         match event:
-            case Started() | LogprobsDelta():
+            case Started() | OriginalEvent() | LogprobsDelta():
                 return b""
             case Finished():
                 return data_frame({"delta": {}, "finish_reason": event.reason})

@@ -1,6 +1,5 @@
 """Batches in the envelope dialect: submitted by URL, in base64 or inline, and listed by cursor."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ from shared.dialects.base import FormWire, JsonObject, Wire, read
 from shared.dialects.envelope import enveloped
 from shared.dialects.openai.batches import counts_body
 from shared.errors import InvalidRequest, PayloadTooLarge
-from shared.media import standard_base64
+from shared.media import decoded, standard_base64
 from shared.schemas.batch import (
     Batch,
     BatchInput,
@@ -86,7 +85,7 @@ def _input(fields: EnvelopeBatch) -> BatchInput:
 
 def _decoded(text: str) -> bytes:
     try:
-        content = base64.b64decode(standard_base64(text))
+        content = decoded(standard_base64(text))
     except ValueError as error:
         raise InvalidRequest.field("input_file_base64", str(error)) from None
     if len(content) > MAX_BASE64_BYTES:

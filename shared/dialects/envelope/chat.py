@@ -1,10 +1,19 @@
 """Chat and text generation in the envelope dialect; streams are not enveloped."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from shared.dialects.base import Defaults, JsonObject, Operation, StreamEncoder, data_frame, read
 from shared.dialects.envelope import dialect, enveloped
-from shared.dialects.openai.chat import ChatFields, ChatOperation, Seed, WireStop, stop_sequences
+from shared.dialects.openai.chat import (
+    MAX_METADATA,
+    ChatFields,
+    ChatOperation,
+    Seed,
+    WireStop,
+    stop_sequences,
+)
 from shared.dialects.openai.completions import CompletionFields, CompletionOperation
 from shared.errors import GatewayError
 from shared.framing import DONE
@@ -46,7 +55,7 @@ class EnvelopeChat(ChatFields):
 
     stop: WireStop | None = None
     seed: Seed | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: Annotated[dict[str, Any], Field(max_length=MAX_METADATA)] | None = None
 
     def canonical(self) -> ChatRequest:
         metadata = None if self.metadata is None else {name: str(value) for name, value in self.metadata.items()}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, assert_never
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import to_json
 
 from shared.dialects.base import (
@@ -26,9 +26,11 @@ from shared.dialects.base import (
 from shared.dialects.openai.caching import Cacheable, WireCacheControl, WirePromptCacheOptions
 from shared.dialects.openai.errors import OpenAIDialect
 from shared.dialects.openai.messages import (
+    MAX_MESSAGES,
     WireMessage,
     annotation_body,
     canonical_messages,
+    check_parts,
     image_body,
     message_body,
     reasoning_detail,
@@ -59,6 +61,7 @@ from shared.schemas.events import (
     Finished,
     ImageDelta,
     LogprobsDelta,
+    OriginalEvent,
     ReasoningDelta,
     RefusalDelta,
     Started,
@@ -69,6 +72,7 @@ from shared.schemas.events import (
 from shared.schemas.usage import FinishReason, Usage
 
 MAX_SEED = 2**63 - 1
+MAX_METADATA = 64
 _DELTA_ENDS = b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
 
@@ -106,7 +110,7 @@ class WireAllowedTool(Wire):
 
 class WireAllowedTools(Wire):
     mode: Literal["auto", "required"]
-    tools: Annotated[list[WireAllowedTool], Field(fail_fast=True)]
+    tools: Annotated[list[WireAllowedTool], Field(fail_fast=True, max_length=128)]
 
 
 class WireNamedChoice(Wire):
@@ -139,6 +143,7 @@ Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(ge=0, le=1)]
 MaxTokens = Annotated[int, Field(ge=1, le=10_000_000)]
 Seed = Annotated[int, Field(ge=-MAX_SEED - 1, le=MAX_SEED)]
+LogitBias = Annotated[dict[str, float], Field(max_length=1024)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 WireServiceTier = Literal[ServiceTier, "fast", "on_demand", "performance", "standard", "standard_only"]
 # OpenAI's own name for priority, and the names that Groq, Gemini and Anthropic have for tiers.
@@ -188,7 +193,7 @@ class ChatFields(Wire):
 
     model: Annotated[str, Field(min_length=1)]
     # Without fail_fast, a body of millions of wrong items would become millions of errors.
-    messages: Annotated[list[WireMessage], Field(fail_fast=True, max_length=20_000)]
+    messages: Annotated[list[WireMessage], Field(fail_fast=True, max_length=MAX_MESSAGES), BeforeValidator(check_parts)]
     max_tokens: MaxTokens | None = None
     temperature: Temperature | None = None
     top_p: TopP | None = None
@@ -258,13 +263,13 @@ class OpenAIChat(ChatFields, ReasoningFields):
     response_format: WireResponseFormat | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    logit_bias: dict[str, float] | None = None
+    logit_bias: LogitBias | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
-    modalities: list[Literal["text", "image", "audio"]] | None = None
+    modalities: Annotated[list[Literal["text", "image", "audio"]], Field(fail_fast=True, max_length=16)] | None = None
     user: str | None = None
-    metadata: dict[str, str | None] | None = None
+    metadata: Annotated[dict[str, str | None], Field(max_length=MAX_METADATA)] | None = None
     safety_identifier: str | None = None  # OpenAI's successor of `user`
     functions: Annotated[list[WireFunction], Field(fail_fast=True, min_length=1, max_length=128)] | None = None
     function_call: WireFunctionChoice | None = None
@@ -452,6 +457,8 @@ class ChatEncoder:
                 self._usage += event.usage
                 reason = _finish_reason(event.reason, self._options)
                 return self._chunk(event.index, {}, finish_reason=reason, native_reason=event.native_reason)
+            case OriginalEvent():
+                return b""
             case LogprobsDelta():
                 return self._chunk(event.index, {}, logprobs=logprobs_body(event.tokens))
             case ImageDelta():

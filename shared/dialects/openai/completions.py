@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag
 
 from shared.dialects.base import Defaults, JsonObject, Operation, StreamEncoder, Wire, data_frame, new_id, read
 from shared.dialects.openai.chat import (
+    LogitBias,
     MaxTokens,
     Penalty,
     Seed,
@@ -91,7 +92,7 @@ class OpenAICompletion(Wire):
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    logit_bias: dict[str, float] | None = None
+    logit_bias: LogitBias | None = None
     user: str | None = None
 
     def prompts(self) -> list[str]:

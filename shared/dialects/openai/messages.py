@@ -6,7 +6,7 @@ https://developers.openai.com/api/reference/resources/chat. What a model thought
 answer's message back unchanged keeps them all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -15,6 +15,7 @@ from shared import media
 from shared.dialects.base import JsonObject, Unsupported, Wire
 from shared.dialects.openai.caching import Cacheable
 from shared.errors import InvalidRequest
+from shared.json_text import Tally, TooComplex
 from shared.schemas.chat import Citation, SystemCachePoint
 from shared.schemas.content import (
     Audio,
@@ -68,6 +69,42 @@ class WirePart(Cacheable):
     input_audio: WireInputAudio | None = None
     file: WireFile | None = None
     refusal: str | None = None
+
+
+MAX_MESSAGES = 10_000
+MAX_PARTS = 10_000
+"""The most content parts, tool calls and blocks of thinking that all messages of a request have together."""
+_PARTS_OF_MESSAGE = ("content", "tool_calls", "reasoning_details")
+
+
+def check_parts(messages: Any) -> Any:
+    """The messages as they came, counted before any is validated: each of their parts becomes a kilobyte.
+
+    Raises ValueError, also where the JSON in strings, such as the arguments of tool calls, would take too much.
+    """
+    if not isinstance(messages, list):
+        return messages
+    lists = [message.get(name) for message in messages if isinstance(message, dict) for name in _PARTS_OF_MESSAGE]
+    parts = [part for found in lists if isinstance(found, list) for part in found]
+    if len(parts) > MAX_PARTS:
+        raise ValueError(f"at most {MAX_PARTS:,} parts and tool calls are possible in one request")
+    tally = Tally()
+    try:
+        for text in _json_in(parts):
+            tally.add(text.encode("utf-8", "surrogatepass"))
+    except TooComplex as error:
+        raise ValueError(f"the arguments of tool calls hold {error}") from None
+    return messages
+
+
+def _json_in(parts: Sequence[Any]) -> Iterator[str]:
+    """The strings of wire parts that vendors' formats want as JSON, and not as text."""
+    for part in parts:
+        if isinstance(part, dict):
+            function = part.get("function")
+            arguments = function.get("arguments") if isinstance(function, dict) else None
+            texts = (arguments, part.get("data"), part.get("signature"))
+            yield from (text for text in texts if isinstance(text, str))
 
 
 def _content_branch(value: Any) -> str | None:
@@ -347,7 +384,7 @@ def _is_web_url(url: str) -> bool:
 
 
 def _from_data_uri(uri: str, field: str) -> str:
-    return _decodable(lambda: media.standard_base64(media.parse_data_uri(uri)[1]), field)
+    return _decodable(lambda: media.parse_data_uri(uri)[1], field)
 
 
 def _base64(text: str, field: str) -> str:

@@ -1,7 +1,7 @@
 """Chat with the Claude models, through the Messages API.
 
 Wire format: https://platform.claude.com/docs/en/api/messages/create, …/build-with-claude/thinking, …/effort and
-…/structured-outputs. The quirks are described at the top of `shared/catalog.toml`.
+…/structured-outputs. The quirks are described in `shared/schemas/quirk.py`.
 """
 
 from hashlib import sha256
@@ -32,6 +32,7 @@ from shared.schemas.chat import (
 )
 from shared.schemas.events import ChatEvent
 from shared.schemas.model import Model
+from shared.schemas.original import WireFormat
 
 # Version 2026-10-21 and later refuse temperature and top_p for every model, even for those that still support them.
 _VERSION = "2023-06-01"
@@ -54,6 +55,9 @@ class AnthropicChat:
             return _call(request, model)
         except RecursionError:  # schemas and arguments are the caller's JSON
             raise InvalidRequest("The request contains JSON that is nested too deeply.") from None
+
+    def wire(self, model: Model) -> WireFormat:
+        return "messages"
 
     def frames(self) -> FrameDecoder:
         return anthropic.frames()

@@ -1,6 +1,5 @@
 """The system text and the messages of a chat request."""
 
-import base64
 import json
 import re
 import zlib
@@ -8,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias, assert_never
 
 from shared.errors import InvalidRequest, UnsupportedFeature
+from shared.media import decoded
 from shared.providers.anthropic.vendor import NAME
 from shared.schemas.chat import ChatRequest, JsonObject, JsonObjectFormat
 from shared.schemas.content import (
@@ -40,24 +40,21 @@ _GO_ON = "Go on exactly where your last message ends."
 def conversation(request: ChatRequest, model: Model) -> tuple[str | list[Block], list[Block]]:
     """The system text and the messages: alternating turns of user and assistant, none of them empty."""
     system: list[str] = [request.system] if request.system else []
-    instructions: list[str] = []
     carried: list[Block] = []
     turns: list[Block] = []
     for message in request.messages:
         if message.role == "system":
-            instructions.append("\n".join(part.text for part in message.parts if isinstance(part, Text)))
+            system.append("\n".join(part.text for part in message.parts if isinstance(part, Text)))
             continue
         blocks = [block for part in message.parts for block in _cached_blocks(part)]
         if message.role == "assistant":
             # Media is refused in the assistant's turns: images that another model generated go into the next user turn.
             carried += [block for block in blocks if block["type"] in _MEDIA]
             if said := [block for block in blocks if block["type"] not in _MEDIA]:
-                system += _placed(instructions, turns, model)
                 _append(turns, "assistant", said)
         else:
             _append(turns, "user", carried + blocks)
             carried = []
-    system += _placed(instructions, turns, model)
     if not turns and not any(piece.strip() for piece in system):
         raise InvalidRequest.field("messages", "must not be empty or blank")
     if isinstance(request.response_format, JsonObjectFormat):
@@ -94,19 +91,6 @@ def _append(turns: list[Block], role: str, blocks: list[Block]) -> None:
         turns[-1]["content"] += blocks
     elif blocks:
         turns.append({"role": role, "content": blocks})
-
-
-def _placed(instructions: list[str], turns: list[Block], model: Model) -> list[str]:
-    """Moves system text from between turns into a turn of its own, which has to follow a user turn.
-
-    Returns the text that must go to the head of the conversation instead, for the models that accept it only there.
-    """
-    given = [text for text in instructions if text.strip()]
-    instructions.clear()
-    if given and "system_messages" in model.quirks and turns and turns[-1]["role"] == "user":
-        turns.append({"role": "system", "content": [{"type": "text", "text": text} for text in given]})
-        return []
-    return given
 
 
 def _end(turns: list[Block], model: Model) -> None:
@@ -166,7 +150,7 @@ def _valid_id(call_id: str) -> str:
 def _input(arguments: str) -> JsonObject:
     try:
         value = json.loads(arguments.strip() or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     # A call that was cut off is not valid JSON, but the model can still see what it wrote.
     return value if isinstance(value, dict) else {"INVALID_JSON": arguments}
@@ -200,7 +184,7 @@ def _document_source(source: Inline | Remote) -> Block:
         return {"type": "base64", "media_type": media_type, "data": data}
     if media_type.startswith("text/"):
         try:
-            text = base64.b64decode(data).decode()
+            text = decoded(data).decode()
         except ValueError:
             raise InvalidRequest.field("messages", "contains a text file that is not UTF-8") from None
         return {"type": "text", "media_type": "text/plain", "data": text}

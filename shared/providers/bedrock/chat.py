@@ -1,8 +1,8 @@
 """Chat with Bedrock's models, through Converse and ConverseStream.
 
 Wire format: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html. What one vendor's models
-alone take is in `additionalModelRequestFields`, in that vendor's own words. The quirks are described at the top of
-`shared/catalog.toml`.
+alone take is in `additionalModelRequestFields`, in that vendor's own words. The quirks are described in
+`shared/schemas/quirk.py`.
 """
 
 import json
@@ -44,6 +44,9 @@ class BedrockChat:
         except RecursionError:  # schemas and arguments are the caller's JSON
             raise InvalidRequest("The request contains JSON that is nested too deeply.") from None
 
+    def wire(self, model: Model) -> None:
+        return None
+
     def frames(self) -> FrameDecoder:
         return bedrock.frames()
 
@@ -68,6 +71,8 @@ def _call(request: ChatRequest, model: Model) -> Call:
         "serviceTier": _service_tier(request, model),
         "additionalModelRequestFields": {**tool_fields, **thoughts.fields},
     }
+    if request.stop and family(model) == "anthropic":
+        body["additionalModelResponseFieldPaths"] = ["/stop_sequence"]
     action = "converse-stream" if request.stream else "converse"
     given = {name: value for name, value in body.items() if value}
     return Call(model_path(model, action), json=given, streamed=request.stream)

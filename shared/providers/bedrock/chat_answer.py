@@ -53,6 +53,7 @@ class ChatReader:
 
     def __init__(self) -> None:
         self._stop_reason: str | None = None
+        self._stop_sequence: str | None = None
         self._usage: JsonObject | None = None
         self._started = False
         self._calls: dict[int, int] = {}  # the position of a tool call by the index of its block
@@ -70,7 +71,8 @@ class ChatReader:
         yield Started(service_tier=told_tier((answer.get("serviceTier") or {}).get("type")))
         for index, block in enumerate(answer["output"]["message"]["content"]):
             yield from self._block(index, block)
-        self._stop_reason, self._usage = answer["stopReason"], answer["usage"]
+        self._usage = answer["usage"]
+        self._stopped(answer)
         yield self._finished()
 
     def frame(self, frame: Frame) -> Iterable[ChatEvent]:
@@ -91,7 +93,7 @@ class ChatReader:
                 self._started = True
                 return (Started(),)
             case "messageStop":
-                self._stop_reason = data["stopReason"]
+                self._stopped(data)
             case "metadata":
                 self._usage = data["usage"]
             case _:
@@ -166,6 +168,10 @@ class ChatReader:
         start = self._cited_from.get(index, self._length)
         return (CitationDelta(Citation(url=url, title=source.get("title") or "", start=start, end=self._length)),)
 
+    def _stopped(self, data: JsonObject) -> None:
+        self._stop_reason = data["stopReason"]
+        self._stop_sequence = (data.get("additionalModelResponseFields") or {}).get("stop_sequence")
+
     def _finished(self) -> Finished:
         assert self._usage is not None
         if self._stop_reason in _MALFORMED:
@@ -173,7 +179,7 @@ class ChatReader:
         reason = _FINISH_REASONS.get(self._stop_reason or "", FinishReason.STOP)
         if reason is FinishReason.STOP and self._calls:
             reason = FinishReason.TOOL_CALLS
-        return Finished(reason, _usage(self._usage))
+        return Finished(reason, _usage(self._usage), stop_sequence=self._stop_sequence)
 
 
 def _usage(counts: JsonObject) -> Usage:

@@ -209,7 +209,10 @@ class _Writer:
                 yield {"toolUse": {"toolUseId": call_id, "name": part.name, "input": _input(part.arguments)}}
             case ToolResult():
                 content = [block for piece in part.content for block in self.blocks(piece)]
-                yield {"toolResult": {"toolUseId": _call_id(part.call_id, self._model), "content": content}}
+                result: Block = {"toolUseId": _call_id(part.call_id, self._model), "content": content}
+                if part.is_error and family(self._model) in ("anthropic", "amazon"):  # others refuse the field
+                    result["status"] = "error"
+                yield {"toolResult": result}
             case _:
                 assert_never(part)
 

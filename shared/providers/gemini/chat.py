@@ -64,6 +64,9 @@ class GeminiChat:
             body["generationConfig"] = config
         return generate_content(body, model, stream=request.stream)
 
+    def wire(self, model: Model) -> None:
+        return None
+
     def frames(self) -> FrameDecoder:
         """Each frame is a GenerateContentResponse with the next parts."""
         return gemini.frames()

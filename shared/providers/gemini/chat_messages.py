@@ -182,7 +182,7 @@ def _function_call(call: ToolCall, *, needs_signature: bool) -> JsonObject:
 def _arguments(call: ToolCall) -> JsonObject:
     try:
         arguments = json.loads(call.arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
         raise InvalidRequest.field("messages", f"the arguments of the tool call '{call.id}' are not a JSON object")

@@ -1,10 +1,10 @@
 """Image generation and editing by generateContent: https://ai.google.dev/gemini-api/docs/image-generation."""
 
 import math
-from base64 import b64encode
 from typing import Any, NamedTuple
 
 from shared.errors import InvalidRequest, UpstreamError, UpstreamRejected
+from shared.media import encoded
 from shared.providers.base import Call, ImageAdapter, clean, drawn_image, unsupported
 from shared.providers.gemini.requests import generate_content, inline_data, int32, without_none
 from shared.providers.gemini.responses import parts, raise_if_blocked
@@ -89,7 +89,7 @@ class GeminiImages:
 
 
 def _part(upload: Upload) -> JsonObject:
-    return inline_data(upload.media_type, b64encode(upload.read()).decode("ascii"))
+    return inline_data(upload.media_type, encoded(upload.read()))
 
 
 def _image_config(size: Size, model: Model) -> JsonObject:

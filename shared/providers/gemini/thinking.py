@@ -13,17 +13,6 @@ _LEVELS: dict[ReasoningEffort, str] = {
     "xhigh": "HIGH",
     "max": "HIGH",
 }
-_BUDGETS: dict[ReasoningEffort, int] = {
-    "none": 0,
-    "minimal": 1024,
-    "low": 1024,
-    "medium": 8192,
-    "high": 24576,
-    "xhigh": 24576,
-    "max": 24576,
-}
-# The smallest budget of a model whose thinking cannot be switched off (2.5 Pro).
-_MIN_BUDGET = 128
 
 
 def thinking_config(effort: ReasoningEffort | None, model: Model, *, image_output: bool) -> JsonObject | None:
@@ -31,20 +20,15 @@ def thinking_config(effort: ReasoningEffort | None, model: Model, *, image_outpu
 
     See https://ai.google.dev/gemini-api/docs/thinking. Thoughts are returned only to callers that ask for an effort.
     """
-    if effort is None or "no_thinking" in model.quirks:
+    if effort is None or "thinking_level" not in model.quirks:
         return None
     always = "always_thinks" in model.quirks
     config: JsonObject = {"includeThoughts": True} if effort != "none" else {}
-    if "thinking_level" in model.quirks:
-        level = _LEVELS[effort]
-        if image_output and always:
-            return config or None  # its level cannot be set
-        if image_output:
-            level = "MINIMAL" if level in ("MINIMAL", "LOW") else "HIGH"
-        elif always and level == "MINIMAL":
-            level = "LOW"
-        return {**config, "thinkingLevel": level}
-    if "thinking_budget" in model.quirks:
-        budget = _BUDGETS[effort]
-        return {**config, "thinkingBudget": budget or (_MIN_BUDGET if always else 0)}
-    return None
+    level = _LEVELS[effort]
+    if image_output and always:
+        return config or None  # its level cannot be set
+    if image_output:
+        level = "MINIMAL" if level in ("MINIMAL", "LOW") else "HIGH"
+    elif always and level == "MINIMAL":
+        level = "LOW"
+    return {**config, "thinkingLevel": level}

@@ -5,13 +5,13 @@ https://ai.google.dev/gemini-api/docs/generate-content/audio for the latter.
 """
 
 import re
-from base64 import b64encode
 from collections.abc import Iterator
 
 from pydantic_core import from_json
 
 from shared.errors import UpstreamError, UpstreamRejected
 from shared.framing import Frame
+from shared.media import encoded
 from shared.providers.base import Call, FrameDecoder, Reader, TranscriptionAdapter, truncated, unsupported
 from shared.providers.gemini.requests import generate_content, inline_data, without_none
 from shared.providers.gemini.responses import FAILURES, FINISH_REASONS, empty_response, parts, raise_if_blocked
@@ -66,7 +66,7 @@ class GeminiTranscription:
         configured = "audio_transcription_config" in model.quirks
         _check_format(request, words="word" in request.granularities and configured)
         media_type = _MEDIA_TYPES.get(request.file.media_type, request.file.media_type)
-        audio = inline_data(media_type, b64encode(request.file.read()).decode("ascii"))
+        audio = inline_data(media_type, encoded(request.file.read()))
         body: JsonObject = {"contents": [{"role": "user", "parts": [audio]}]}
         config: JsonObject = {"temperature": request.temperature}
         if configured:

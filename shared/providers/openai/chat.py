@@ -26,16 +26,15 @@ from shared.schemas.chat import (
 )
 from shared.schemas.events import ChatEvent
 from shared.schemas.model import Capability, Model
+from shared.schemas.original import WireFormat
 
 # The fields that are left out for a model with the quirk.
 _LEFT_OUT: Mapping[str, tuple[str, ...]] = {
     "conversation_header": ("prompt_cache_key",),
     "default_temperature_only": ("presence_penalty", "frequency_penalty", "logit_bias"),
     "no_logit_bias": ("logit_bias",),
-    "no_parallel_tool_calls": ("parallel_tool_calls",),
     "no_penalties": ("presence_penalty", "frequency_penalty"),
     "no_cache_key": ("prompt_cache_key",),
-    "no_seed": ("seed", "random_seed"),
     "no_tiers": ("service_tier",),
     "no_stop": ("stop",),
     "no_stream_usage": ("stream_options",),
@@ -47,7 +46,6 @@ _REFUSED_EFFORTS: tuple[tuple[str, str, str], ...] = (
     ("always_thinks", "none", "low"),
     ("no_minimal_effort", "minimal", "low"),
     ("no_max_effort", "max", "xhigh"),
-    ("no_xhigh_effort", "xhigh", "high"),
 )
 
 # Groq's names of OpenAI's tiers: https://console.groq.com/docs/service-tiers.
@@ -75,6 +73,9 @@ class OpenAIChat:
         """
         payload = _payload(request, model)
         return Call("/chat/completions", payload, headers=_headers(request, model), streamed=request.stream)
+
+    def wire(self, model: Model) -> WireFormat:
+        return "chat"
 
     def frames(self) -> FrameDecoder:
         return openai.frames()
@@ -113,7 +114,7 @@ def _payload(request: ChatRequest, model: Model) -> JsonObject:
         "top_logprobs": request.top_logprobs if request.logprobs else None,
         "verbosity": request.verbosity,
         "user": request.user,
-        "response_format": _response_format(request, quirks, budget),
+        "response_format": _response_format(request, budget),
         "modalities": ["image", "text"] if request.image_output else None,
         "stream": request.stream or None,
         "stream_options": {"include_usage": True} if request.stream else None,
@@ -146,7 +147,7 @@ def _forces_a_tool(request: ChatRequest) -> bool:
 def _effort(request: ChatRequest, model: Model) -> str | None:
     """The reasoning effort to ask for; None leaves it to the model."""
     quirks = model.quirks
-    if "no_reasoning_effort" in quirks or Capability.REASONING not in model.capabilities:
+    if Capability.REASONING not in model.capabilities:
         return None
     if "tools_without_reasoning" in quirks and request.tools:
         return "none"
@@ -221,15 +222,14 @@ def _tool_fields(request: ChatRequest, quirks: frozenset[str], budget: Budget) -
 
 
 def _tool(tool: Tool, quirks: frozenset[str], budget: Budget) -> JsonObject:
-    strict = None if "no_json_schema_strict" in quirks else tool.strict
     parameters = tool.parameters or _NO_PARAMETERS  # Mistral requires them
-    if strict:
+    if tool.strict:
         parameters = strict_schema(parameters, budget)
     function: JsonObject = {"name": tool.name, "parameters": parameters}
     if tool.description is not None:
         function["description"] = tool.description
-    if strict is not None:
-        function["strict"] = strict
+    if tool.strict is not None:
+        function["strict"] = tool.strict
     if tool.cache is not None and "cache_control" in quirks:
         return {"type": "function", "function": function, "cache_control": cache_control(tool.cache)}
     return {"type": "function", "function": function}
@@ -239,7 +239,7 @@ def _tool_choice(choice: ToolChoice | None) -> Any:
     return {"type": "function", "function": {"name": choice.name}} if isinstance(choice, NamedTool) else choice
 
 
-def _response_format(request: ChatRequest, quirks: frozenset[str], budget: Budget) -> JsonObject | None:
+def _response_format(request: ChatRequest, budget: Budget) -> JsonObject | None:
     wanted = request.response_format
     match wanted:
         case None:
@@ -247,15 +247,14 @@ def _response_format(request: ChatRequest, quirks: frozenset[str], budget: Budge
         case JsonObjectFormat():
             return {"type": "json_object"}
         case JsonSchemaFormat():
-            strict = None if "no_json_schema_strict" in quirks else wanted.strict
             schema: JsonObject = {
                 "name": wanted.name,
-                "schema": strict_schema(wanted.json_schema, budget) if strict else wanted.json_schema,
+                "schema": strict_schema(wanted.json_schema, budget) if wanted.strict else wanted.json_schema,
             }
             if wanted.description is not None:
                 schema["description"] = wanted.description
-            if strict is not None:
-                schema["strict"] = strict
+            if wanted.strict is not None:
+                schema["strict"] = wanted.strict
             return {"type": "json_schema", "json_schema": schema}
         case _:
             assert_never(wanted)

@@ -4,10 +4,10 @@ Wire format: https://developers.openai.com/api/reference/resources/images. Compa
 not on the request.
 """
 
-from base64 import b64encode
 from typing import Any, TypeAlias
 
 from shared.errors import ContentFiltered, InvalidRequest, UnsupportedFeature
+from shared.media import encoded
 from shared.providers.base import Call, ImageAdapter, drawn_image
 from shared.providers.openai.usage import reported_cost
 from shared.providers.openai.vendor import raise_error
@@ -168,7 +168,7 @@ def _edit_form(request: ImageRequest, fields: JsonObject) -> Call:
 
 
 def _data_uri(image: Upload) -> str:
-    return f"data:{image.media_type};base64,{b64encode(image.read()).decode('ascii')}"
+    return f"data:{image.media_type};base64,{encoded(image.read())}"
 
 
 def _unsupported(model: Model, field: str, fact: str) -> UnsupportedFeature:

@@ -199,14 +199,11 @@ def _assistant(parts: tuple[Part, ...], quirks: frozenset[str]) -> JsonObject:
 
 
 def _tool_call(call: ToolCall, quirks: frozenset[str]) -> JsonObject:
-    wire: JsonObject = {
+    return {
         "id": _call_id(call.id, quirks),
         "type": "function",
         "function": {"name": call.name, "arguments": call.arguments or "{}"},
     }
-    if "extra_content" in quirks and call.issuer == NAME and (extra := _json_object(call.signature)):
-        wire["extra_content"] = extra  # https://ai.google.dev/gemini-api/docs/thought-signatures
-    return wire
 
 
 def _call_id(call_id: str, quirks: frozenset[str]) -> str:

@@ -1,7 +1,7 @@
 """What the operations of OpenAI and of compatible vendors share: authentication, framing and errors.
 
 Wire format: https://developers.openai.com/api/reference/overview. Where a compatible vendor accepts something else, its
-catalog rows have a quirk (see the top of `catalog.toml`). Where it answers something else, no quirk is needed: every
+catalog rows have a quirk (`shared/schemas/quirk.py`). Where it answers something else, no quirk is needed: every
 known form of an answer is read, whichever vendor it comes from.
 """
 

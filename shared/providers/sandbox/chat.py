@@ -39,7 +39,11 @@ class SandboxChat(wire.EventOperation[events.ChatEvent]):
     union = events.ChatEvent
 
     def call(self, request: ChatRequest, model: Model) -> Call:
-        return Call("/chat", {**request.model_dump(mode="json"), "model": model.upstream}, streamed=request.stream)
+        body = request.model_dump(mode="json", exclude={"original"})
+        return Call("/chat", {**body, "model": model.upstream}, streamed=request.stream)
+
+    def wire(self, model: Model) -> None:
+        return None
 
 
 adapter: ChatAdapter = SandboxChat()

@@ -12,6 +12,8 @@ from base64 import b64decode, b64encode
 from itertools import accumulate
 from typing import Any
 
+from shared.audio.bounds import longest_seconds
+from shared.media import SNIFF_BYTES, sniff
 from shared.providers.base import Call, LocalAnswer, TranscriptionAdapter
 from shared.providers.sandbox import tokens, wire
 from shared.schemas import transcription as schema
@@ -79,7 +81,8 @@ def _listen(audio: bytes) -> tuple[float, str]:
             frames = min(file.getnframes(), len(audio) // (file.getnchannels() * file.getsampwidth()))
             seconds = round(frames / file.getframerate(), 2)
     except (wave.Error, EOFError, ZeroDivisionError):
-        return round(max(1.0, len(audio) / _COMPRESSED_BYTES_A_SECOND), 2), ""
+        usual = len(audio) / _COMPRESSED_BYTES_A_SECOND
+        return round(max(1.0, min(usual, longest_seconds(audio, sniff(audio[:SNIFF_BYTES]) or ""))), 2), ""
     size = min(_LONGEST_SPEECH, struct.unpack_from("<I", audio, 40)[0]) if audio[36:40] == b"said" else 0
     return seconds, audio[44 : 44 + size].decode(errors="replace")
 

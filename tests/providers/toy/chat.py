@@ -34,6 +34,9 @@ class ToyChat:
         action = "converse-stream" if request.stream else "converse"
         return Call(model_path(model, action), body, streamed=request.stream)
 
+    def wire(self, model: Model) -> None:
+        return None
+
     def frames(self) -> FrameDecoder:
         return toy.frames()
 

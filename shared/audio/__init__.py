@@ -1,0 +1,1 @@
+"""How long recordings are at most, told by what a decoder has to follow and not by what their headers claim."""

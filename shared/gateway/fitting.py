@@ -1,0 +1,34 @@
+"""Fits a chat request to its model, where a dialect leaves that to the gateway."""
+
+from shared.gateway.custom_tools import has_custom_tools, with_functions
+from shared.gateway.thinking import with_thinking_room
+from shared.schemas.chat import ChatRequest
+from shared.schemas.model import Capability, Model
+from shared.schemas.original import WireFormat
+
+
+def fitted(request: ChatRequest, model: Model, wire: WireFormat | None) -> ChatRequest:
+    """The request as the model can serve it; `wire` is the wire format of the model's API.
+
+    An optional web search is left out, `max_tokens` is lowered where the dialect wants that, custom tools become
+    functions, and thinking gets room of its own.
+    """
+    if (
+        request.web_search is not None
+        and request.web_search.optional
+        and Capability.WEB_SEARCH not in model.capabilities
+    ):
+        request = request.model_copy(update={"web_search": None})
+    if (most := lowered_max_tokens(request, model)) is not None:
+        request = request.model_copy(update={"max_tokens": most})
+    if wire != "responses" and has_custom_tools(request):
+        request = with_functions(request)
+    return with_thinking_room(request, model)
+
+
+def lowered_max_tokens(request: ChatRequest, model: Model) -> int | None:
+    """The model's maximum, if the request's `max_tokens` is above it and is to be lowered."""
+    most = model.max_output_tokens
+    if request.lower_max_tokens and most is not None and request.max_tokens is not None and request.max_tokens > most:
+        return most
+    return None
