@@ -14,6 +14,7 @@ MANAGED_POLICY_LIMIT = 6144
 EVERYTHING = {
     "ApiLogRole": "stack",
     "Deployment": "Canary10Percent5Minutes",
+    "Bedrock": "on",
     "DomainName": "ai.example.com",
     "HostedZoneId": "Z1",
     "WebAclArn": "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/mine/1",
