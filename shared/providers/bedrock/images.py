@@ -4,10 +4,10 @@ Wire formats: https://docs.aws.amazon.com/bedrock/latest/userguide/model-paramet
 https://docs.aws.amazon.com/bedrock/latest/userguide/stable-image-services.html. Amazon's own image models have ended.
 """
 
-from base64 import b64encode
 from typing import Any, TypeAlias
 
 from shared.errors import ContentFiltered, UpstreamError
+from shared.media import encoded
 from shared.providers.base import Call, ImageAdapter, drawn_image, unsupported
 from shared.providers.bedrock.vendor import model_path
 from shared.providers.bedrock.vendor import vendor as bedrock
@@ -88,7 +88,7 @@ def _inpainting(request: ImageRequest, image: Upload) -> JsonObject:
 
 
 def _base64(upload: Upload) -> str:
-    return b64encode(upload.read()).decode("ascii")
+    return encoded(upload.read())
 
 
 adapter: ImageAdapter = BedrockImages()
