@@ -31,7 +31,7 @@ from shared.gateway.services import Services
 from shared.providers.bedrock.chat import adapter
 from shared.providers.bedrock.event_stream import EXCEPTION, EventStreamDecoder
 from shared.schemas.chat import ChatRequest, ChatResponse, NamedTool, Tool
-from shared.schemas.content import CachePoint, File, Image, Reasoning, Remote, Text, ToolCall
+from shared.schemas.content import CachePoint, File, Image, Message, Reasoning, Remote, Text, ToolCall, ToolResult
 from shared.schemas.embedding import EmbeddingRequest
 from shared.schemas.events import collect
 from shared.schemas.model import Model
@@ -251,6 +251,20 @@ def test_results_stand_alone_where_a_model_refuses_anything_beside_them() -> Non
     called, resulting = (body_for(asked)["messages"][at]["content"][0] for at in (1, 2))
     assert called["toolUse"]["toolUseId"] == resulting["toolResult"]["toolUseId"]
     assert len(called["toolUse"]["toolUseId"]) == 9
+
+
+@pytest.mark.parametrize(
+    ("model", "status"), [(MODEL, "error"), ("amazon.nova-pro-v1:0", "error"), ("deepseek.v3.2", None)]
+)
+def test_a_tools_failure_is_told_where_the_model_knows_of_it(model: str, status: str | None) -> None:
+    failed = ToolResult(call_id="t", name="get_time", content=(Text(text="No clock"),), is_error=True)
+    turns = (
+        user("Time?"),
+        assistant(ToolCall(id="t", name="get_time", arguments="{}")),
+        Message(role="tool", parts=(failed,)),
+    )
+    blocks = body_for(question(model, messages=turns, tools=(_TIME,)))["messages"][2]["content"]
+    assert blocks[0]["toolResult"].get("status") == status
 
 
 @pytest.mark.parametrize(("model", "strict"), [(MODEL, True), ("anthropic.claude-sonnet-5-5", None)])

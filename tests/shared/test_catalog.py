@@ -141,6 +141,8 @@ CONTRACTED = [
     "deepseek-ai/DeepSeek-V3-0324",
     "openai/whisper-large-v3",
     "openai/whisper-large-v3-turbo",
+    "amazon.nova-lite-v1:0",
+    "anthropic.claude-sonnet-5-5",
 ]
 
 

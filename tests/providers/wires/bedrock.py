@@ -139,18 +139,19 @@ def call(index: int, call_id: str, name: str, *fragments: str) -> list[bytes]:
     ]
 
 
-def ended(reason: str, usage: Mapping[str, Any]) -> list[bytes]:
+def ended(reason: str, usage: Mapping[str, Any], **more: Any) -> list[bytes]:
     metadata = {"usage": usage, "metrics": {"latencyMs": 802}}
-    return [event("messageStop", {"stopReason": reason}), event("metadata", metadata)]
+    return [event("messageStop", {"stopReason": reason, **more}), event("metadata", metadata)]
 
 
-def body(content: list[dict[str, Any]], reason: str, usage: Mapping[str, Any]) -> bytes:
+def body(content: list[dict[str, Any]], reason: str, usage: Mapping[str, Any], **more: Any) -> bytes:
     return json.dumps(
         {
             "output": {"message": {"role": "assistant", "content": content}},
             "stopReason": reason,
             "usage": usage,
             "metrics": {"latencyMs": 1388},
+            **more,
         }
     ).encode()
 
@@ -165,8 +166,9 @@ def counts(input_tokens: int, output_tokens: int, read: int = 0, written: int = 
     }
 
 
-def meaning(parts: list[Part], reason: FinishReason, usage: Usage) -> ChatResponse:
-    return ChatResponse(candidates=(Candidate(parts=tuple(parts), finish_reason=reason),), usage=usage)
+def meaning(parts: list[Part], reason: FinishReason, usage: Usage, *, stop_sequence: str | None = None) -> ChatResponse:
+    candidate = Candidate(parts=tuple(parts), finish_reason=reason, stop_sequence=stop_sequence)
+    return ChatResponse(candidates=(candidate,), usage=usage)
 
 
 TEXT = Answer(
@@ -231,9 +233,11 @@ _CACHED = {
     "cacheDetails": [{"ttl": "1h", "inputTokens": 150}, {"ttl": "5m", "inputTokens": 50}],
 }
 
+_STOPPED_AT: Any = {"additionalModelResponseFields": {"stop_sequence": "END"}}
+
 USAGE = Answer(
-    body=body([{"text": "42"}], "stop_sequence", _CACHED),
-    stream=b"".join([STARTED, *texts(0, "42"), *ended("stop_sequence", _CACHED)]),
+    body=body([{"text": "42"}], "stop_sequence", _CACHED, **_STOPPED_AT),
+    stream=b"".join([STARTED, *texts(0, "42"), *ended("stop_sequence", _CACHED, **_STOPPED_AT)]),
     means=meaning(
         [Text(text="42")],
         FinishReason.STOP,
@@ -244,6 +248,7 @@ USAGE = Answer(
             cache_write_tokens=200,
             cache_write_1h_tokens=150,
         ),
+        stop_sequence="END",
     ),
 )
 
@@ -400,6 +405,7 @@ SENT = {
         sent(
             system=[{"text": "Be brief."}],
             inferenceConfig={"maxTokens": 500, "temperature": 0.0, "stopSequences": ["END"]},
+            additionalModelResponseFieldPaths=["/stop_sequence"],
         ),
     ),
     "streamed": Sent(ask(stream=True), sent()),
