@@ -114,6 +114,39 @@ async def test_b10_the_usage_is_told_and_charged(vendor: Vendor) -> None:
     assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (11, 2, 13)
 
 
+async def test_b04_caches_read_and_written_are_told_and_charged_at_their_own_price(vendor: Vendor) -> None:
+    data = bedrock.USAGE
+    vendor.answer = lambda request: httpx.Response(200, content=data.body)
+    answer = await vendor.client.post(CHAT, json=asking(CHAT, CLAUDE, stop=["END"]))
+    usage = answer.json()["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (2003, 510)
+    assert usage["prompt_tokens_details"]["cached_tokens"] == 1800
+    # $1 a million in, $5 out; a tenth to read, 1.25 times to write for five minutes and twice for an hour.
+    dollars = (3 + 1800 * 0.1 + 50 * 1.25 + 150 * 2 + 510 * 5) / 1e6
+    assert float(answer.headers["x-gateway-cost"]) == pytest.approx(dollars, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("max_tokens", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("content_filtered", "content_filter"),
+        ("guardrail_intervened", "content_filter"),
+    ],
+)
+async def test_b04_finish_reasons_are_openais(vendor: Vendor, reason: str, told: str) -> None:
+    vendor.answer = lambda request: httpx.Response(200, content=body([{"text": "Once"}], reason, USAGE))
+    whole = (await vendor.client.post(CHAT, json=asking(CHAT, NOVA))).json()
+    vendor.answer = lambda request: streamed(STARTED, *texts(0, "Once"), *ended(reason, USAGE))
+    stream = await vendor.client.post(CHAT, json=asking(CHAT, NOVA, stream=True))
+    chunks = [json.loads(frame.data) for frame in events(stream)[:-1]]
+    reasons = [choice["finish_reason"] for chunk in chunks for choice in chunk["choices"] if choice["finish_reason"]]
+    assert [whole["choices"][0]["finish_reason"]] == reasons == [told]
+
+
 async def test_b10_tools_and_thoughts_go_round(vendor: Vendor) -> None:
     data = bedrock.REASONING
     vendor.answer = lambda request: httpx.Response(200, content=data.body)
