@@ -83,12 +83,13 @@ def embedded_aws(calls: Counter[str] | None = None) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, AtomicMoto(calls), threaded=True, request_handler=MotoRequestHandler)
     Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}"
-    # Set for each service, so that a Bedrock provider still reaches the real AWS with the user's credentials.
+    # Set for each service: Bedrock is reached at AWS itself. Its calls are signed with the user's own credentials, from
+    # the environment as it was before, and calls of the embedded AWS never are.
     for service in ("DYNAMODB", "S3", "SECRETS_MANAGER", "SQS"):
         os.environ[f"AWS_ENDPOINT_URL_{service}"] = url
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-    if not any(name in os.environ for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE")):
-        os.environ |= {"AWS_ACCESS_KEY_ID": "embedded", "AWS_SECRET_ACCESS_KEY": "embedded"}
+    os.environ |= {"AWS_ACCESS_KEY_ID": "embedded", "AWS_SECRET_ACCESS_KEY": "embedded"}
+    os.environ.pop("AWS_SESSION_TOKEN", None)
     try:
         yield url
     finally:

@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     """The exit status: 1 where an upstream model has been switched off. Raises ValueError for what is no date."""
     today = date.fromisoformat(arguments[0]) if arguments else datetime.now(UTC).date()
     left_out = tomllib.loads(LEFT_OUT.read_text("utf-8"))
-    found = report(Catalog.load(Settings()), vendors(), PriceTable.load(), left_out, today)
+    found = report(Catalog.load(Settings(), complete=True), vendors(), PriceTable.load(), left_out, today)
     for title, lines in found.items():
         if lines:
             print(f"{title}:", *lines, sep="\n  ")

@@ -57,7 +57,7 @@ IGNORED = {
 def main() -> None:
     today = datetime.now(UTC).date()
     by_hand: Prices = tomllib.loads(BY_HAND.read_text("utf-8"))["prices"]
-    models = upstreams(Catalog.load(Settings()))
+    models = upstreams(Catalog.load(Settings(), complete=True))
     TABLE.write_text(text(prices(models, by_hand, today), today), "utf-8")
     for provider, upstream in models:
         kept = by_hand.get(provider, {})

@@ -23,6 +23,9 @@ AUTO = "Auto"
 SANDBOX = "sandbox"
 RETIRES_SOON = timedelta(days=30)
 _DEFAULT = Path(__file__).with_name("catalog.toml")
+# Providers with many models in files of their own, by the variable without which they are not configured: parsing them
+# would be paid by the cold starts of all.
+_OPTIONAL = {"BEDROCK_REGION": Path(__file__).with_name("catalog_bedrock.toml")}
 _NOT_OF_MODEL = {"aliases", "price", "same_as"}
 # What `same_as` takes over from another row.
 _FACTS = {"provider", "owned_by", "created", "context_length", "max_output_tokens", "capabilities", "quirks"}
@@ -37,7 +40,8 @@ class Provider(Frozen):
     """A provider: the adapter for its wire format, its URL and its key.
 
     `requires` are the environment variables that it needs; only these may occur in `base_url`, as `{NAME}`. `aliases`
-    are other names of the provider, which may also be used as the prefix of a model id.
+    are other names of the provider, which may also be used as the prefix of a model id. `region_env` is the variable of
+    the AWS region for which requests are signed where there is no key.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Provider(Frozen):
     base_url: str | None = None
     base_url_env: str | None = None
     api_key_env: str | None = None
+    region_env: str | None = None
     requires: tuple[str, ...] | None = None
     aliases: tuple[str, ...] = ()
     quirks: frozenset[Quirk] = frozenset()
@@ -59,8 +64,8 @@ class Provider(Frozen):
 
 
 @cache
-def _default_tables() -> Mapping[str, Any]:
-    return tomllib.loads(_DEFAULT.read_text("utf-8"))
+def _tables(path: Path) -> Mapping[str, Any]:
+    return tomllib.loads(path.read_text("utf-8"))
 
 
 class Catalog:
@@ -80,12 +85,16 @@ class Catalog:
         self._add(tables)
 
     @classmethod
-    def load(cls, settings: Settings, text: str | None = None) -> "Catalog":
+    def load(cls, settings: Settings, text: str | None = None, *, complete: bool = False) -> "Catalog":
         """The default catalog with the operator's rows over it. Raises ValueError for rows that are wrong.
 
-        `text` is the operator's TOML where it was read from elsewhere than a file.
+        `text` is the operator's TOML where it was read from elsewhere than a file. A `complete` catalog also has the
+        providers that are left out where they are not configured.
         """
-        catalog = cls(_default_tables(), settings)
+        catalog = cls(_tables(_DEFAULT), settings)
+        for variable, path in _OPTIONAL.items():
+            if complete or settings.environment.get(variable, "").strip():
+                catalog._add(_tables(path))
         if text is None and settings.catalog and not settings.catalog_in_bucket:
             text = _read(settings.catalog)
         if text is not None:
@@ -168,6 +177,10 @@ class Catalog:
 
     def api_key(self, provider: Provider) -> str | None:
         return self._environment(provider.api_key_env)
+
+    def region(self, provider: Provider) -> str | None:
+        """The AWS region in which a provider's models are called."""
+        return self._environment(provider.region_env)
 
     def _environment(self, variable: str | None) -> str | None:
         return (self._settings.environment.get(variable, "").strip() or None) if variable else None

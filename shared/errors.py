@@ -54,7 +54,8 @@ class GatewayError(Exception):
 
     `status` is the HTTP status, `code` the canonical code that dialects translate, `retryable` whether the same
     request may succeed later, `retry_after` whole seconds to wait, `details` the fields that are wrong. `unsent` says
-    that the provider has certainly not got the request, so that it charges nothing.
+    that the provider has certainly not got the request, so that it charges nothing. `advice` says what the operator
+    can do; it is logged and never sent to a caller.
     """
 
     status: ClassVar[int]
@@ -73,6 +74,7 @@ class GatewayError(Exception):
         self.details = tuple(details)
         self.retry_after = retry_after
         self.unsent = False
+        self.advice: str | None = None
 
     @property
     def param(self) -> str | None:

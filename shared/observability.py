@@ -101,7 +101,7 @@ def log_failed_call(
 ) -> None:
     """Logs and counts a failed call to a provider. `status` is the provider's, None if it did not respond.
 
-    The error's message is sanitised: it has no key, host or prompt.
+    The error's message is sanitised: it has no key, host or prompt. Its advice is for the operator alone.
     """
     told = {
         "request_id": request.id,
@@ -110,6 +110,7 @@ def log_failed_call(
         "status": status,
         "error": error.code,
         "provider_message": error.message,
+        "advice": error.advice,
         "provider_request_id": provider_request_id,
         "attempt": attempt,
         "duration_ms": round(seconds * 1000),

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, time
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from shared.schemas.price import Price
 
 _DEFAULT = Path(__file__).with_name("prices.toml")
+_SECTION = "\n[prices."  # begins a provider's table
 _EVERY_OTHER = "*"
 # What a row has besides its price: when it holds.
 _WHEN = ("starts", "hours")
@@ -19,20 +21,25 @@ class PriceTable:
     """Rows by provider and upstream model, converted to `Price`s on demand.
 
     An upstream model has one row or several: the last one in effect is its price. `starts` is the first day of a row,
-    in UTC; `hours` is the start and end of the time of day in which it is in effect.
+    in UTC; `hours` is the start and end of the time of day in which it is in effect. `unread` is the TOML of further
+    providers' tables, which are parsed when they are first asked for: a cold start pays only for the provider it calls.
     """
 
-    def __init__(self, tables: Mapping[str, Any]) -> None:
-        self._rows: Mapping[str, Mapping[str, list[dict[str, Any]]]] = tables["prices"]
+    def __init__(self, tables: Mapping[str, Any], unread: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._rows: dict[str, Mapping[str, list[dict[str, Any]]]] = dict(tables["prices"])
+        self._unread = dict(unread)
 
     @classmethod
     @cache
     def load(cls) -> "PriceTable":
         """The table that comes with the gateway."""
-        return cls(tomllib.loads(_DEFAULT.read_text("utf-8")))
+        _, *sections = _DEFAULT.read_text("utf-8").split(_SECTION)
+        return cls({"prices": {}}, {section.partition("]")[0]: _SECTION + section for section in sections})
 
     def find(self, provider: str, upstream: str, at: datetime) -> Price | None:
         """The price of a provider's model at a time, which has a time zone. None if no price is configured."""
+        if provider in self._unread:
+            self._rows |= tomllib.loads(self._unread.pop(provider))["prices"]
         upstreams = self._rows.get(provider, {})
         rows = upstreams.get(upstream) or upstreams.get(_EVERY_OTHER, [])
         holding = [row for row in rows if _holds(row, at.astimezone(UTC))]

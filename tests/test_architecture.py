@@ -28,6 +28,7 @@ LEAVES = {
     "pump",
     "request_id",
     "sealing",
+    "sigv4",
     "snapshot",
     "tls",
 }

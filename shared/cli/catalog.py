@@ -49,7 +49,7 @@ def checked(file: Path) -> str:
         text = file.read_text("utf-8")
     except OSError as error:
         raise NoTarget(f"{file} could not be read: {error.strerror}") from None
-    Catalog.load(Settings(catalog=str(file)), text)
+    Catalog.load(Settings(catalog=str(file)), text, complete=True)
     return text
 
 

@@ -62,7 +62,8 @@ async def _set(options: Namespace, target: Target, output: Output) -> None:
         if provider.base_url_env is None:
             raise NoTarget(f"The address of {provider.name} cannot be changed.")
         changes[provider.base_url_env] = options.base_url
-    if provider.api_key_env is not None:
+    can_do_without = provider.api_key_env not in (provider.required or ())
+    if provider.api_key_env is not None and not (can_do_without and options.base_url and options.file is None):
         changes[provider.api_key_env] = await asyncio.to_thread(_key, provider, options.file)
     if not changes:
         raise NoTarget(f"{provider.name} has no key: give its address with --base-url.")

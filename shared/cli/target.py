@@ -101,6 +101,8 @@ def stack(name: str, region: str | None, environment: Mapping[str, str] = os.env
     # Only AWS variables are taken from this shell: its provider keys are not the stack's.
     of_aws = {name: value for name, value in environment.items() if name.startswith("AWS_")}
     sandbox = {"GATEWAY_SANDBOX": parameters.get("Sandbox", "off")}
+    if parameters.get("Bedrock", "off") != "off":
+        settings["BEDROCK_REGION"] = parameters.get("BedrockRegion") or cloudformation.meta.region_name
     if parameters.get("Catalog") == "on":
         settings["GATEWAY_CATALOG"] = f"s3://{outputs['MediaBucketName']}/{KEY}"
     region = cloudformation.meta.region_name

@@ -28,7 +28,7 @@ from shared.json_text import encoded
 from shared.observability import log_failed_call
 from shared.offload import off_loop
 from shared.providers import load, load_vendor
-from shared.providers.base import REMOVED, Adapter, Call, EventAdapter, ResponseAdapter, error_for_status
+from shared.providers.base import REMOVED, Adapter, Call, EventAdapter, HeaderMetered, ResponseAdapter, error_for_status
 from shared.pump import Pump
 from shared.schemas.context import RequestContext
 from shared.schemas.limits import Estimate, Rates, Refused
@@ -126,7 +126,7 @@ class Attempt:
         self._vendor = load_vendor(provider.adapter)
         self._base_url = services.catalog.base_url(provider)
         self._api_key = services.catalog.api_key(provider)
-        self._auth = self._vendor.auth(self._api_key)
+        self._auth = services.auth(provider, self._vendor)
         price, meter = services.price(model), context.meter
         meter.model = model
         meter.price = price if price is not None and plan.is_priced(price) else None
@@ -143,12 +143,15 @@ class Attempt:
         progress = _Progress()
         try:
             async with self._open(call, content, meter, progress) as answer:
-                bodies = [await answer.read()]
+                bodies, headers = [await answer.read()], answer.headers
             with self._reading(meter):
                 # A large one must not stay in memory beside the decoded one.
                 is_heavy = len(bodies[0]) > HEAVY_ANSWER_BYTES
                 response = await off_loop(is_heavy, lambda: adapter.response(from_json(bodies.pop())))
-            meter.reported(response.usage)
+            if isinstance(adapter, HeaderMetered) and response.usage == Usage():
+                meter.reported(adapter.usage_in(headers))
+            else:
+                meter.reported(response.usage)
             meter.close(is_complete=True)
             return response
         except GatewayError as error:

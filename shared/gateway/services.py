@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from shared.catalog import SANDBOX
+from shared.catalog import SANDBOX, Provider
+from shared.errors import CredentialsRefused
 from shared.gateway.configuration import Configuration
 from shared.providers import load_vendor
-from shared.providers.base import InProcess, LocalAnswer
+from shared.providers.base import InProcess, LocalAnswer, SigningVendor, Vendor
 from shared.schemas.model import Model
 from shared.settings import Settings
 from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 from shared.stores.keys import KeyStore
 from shared.stores.secrets import ProviderSecret
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from shared.prices import PriceTable
     from shared.schemas.price import Price
     from shared.sealing import Sealer
+    from shared.sigv4 import Signer
     from shared.stores.batches import BatchStore
     from shared.stores.files import FileStore
     from shared.stores.images import ImageStore
@@ -82,6 +85,31 @@ class Services:
             in_process={SANDBOX: _answer_in_process},
             transport=self._transport,
         )
+
+    @cached_property
+    def _own_aws(self) -> Aws:
+        """The account that signs calls of AWS's models: that of the environment in which the process started, whatever
+        stands in for AWS's other services.
+        """
+        return Aws(self.settings.environment)
+
+    def auth(self, provider: Provider, vendor: Vendor) -> "httpx.Auth | None":
+        """Authenticates calls of a provider, by its key or the gateway's AWS credentials."""
+        api_key = self.catalog.api_key(provider)
+        if api_key is not None or not isinstance(vendor, SigningVendor):
+            return vendor.auth(api_key)
+        region = self.catalog.region(provider)
+
+        async def signer(service: str) -> "Signer":
+            try:
+                return await self._own_aws.signer(service, region)
+            except AwsError as error:
+                refused = CredentialsRefused("The gateway has no credentials for the provider.")
+                refused.unsent = True
+                refused.advice = f"No AWS credentials were found for {provider.name}: {error.code}."
+                raise refused from None
+
+        return vendor.signature(signer)
 
     @cached_property
     def fetcher(self) -> "RemoteFetcher":
@@ -193,6 +221,8 @@ class Services:
             await self.upstream.aclose()
         if "fetcher" in self.__dict__:
             await self.fetcher.aclose()
+        if "_own_aws" in self.__dict__:
+            await self._own_aws.aclose()
         await self.aws.aclose()
 
     async def refresh(self) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -26,6 +26,7 @@ from shared.framing import Frame
 from shared.media import IMAGE_TYPES, head_bytes, sniff, standard_base64
 from shared.schemas.content import Inline
 from shared.schemas.model import Model
+from shared.schemas.usage import Usage
 
 if TYPE_CHECKING:  # a function loads the schemas of its own requests only
     import httpx
@@ -39,8 +40,12 @@ if TYPE_CHECKING:  # a function loads the schemas of its own requests only
     from shared.schemas.speech import SpeechRequest
     from shared.schemas.transcription import TranscriptEvent, TranscriptionRequest
     from shared.schemas.upload import Upload
+    from shared.sigv4 import Signer
 
 DEFAULT_RETRY_AFTER = 5
+
+SignerSource: TypeAlias = "Callable[[str], Awaitable[Signer]]"
+"""Gives what signs a call of an AWS service that is made now. Raises CredentialsRefused where there are none."""
 
 RequestT_contra = TypeVar("RequestT_contra", contravariant=True)
 ResponseT_co = TypeVar("ResponseT_co", covariant=True)
@@ -92,6 +97,15 @@ class Vendor(Protocol):
         ...
 
 
+@runtime_checkable
+class SigningVendor(Protocol):
+    """A vendor whose requests are signed with AWS credentials where no key is configured."""
+
+    def signature(self, signer: SignerSource) -> "httpx.Auth":
+        """Signs each request."""
+        ...
+
+
 class Adapter(Protocol[RequestT_contra]):
     """One operation of one vendor: `adapter` in `shared/providers/<name>/<operation>.py`."""
 
@@ -117,6 +131,15 @@ class ResponseAdapter(Adapter[RequestT_contra], Protocol[RequestT_contra, Respon
         KeyError, TypeError, ValueError, IndexError or AttributeError on a body that is not in the vendor's format:
         the gateway answers 502.
         """
+        ...
+
+
+@runtime_checkable
+class HeaderMetered(Protocol):
+    """An operation whose vendor tells what a call has used in the headers of the answer, where the body does not."""
+
+    def usage_in(self, headers: Mapping[str, str]) -> Usage:
+        """The usage in the headers; zero where they do not tell."""
         ...
 
 

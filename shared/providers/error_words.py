@@ -19,6 +19,7 @@ _CONTEXT_OVERFLOW = re.compile(
     r"|reduce the length of the (messages|prompt|input)"  # Groq, Cerebras
     r"|(longer|greater) than the (model's context|context|maximum model) length"  # Together, LM Studio, vLLM
     r"|exceeded model token limit"  # Moonshot
+    r"|input is too long for requested model"  # Bedrock
     r"|`inputs` tokens \+ `max_new_tokens` must be",  # Together
     re.IGNORECASE,
 )

@@ -157,6 +157,15 @@ class ChatRequest(Frozen):
         """The most tokens that may be generated, thinking included."""
         return None if self.max_tokens is None else self.max_tokens + self.thinking_tokens
 
+    @property
+    def last_cache_point(self) -> CachePoint | None:
+        """The cache point at the end, which a cache key asks for too where the caller has set none."""
+        if self.cache is not None:
+            return self.cache
+        if self.cache_key is None or self.explicit_cache or any(self.cache_points()):
+            return None
+        return CachePoint()
+
     def cache_points(self) -> Iterator[CachePoint]:
         """All cache points but the one at the end."""
         yield from self.system_cache

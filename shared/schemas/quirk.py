@@ -147,6 +147,21 @@ class Quirk(StrEnum):
     BOUND_THINKING = "bound_thinking"
     """Refuses thinking blocks whose preceding history has changed, unless asked to drop them."""
 
+    # --- Bedrock ---
+
+    CACHE_POINTS = "cache_points"
+    """Takes `cachePoint` blocks."""
+    NO_STRICT_TOOLS = "no_strict_tools"
+    """Refuses `strict` tools: they are sent without it."""
+    LONE_TOOL_RESULTS = "lone_tool_results"
+    """Refuses anything beside tool results in a turn."""
+    EFFORT_FIELD = "effort_field"
+    """Takes `reasoning_effort`."""
+    EFFORT_OBJECT = "effort_object"
+    """Takes `reasoning: {effort}`."""
+    NOVA_REASONING = "nova_reasoning"
+    """Takes `reasoningConfig: {type, maxReasoningEffort}` with "low", "medium" and "high", the last without limits."""
+
     # --- Gemini ---
 
     THINKING_LEVEL = "thinking_level"

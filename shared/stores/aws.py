@@ -1,33 +1,27 @@
-"""Signs calls of AWS ourselves, over one HTTP client, and makes those of the JSON protocol (DynamoDB, SQS, secrets).
+"""Calls AWS over one HTTP client, and makes the calls of the JSON protocol (DynamoDB, SQS, secrets).
 
-boto3 with one client costs a cold start 300 ms and 30 MB, and it blocks; the few dozen lines of Signature Version 4
-cost nothing. Followed:
-https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+boto3 with one client costs a cold start 300 ms and 30 MB, and it blocks.
 """
 
 import asyncio
 import hashlib
-import hmac
 import json
 import math
 import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     import httpx
 
     from shared.stores.credentials import ChainedCredentials, ContainerCredentials
-from shared.stores.aws_calls import ATTEMPTS, AwsError, Credentials, pause_before
+from shared.sigv4 import Credentials, Signer
+from shared.stores.aws_calls import ATTEMPTS, AwsError, pause_before
 
-UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
-"""The payload hash of a request whose body the signature does not cover (S3 alone knows it)."""
-_ALGORITHM = "AWS4-HMAC-SHA256"
 _RETRIED = frozenset(
     {
         "InternalServerError",
@@ -41,82 +35,6 @@ _NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})  # ht
 _TIMEOUT, _CONNECT = 5.0, 2.0
 _JSON_VERSION = {"dynamodb": "1.0", "sqs": "1.0", "secretsmanager": "1.1"}
 _TARGET = {"dynamodb": "DynamoDB_20120810", "sqs": "AmazonSQS", "secretsmanager": "secretsmanager"}
-
-
-@dataclass(frozen=True, slots=True)
-class Signer:
-    """Signature Version 4 for one service, region and moment.
-
-    `path` is percent-encoded and `headers` have lower-case names, `host` among them. All headers given are signed.
-    """
-
-    service: str
-    region: str
-    credentials: Credentials
-    now: datetime
-
-    def sign(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], payload_hash: str
-    ) -> dict[str, str]:
-        """The headers with the signature among them. `payload_hash` is the body's SHA-256 in hexadecimal."""
-        signed = {**headers, "x-amz-date": self._stamp}
-        if self.credentials.token:
-            signed["x-amz-security-token"] = self.credentials.token
-        signature = self._signature(method, path, query, signed, payload_hash)
-        credential = f"Credential={self.credentials.access_key}/{self._scope}"
-        names = f"SignedHeaders={_names(signed)}"
-        signed["authorization"] = f"{_ALGORITHM} {credential}, {names}, Signature={signature}"
-        return signed
-
-    def presign(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], seconds: int
-    ) -> str:
-        """The query string of a URL that carries its own signature and is good for `seconds`, whatever the body.
-
-        Who opens it has to send the same headers.
-        https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
-        """
-        signed = {
-            **query,
-            "X-Amz-Algorithm": _ALGORITHM,
-            "X-Amz-Credential": f"{self.credentials.access_key}/{self._scope}",
-            "X-Amz-Date": self._stamp,
-            "X-Amz-Expires": str(seconds),
-            "X-Amz-SignedHeaders": _names(headers),
-        }
-        if self.credentials.token:
-            signed["X-Amz-Security-Token"] = self.credentials.token
-        signature = self._signature(method, path, signed, headers, UNSIGNED_PAYLOAD)
-        return f"{query_string(signed)}&X-Amz-Signature={signature}"
-
-    @property
-    def _stamp(self) -> str:
-        return self.now.strftime("%Y%m%dT%H%M%SZ")
-
-    @property
-    def _scope(self) -> str:
-        return f"{self._stamp[:8]}/{self.region}/{self.service}/aws4_request"
-
-    def _signature(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], payload_hash: str
-    ) -> str:
-        lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in sorted(headers))
-        request = "\n".join([method, path, query_string(query), lines, _names(headers), payload_hash])
-        text = "\n".join([_ALGORITHM, self._stamp, self._scope, hashlib.sha256(request.encode()).hexdigest()])
-        key = b"AWS4" + self.credentials.secret_key.encode()
-        for step in (*self._scope.split("/"), text):
-            key = hmac.digest(key, step.encode(), "sha256")
-        return key.hex()
-
-
-def _names(headers: Mapping[str, str]) -> str:
-    return ";".join(sorted(headers))
-
-
-def query_string(parameters: Mapping[str, str]) -> str:
-    """A query in the one spelling that signatures are made over, which is a good spelling to send too."""
-    pairs = sorted((quote(name, safe=""), quote(value, safe="")) for name, value in parameters.items())
-    return "&".join(f"{name}={value}" for name, value in pairs)
 
 
 class ServerClock:
@@ -229,9 +147,11 @@ class Aws:
             with suppress(AwsError):  # any answer tells the time, also that we may not ask this
                 await self.call("dynamodb", "DescribeEndpoints", {}, attempts=1, seconds=_CONNECT)
 
-    async def signer(self, service: str) -> Signer:
-        """What signs a call made now. Raises AwsError where no credentials can be found."""
-        return Signer(service, self.region, await self._credentials(), self._clock())
+    async def signer(self, service: str, region: str | None = None) -> Signer:
+        """What signs a call made now, in our own region unless another is given. Raises AwsError where no credentials
+        can be found.
+        """
+        return Signer(service, region or self.region, await self._credentials(), self._clock())
 
     def http(self) -> "httpx.AsyncClient":
         """The one client; its time-outs suit calls with small bodies."""

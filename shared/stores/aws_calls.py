@@ -1,9 +1,8 @@
-"""What calls of AWS have in common, whoever makes them: credentials, errors and attempts."""
+"""What calls of AWS have in common, whoever makes them: errors and attempts."""
 
 import asyncio
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 ATTEMPTS = 3
@@ -31,15 +30,6 @@ class AwsError(Exception):
         self.answer = answer or {}
         self.is_transient = is_transient
         self.may_be_done = may_be_done
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What signs a call."""
-
-    access_key: str
-    secret_key: str = field(repr=False)
-    token: str | None = field(default=None, repr=False)
 
 
 async def pause_before(attempt: int) -> None:

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.stores.aws_calls import ATTEMPTS, AwsError, Credentials, pause_before
+from shared.sigv4 import Credentials
+from shared.stores.aws_calls import ATTEMPTS, AwsError, pause_before
 
 if TYPE_CHECKING:
     import httpx
@@ -105,7 +106,10 @@ class ChainedCredentials:
             if self._found is None:
                 from botocore.session import Session
 
-                self._found = Session().get_credentials()
+                session = Session()
+                # Looked for already; in a local run, the variables are those of the embedded AWS by now.
+                session.get_component("credential_provider").remove("env")
+                self._found = session.get_credentials()
             if self._found is None:
                 raise AwsError("credentials", "find", "NoCredentials")
             frozen = self._found.get_frozen_credentials()

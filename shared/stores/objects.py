@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, quote, unquote, unquote_plus, urlsplit
 
-from shared.stores.aws import Aws, query_string
+from shared.sigv4 import query_string
+from shared.stores.aws import Aws
 from shared.stores.aws_calls import ATTEMPTS, AwsError, pause_before
 
 if TYPE_CHECKING:

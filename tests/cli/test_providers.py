@@ -21,12 +21,13 @@ KEY = "sk-proj-a-key-that-nobody-may-see"
 class Stack:
     """A stack with a secret that holds keys already."""
 
-    def __init__(self) -> None:
+    def __init__(self, **parameters: str) -> None:
         self.name = f"stack-{uuid4().hex}"
         self._secrets: Any = boto3.client("secretsmanager", region_name="us-east-1")
         arn = self._secrets.create_secret(Name=self.name, SecretString='{"GROQ_API_KEY": "groq"}')["ARN"]
         outputs = {"KeysTableName": self.name, "BaseUrl": "https://x/live/v1", "ProviderSecretArn": arn}
         template = {
+            "Parameters": {name: {"Type": "String", "Default": value} for name, value in parameters.items()},
             "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
             "Outputs": {output: {"Value": value} for output, value in outputs.items()},
         }
@@ -73,6 +74,26 @@ def test_a_provider_without_a_key_needs_its_address_only(command: Command, stack
     assert "--base-url" in command(*where).error
     command(*where, "--base-url", "https://ollama.example.com/v1")
     assert stack.secret["OLLAMA_BASE_URL"] == "https://ollama.example.com/v1"
+
+
+def test_b09_bedrock_needs_no_key_for_an_address_of_its_own(command: Command, box: dict[str, str]) -> None:
+    stack = Stack(Bedrock="on", BedrockRegion="eu-west-1")
+    command("--stack", stack.name, "providers", "set", "bedrock", "--base-url", "https://vpce-1.example.com")
+    assert stack.secret == {"GROQ_API_KEY": "groq", "BEDROCK_BASE_URL": "https://vpce-1.example.com"}
+    rows = {row["provider"]: row for row in command("--stack", stack.name, "providers", "list", "--json").json}
+    assert rows["bedrock"]["configured"]
+    assert rows["bedrock"]["models"] > 0
+
+
+def test_b09_a_bedrock_api_key_may_be_set(command: Command, box: dict[str, str], tmp_path: Path) -> None:
+    stack, file = Stack(Bedrock="on", BedrockRegion=""), tmp_path / "key"
+    file.write_text(f"{KEY}\n", "utf-8")
+    command("--stack", stack.name, "providers", "set", "bedrock", "--file", str(file))
+    assert stack.secret["AWS_BEARER_TOKEN_BEDROCK"] == KEY
+
+
+def test_b09_a_stack_without_bedrock_does_not_name_it(command: Command, stack: Stack) -> None:
+    assert "no provider bedrock" in command("--stack", stack.name, "providers", "set", "bedrock").error
 
 
 def test_a_key_that_is_asked_for_is_not_echoed(stack: Stack) -> None:

@@ -1,4 +1,4 @@
-"""The three wires of chat behind the front door: whichever vendor is asked answers "Hello there"."""
+"""The four wires of chat behind the front door: whichever vendor is asked answers "Hello there"."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -11,6 +11,9 @@ from shared.stores.keys import KeyStore
 from tests.client import gateway_client
 from tests.contract.vendor import HOST, KEY, Handler, Vendor
 from tests.contract.vendor import hello as openai_hello
+from tests.providers.wires.bedrock import ENVIRONMENT as BEDROCK
+from tests.providers.wires.bedrock import body as converse_answer
+from tests.providers.wires.bedrock import counts
 
 PROVIDERS = (
     *("openai", "anthropic", "gemini", "deepinfra", "groq", "together", "mistral", "xai", "deepseek", "fireworks"),
@@ -19,6 +22,8 @@ PROVIDERS = (
 ENVIRONMENT = {
     **{f"{name.upper()}_API_KEY": KEY for name in PROVIDERS},
     **{f"{name.upper()}_BASE_URL": f"https://{HOST}/{name}" for name in PROVIDERS},
+    **BEDROCK,
+    "BEDROCK_BASE_URL": f"https://{HOST}/bedrock",
 }
 
 MESSAGE = {
@@ -46,6 +51,8 @@ def hello(request: httpx.Request) -> httpx.Response:
             return httpx.Response(200, json=MESSAGE)
         case "gemini":
             return httpx.Response(200, json=CONTENT)
+        case "bedrock":
+            return httpx.Response(200, content=converse_answer([{"text": "Hello there"}], "end_turn", counts(11, 2)))
         case _:
             return openai_hello(request)
 

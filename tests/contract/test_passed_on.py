@@ -19,6 +19,7 @@ from tests.providers.wires import anthropic, gemini, openai
 
 pytestmark = pytest.mark.anyio
 
+NOVA = "amazon.nova-lite-v1:0"
 CHAT = "/v1/chat/completions"
 STABLE = "/v1/chat/completions/stable"
 PIXEL = f"data:image/png;base64,{openai.PNG}"
@@ -224,7 +225,7 @@ async def test_web_search_is_geminis_grounding(vendor: Vendor) -> None:
     assert "tools" in await refused(vendor, "gemini-3.8-flash", web_search_options=SEARCH, tools=TOOLS)
 
 
-@pytest.mark.parametrize("model", ["gpt-6-sol", "grok-4.7", "groq/openai/gpt-oss-120b", "deepseek-flash"])
+@pytest.mark.parametrize("model", ["gpt-6-sol", "grok-4.7", "groq/openai/gpt-oss-120b", "deepseek-flash", NOVA])
 async def test_web_search_is_a_400_where_the_vendor_has_none(vendor: Vendor, model: str) -> None:
     assert "web_search_options" in await refused(vendor, model, web_search_options={})
 
@@ -269,7 +270,7 @@ async def test_a_service_tier_goes_by_the_vendors_name(
     assert (await sent(vendor, model, service_tier=tier)).get(name) == expected
 
 
-@pytest.mark.parametrize("model", ["gpt-6-sol", "claude-sonnet-5", "gemini-3.8-flash"])
+@pytest.mark.parametrize("model", ["gpt-6-sol", "claude-sonnet-5", "gemini-3.8-flash", NOVA])
 async def test_no_tier_is_asked_for_where_the_caller_asks_for_none(vendor: Vendor, model: str) -> None:
     assert {"service_tier", "serviceTier"}.isdisjoint(await sent(vendor, model))
 
@@ -656,12 +657,12 @@ SENT_BY_DEFAULT: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("model", ["gpt-6-sol", "claude-sonnet-5", "gemini-3.8-flash", "mistral-medium-latest"])
+@pytest.mark.parametrize("model", ["gpt-6-sol", "claude-sonnet-5", "gemini-3.8-flash", "mistral-medium-latest", NOVA])
 @pytest.mark.parametrize("fields", SENT_BY_DEFAULT.values(), ids=SENT_BY_DEFAULT)
 async def test_harmless_fields_are_not_refused(vendor: Vendor, model: str, fields: dict[str, Any]) -> None:
     body = await sent(vendor, model, **fields)
     assert body.keys().isdisjoint(
-        {"tools", "tool_choice", "parallel_tool_calls", "store", "provider", "top_k", "files"}
+        {"toolConfig", "tools", "tool_choice", "parallel_tool_calls", "store", "provider", "top_k", "files"}
     )
 
 

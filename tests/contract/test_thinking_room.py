@@ -18,6 +18,7 @@ from tests.contract.wire import asking
 
 pytestmark = pytest.mark.anyio
 
+NOVA = "amazon.nova-lite-v1:0"
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 TOOLS = [{"type": "function", "function": {"name": "now"}}]
@@ -47,6 +48,7 @@ def room(body: dict[str, Any]) -> int:
             body.get("max_tokens"),
             body.get("max_completion_tokens"),
             body.get("generationConfig", {}).get("maxOutputTokens"),
+            body.get("inferenceConfig", {}).get("maxTokens"),
         )
         if limit is not None
     )
@@ -94,7 +96,7 @@ async def test_a_model_that_does_not_think_keeps_1024(vendor: Vendor, model: str
     "model",
     [
         *("gpt-4o-mini", "claude-sonnet-4-5", "claude-haiku-4-5", "mistral-medium-latest", "gemini-2.5-flash"),
-        "groq/some-model",
+        *("groq/some-model", "anthropic.claude-haiku-4-5"),
     ],
 )
 async def test_a_model_that_is_asked_to_think_has_room_for_it(vendor: Vendor, model: str) -> None:
@@ -126,7 +128,7 @@ async def test_a_turn_that_began_without_thinking_goes_on_without_its_room(vendo
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
-@pytest.mark.parametrize("model", ["gpt-6-sol", "claude-sonnet-5", "gemini-3.8-flash", "deepseek-flash"])
+@pytest.mark.parametrize("model", ["gpt-6-sol", "claude-sonnet-5", "gemini-3.8-flash", "deepseek-flash", NOVA])
 async def test_a_request_with_its_own_max_tokens_is_left_alone(vendor: Vendor, model: str, name: str) -> None:
     assert room(await sent(vendor, model, **{name: 500})) == 500
 

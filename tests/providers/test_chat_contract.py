@@ -13,7 +13,6 @@ from shared.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from shared.framing import SseDecoder
 from shared.gateway.chat import chat, chat_events
 from shared.gateway.services import Services
 from shared.schemas.chat import ChatRequest, ChatResponse
@@ -25,7 +24,7 @@ from tests.providers.wire import ChatWire
 
 pytestmark = pytest.mark.anyio
 
-NAMES = ["openai", "anthropic", "gemini", "sandbox"]
+NAMES = ["openai", "anthropic", "gemini", "bedrock", "sandbox"]
 WIRES: dict[str, ChatWire] = {name: import_module(f"tests.providers.wires.{name}").wire for name in NAMES}
 REQUIRED_ANSWERS = {"text", "tools", "length", "content_filter", "usage"}
 REQUIRED_SENT = {"minimal", "everything", "multi_turn", "tools", "tool_results", "image_inline", "json_schema"}
@@ -66,10 +65,10 @@ async def streamed(services: Services, wire: ChatWire) -> ChatResponse:
     return await collect(chat_events(services, [question(wire, stream=True)], context()))
 
 
-def frame_ends(stream: bytes) -> list[int]:
+def frame_ends(wire: ChatWire, stream: bytes) -> list[int]:
     """The offsets at which an event of the stream is complete."""
-    decoder = SseDecoder()
-    return [at + 1 for at in range(len(stream)) if decoder.feed(stream[at : at + 1])]
+    decoder = wire.decoder()
+    return [at + 1 for at in range(len(stream)) if list(decoder.feed(stream[at : at + 1]))]
 
 
 @of_each_wire
@@ -82,9 +81,9 @@ async def test_the_test_data_has_every_scenario(wire: ChatWire) -> None:
 @of_each_answer
 async def test_the_test_data_is_what_the_vendors_own_types_say(wire: ChatWire, answer: str) -> None:
     wire.validate_answer(json.loads(wire.answers[answer].body))
-    for frame in SseDecoder().feed(wire.answers[answer].stream):
+    for frame in wire.decoder().feed(wire.answers[answer].stream):
         if frame.data != b"[DONE]":
-            wire.validate_chunk(json.loads(frame.data))
+            wire.validate_chunk(wire.value_of(frame))
 
 
 @of_each_answer
@@ -103,10 +102,10 @@ async def test_a_stream_may_be_split_at_every_byte(wire: ChatWire, answer: str, 
     data = wire.answers[answer]
     single_bytes = [data.stream[at : at + 1] for at in range(len(data.stream))]
     assert await streamed(open_gateway(wire, streaming(*single_bytes)), wire) == data.means
-    whole = SseDecoder().feed(data.stream)
+    whole = list(wire.decoder().feed(data.stream))
     for at in range(len(data.stream)):
-        decoder = SseDecoder()
-        assert decoder.feed(data.stream[:at]) + decoder.feed(data.stream[at:]) == whole
+        decoder = wire.decoder()
+        assert [*decoder.feed(data.stream[:at]), *decoder.feed(data.stream[at:])] == whole
 
 
 @of_each_answer
@@ -128,7 +127,7 @@ async def test_a_stream_cut_off_is_an_error_and_never_a_shorter_answer(
     wire: ChatWire, answer: str, open_gateway: OpenGateway
 ) -> None:
     data = wire.answers[answer]
-    ends = frame_ends(data.stream)
+    ends = frame_ends(wire, data.stream)
     failed = 0
     for end in [0, *ends[:-1]]:
         try:

@@ -20,7 +20,7 @@ from tests.providers.operation_wire import FormFile, OperationWire
 
 pytestmark = pytest.mark.anyio
 
-NAMES = ["openai", "gemini", "mistral", "stability", "sandbox"]
+NAMES = ["openai", "gemini", "mistral", "stability", "bedrock", "sandbox"]
 WIRES: dict[str, OperationWire] = {
     f"{name}-{wire.operation}": wire
     for name in NAMES

@@ -1,11 +1,18 @@
 """The shape of a provider's test data: what goes over its wire in the scenarios that every chat provider must pass."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from shared.errors import GatewayError
+from shared.framing import Frame, SseDecoder
+from shared.providers.base import FrameDecoder
 from shared.schemas.chat import ChatRequest, ChatResponse
+
+
+def _json_of(frame: Frame) -> Any:
+    return json.loads(frame.data)
 
 
 @dataclass(frozen=True)
@@ -13,7 +20,7 @@ class Answer:
     """One result in the vendor's two forms, and what both mean."""
 
     body: bytes  # the non-streamed JSON body
-    stream: bytes  # the streamed body, SSE as the vendor sends it
+    stream: bytes  # the streamed body as the vendor sends it
     means: ChatResponse
 
 
@@ -66,4 +73,6 @@ class ChatWire:
     midstream_raises: type[GatewayError]
     validate_request: Callable[[Any], object]  # raises when the JSON is not what the vendor's SDK types say
     validate_answer: Callable[[Any], object]  # the same for a body, so that the test data itself is true
-    validate_chunk: Callable[[Any], object]  # the same for the JSON of one stream frame
+    validate_chunk: Callable[[Any], object]  # the same for the value of one stream frame
+    decoder: Callable[[], FrameDecoder] = SseDecoder  # of streamed bodies
+    value_of: Callable[[Frame], Any] = _json_of  # what a frame holds

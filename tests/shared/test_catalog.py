@@ -16,7 +16,13 @@ from shared.schemas.quirk import Quirk
 from shared.settings import Settings
 
 PATH = Path(__file__).parents[2] / "shared" / "catalog.toml"
-DEFAULT: dict[str, Any] = tomllib.loads(PATH.read_text("utf-8"))
+OPTIONAL = {"BEDROCK_REGION": PATH.with_name("catalog_bedrock.toml")}
+FILES = [PATH, *OPTIONAL.values()]
+TABLES = [tomllib.loads(path.read_text("utf-8")) for path in FILES]
+DEFAULT: dict[str, Any] = {
+    "providers": {name: table for tables in TABLES for name, table in tables["providers"].items()},
+    "models": [row for tables in TABLES for row in tables["models"]],
+}
 EVERYTHING = {
     name: "https://vendor.test"
     for provider in DEFAULT["providers"].values()
@@ -54,14 +60,28 @@ def test_every_row_is_a_model_of_an_adapter_that_exists(row: dict[str, Any]) -> 
         assert load(adapter, operation).vendor is load_vendor(adapter)
 
 
-def test_the_default_catalog_passes_the_check_of_an_operators_file() -> None:
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_default_catalog_passes_the_check_of_an_operators_file(path: Path) -> None:
     plain = catalog(EVERYTHING)
-    checked = catalog({**EVERYTHING, "GATEWAY_CATALOG": str(PATH)})
+    checked = catalog({**EVERYTHING, "GATEWAY_CATALOG": str(path)})
     assert list(checked.models()) == list(plain.models())
 
 
 def test_the_default_catalog_stays_short() -> None:
     assert len(PATH.read_text("utf-8").splitlines()) <= 1000
+
+
+def test_a_provider_in_a_file_of_its_own_is_read_only_where_it_is_configured() -> None:
+    """B08."""
+    for variable, path in OPTIONAL.items():
+        rows = tomllib.loads(path.read_text("utf-8"))
+        without = catalog({name: value for name, value in EVERYTHING.items() if name != variable})
+        (provider,) = rows["providers"]
+        assert provider not in without.providers
+        with pytest.raises(ModelNotFound):
+            without.find(rows["models"][0]["id"])
+        assert catalog({variable: "us-east-1"}).find(rows["models"][0]["id"]).provider == provider
+        assert provider in Catalog.load(Settings(), complete=True).providers
 
 
 def test_ids_and_aliases_name_one_row_each() -> None:
@@ -121,6 +141,8 @@ CONTRACTED = [
     "deepseek-ai/DeepSeek-V3-0324",
     "openai/whisper-large-v3",
     "openai/whisper-large-v3-turbo",
+    "amazon.nova-lite-v1:0",
+    "anthropic.claude-sonnet-5-5",
 ]
 
 

@@ -42,7 +42,7 @@ def input_price(prices: PriceTable, at: datetime) -> Decimal | None:
 
 def test_the_table_is_what_make_prices_writes() -> None:
     generated: date = TABLE["generated"]
-    models = update_prices.upstreams(Catalog.load(Settings()))
+    models = update_prices.upstreams(Catalog.load(Settings(), complete=True))
     written = update_prices.text(update_prices.prices(models, BY_HAND, generated), generated)
     assert update_prices.TABLE.read_text("utf-8") == written, (
         "the catalog or the library has changed: run `make prices`"
@@ -54,6 +54,14 @@ def test_every_row_is_dated_and_says_what_something_costs(row: dict[str, Any]) -
     price = Price.read({name: value for name, value in row.items() if name not in ("starts", "hours")})
     assert price.as_of is not None
     assert price.as_of <= TABLE["generated"]
+
+
+def test_each_row_is_found_under_its_provider_and_upstream_model() -> None:
+    prices = PriceTable.load()
+    whole = PriceTable(TABLE)
+    for provider, upstreams in TABLE["prices"].items():
+        for upstream in upstreams:
+            assert prices.find(provider, upstream, NOON) == whole.find(provider, upstream, NOON)
 
 
 def test_every_sandbox_model_has_a_small_price_so_that_budgets_can_be_tried() -> None:

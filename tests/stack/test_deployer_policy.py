@@ -15,6 +15,7 @@ EVERYTHING = {
     "Alarms": "on",
     "ApiLogRole": "stack",
     "Deployment": "Canary10Percent5Minutes",
+    "Bedrock": "on",
     "DomainName": "ai.example.com",
     "HostedZoneId": "Z1",
     "WebAclArn": "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/mine/1",

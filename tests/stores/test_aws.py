@@ -12,8 +12,9 @@ from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.stores.aws import Aws, Signer, query_string
-from shared.stores.aws_calls import AwsError, Credentials
+from shared.sigv4 import Credentials, Signer, query_string
+from shared.stores.aws import Aws
+from shared.stores.aws_calls import AwsError
 
 pytestmark = pytest.mark.anyio
 ENVIRONMENT = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret/key+"}

@@ -4,7 +4,6 @@ Wire format: https://platform.claude.com/docs/en/api/messages/create, …/build-
 …/structured-outputs. The quirks are described in `shared/schemas/quirk.py`.
 """
 
-from collections.abc import Mapping
 from hashlib import sha256
 from typing import assert_never
 
@@ -12,39 +11,34 @@ from shared.errors import InvalidRequest, UnsupportedFeature
 from shared.providers.anthropic.chat_answer import ChatReader
 from shared.providers.anthropic.json_schema import Schema
 from shared.providers.anthropic.messages import THINKING, Block, cache_control, conversation
+from shared.providers.anthropic.thinking import (
+    BINDING_BETA,
+    DEFAULT_MAX_TOKENS,
+    bound,
+    forces_a_tool,
+    is_off,
+    sampling,
+    thinking,
+)
 from shared.providers.anthropic.vendor import vendor as anthropic
 from shared.providers.base import Call, ChatAdapter, FrameDecoder, Reader
 from shared.providers.json_schema import Budget
 from shared.schemas.chat import (
-    REASONING_BUDGETS,
     ChatRequest,
     JsonSchemaFormat,
     NamedTool,
-    ReasoningEffort,
     Tool,
     WebSearch,
 )
-from shared.schemas.content import CachePoint
 from shared.schemas.events import ChatEvent
 from shared.schemas.model import Model
 from shared.schemas.original import WireFormat
 
 # Version 2026-10-21 and later refuse temperature and top_p for every model, even for those that still support them.
 _VERSION = "2023-06-01"
-_BINDING_BETA = "thinking-binding-controls-2026-08-01"
 
-_EFFORTS: Mapping[ReasoningEffort, str] = {
-    "minimal": "low",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "xhigh",
-    "max": "max",
-}
-_SMALLEST_BUDGET = 1024
 # Fewer than those after which the vendor would interrupt the answer.
 _MOST_SEARCHES = 5
-_DEFAULT_MAX_TOKENS = 8192
 
 
 class AnthropicChat:
@@ -75,31 +69,30 @@ class AnthropicChat:
 def _call(request: ChatRequest, model: Model) -> Call:
     _check_support(request, model)
     system, messages = conversation(request, model)
-    max_tokens = request.max_output_tokens or model.max_output_tokens or _DEFAULT_MAX_TOKENS
-    thinking, effort = _reasoning(request, model, messages, max_tokens)
-    if thinking is None and "budget_thinking" in model.quirks:
+    max_tokens = request.max_output_tokens or model.max_output_tokens or DEFAULT_MAX_TOKENS
+    configuration, effort = thinking(request, model, max_tokens, may_think=_may_think(messages))
+    temperature, top_p = sampling(request, model, thinks=configuration is not None and not is_off(configuration))
+    if configuration is None and "budget_thinking" in model.quirks:
         max_tokens -= request.thinking_tokens  # the model does not think
     budget = Budget()
     headers = {"anthropic-version": _VERSION}
-    if "bound_thinking" in model.quirks and _has_thinking(messages) and not _is_off(thinking):
-        # Where the caller has changed the history before a thinking block, the vendor drops the block instead of
-        # refusing the request.
-        headers["anthropic-beta"] = _BINDING_BETA
-        binding = {"prefix_mismatch_behavior": "drop_block"}
-        thinking = {"type": "adaptive", **(thinking or {}), "block_binding": binding}
+    if "bound_thinking" in model.quirks and _has_thinking(messages) and not is_off(configuration):
+        headers["anthropic-beta"] = BINDING_BETA
+        configuration = bound(configuration)
     body: Block = {
         "model": model.upstream,
         "max_tokens": max_tokens,
         "system": system or None,
         "messages": messages,
         "stream": request.stream or None,
-        "thinking": thinking,
+        "thinking": configuration,
         "output_config": _output_config(request, effort, budget) or None,
         "service_tier": _service_tier(request),
         "cache_control": _cache_control(request),
         "stop_sequences": [stop for stop in request.stop if stop.strip()] or None,  # blank ones are refused
         "metadata": _metadata(request.user),
-        **_sampling(request, model, thinks=thinking is not None and not _is_off(thinking)),
+        "temperature": temperature,
+        "top_p": top_p,
         **_tools(request, messages, budget),
     }
     given = {name: value for name, value in body.items() if value is not None}
@@ -111,62 +104,8 @@ def _check_support(request: ChatRequest, model: Model) -> None:
         raise UnsupportedFeature(f"The model '{model.id}' does not support logprobs.")
     if request.image_output:
         raise UnsupportedFeature(f"The model '{model.id}' does not support image output.")
-    if request.tools and _forces_a_tool(request) and "no_forced_tool_choice" in model.quirks:
+    if request.tools and forces_a_tool(request) and "no_forced_tool_choice" in model.quirks:
         raise UnsupportedFeature(f"The model '{model.id}' does not support a tool_choice that forces a tool.")
-
-
-def _forces_a_tool(request: ChatRequest) -> bool:
-    return request.tool_choice == "required" or isinstance(request.tool_choice, NamedTool)
-
-
-def _sampling(request: ChatRequest, model: Model, *, thinks: bool) -> dict[str, float | None]:
-    """temperature and top_p, as far as the model supports them."""
-    temperature, top_p = request.temperature, request.top_p
-    if "no_sampling" in model.quirks:
-        return {}
-    if temperature is not None and temperature > 1:
-        raise InvalidRequest.field("temperature", f"must be between 0 and 1 for the model '{model.id}'")
-    if thinks:  # models that support sampling refuse it together with thinking
-        return {}
-    if "temperature_or_top_p" in model.quirks and temperature is not None and top_p is not None:
-        if temperature == 1:  # the default: nothing is lost without it
-            temperature = None
-        else:
-            top_p = None
-    return {"temperature": temperature, "top_p": top_p}
-
-
-def _reasoning(
-    request: ChatRequest, model: Model, messages: list[Block], max_tokens: int
-) -> tuple[Block | None, str | None]:
-    """The thinking configuration and the effort; None for the vendor's default."""
-    asked = request.reasoning_effort
-    if asked is None and "reasoning_opt_in" in model.quirks:
-        asked = "none"
-    if asked is None:
-        return None, None
-    if "adaptive_thinking" in model.quirks:
-        if asked != "none":
-            return {"type": "adaptive", "display": "summarized"}, _EFFORTS[asked]
-        if "always_thinks" in model.quirks:
-            return None, "low"
-        return {"type": "between_tools" if "thinking_between_tools" in model.quirks else "disabled"}, None
-    if "budget_thinking" in model.quirks and asked != "none" and _may_think(request, messages):
-        if request.reasoning_budget is not None:
-            return {"type": "enabled", "budget_tokens": _checked_budget(request.reasoning_budget, max_tokens)}, None
-        # Leaves room for the answer, which max_tokens includes.
-        budget = min(REASONING_BUDGETS[asked], request.thinking_tokens or max_tokens * 3 // 4)
-        if budget >= _SMALLEST_BUDGET:
-            return {"type": "enabled", "budget_tokens": budget}, None
-    return None, None
-
-
-def _checked_budget(budget: int, max_tokens: int) -> int:
-    if budget < _SMALLEST_BUDGET:
-        raise InvalidRequest.field("reasoning", f"the budget must be at least {_SMALLEST_BUDGET} tokens for this model")
-    if budget >= max_tokens:
-        raise InvalidRequest.field("max_tokens", "must be larger than the budget for reasoning, which it includes")
-    return budget
 
 
 def _service_tier(request: ChatRequest) -> str | None:
@@ -183,21 +122,16 @@ def _service_tier(request: ChatRequest) -> str | None:
 
 
 def _cache_control(request: ChatRequest) -> Block | None:
-    """A cache point at the end of the request. A cache key asks for one where the caller has set none."""
-    if request.cache is not None:
-        return cache_control(request.cache)
-    if request.cache_key is None or request.explicit_cache or any(request.cache_points()):
-        return None
-    return cache_control(CachePoint())
+    """A cache point at the end of the request."""
+    point = request.last_cache_point
+    return None if point is None else cache_control(point)
 
 
-def _may_think(request: ChatRequest, messages: list[Block]) -> bool:
-    """Whether thinking with a budget is allowed: not with a forced tool, nor in a turn that began without thinking.
+def _may_think(messages: list[Block]) -> bool:
+    """Whether thinking with a budget is allowed: not in a turn that began without thinking.
 
     A turn begins after the last user message that is not a tool result.
     """
-    if _forces_a_tool(request):
-        return False
     begun: Block | None = None
     for message in reversed(messages):
         if message["role"] == "assistant":
@@ -209,10 +143,6 @@ def _may_think(request: ChatRequest, messages: list[Block]) -> bool:
 
 def _has_thinking(messages: list[Block]) -> bool:
     return any(block["type"] in THINKING for message in messages for block in message["content"])
-
-
-def _is_off(thinking: Block | None) -> bool:
-    return thinking is not None and thinking["type"] in ("disabled", "between_tools")
 
 
 def _output_config(request: ChatRequest, effort: str | None, budget: Budget) -> Block:

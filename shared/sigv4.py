@@ -1,0 +1,100 @@
+"""AWS Signature Version 4: signs requests and URLs. The few dozen lines cost a cold start nothing, botocore 300 ms.
+
+Followed: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from urllib.parse import quote
+
+UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+"""The payload hash of a request whose body the signature does not cover (S3 alone knows it)."""
+_ALGORITHM = "AWS4-HMAC-SHA256"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What signs a call."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Signature Version 4 for one service, region and moment.
+
+    `path` is percent-encoded and `headers` have lower-case names, `host` among them. All headers given are signed.
+    """
+
+    service: str
+    region: str
+    credentials: Credentials
+    now: datetime
+
+    def sign(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], payload_hash: str
+    ) -> dict[str, str]:
+        """The headers with the signature among them. `payload_hash` is the body's SHA-256 in hexadecimal."""
+        signed = {**headers, "x-amz-date": self._stamp}
+        if self.credentials.token:
+            signed["x-amz-security-token"] = self.credentials.token
+        signature = self._signature(method, path, query, signed, payload_hash)
+        credential = f"Credential={self.credentials.access_key}/{self._scope}"
+        names = f"SignedHeaders={_names(signed)}"
+        signed["authorization"] = f"{_ALGORITHM} {credential}, {names}, Signature={signature}"
+        return signed
+
+    def presign(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], seconds: int
+    ) -> str:
+        """The query string of a URL that carries its own signature and is good for `seconds`, whatever the body.
+
+        Who opens it has to send the same headers.
+        https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+        """
+        signed = {
+            **query,
+            "X-Amz-Algorithm": _ALGORITHM,
+            "X-Amz-Credential": f"{self.credentials.access_key}/{self._scope}",
+            "X-Amz-Date": self._stamp,
+            "X-Amz-Expires": str(seconds),
+            "X-Amz-SignedHeaders": _names(headers),
+        }
+        if self.credentials.token:
+            signed["X-Amz-Security-Token"] = self.credentials.token
+        signature = self._signature(method, path, signed, headers, UNSIGNED_PAYLOAD)
+        return f"{query_string(signed)}&X-Amz-Signature={signature}"
+
+    @property
+    def _stamp(self) -> str:
+        return self.now.strftime("%Y%m%dT%H%M%SZ")
+
+    @property
+    def _scope(self) -> str:
+        return f"{self._stamp[:8]}/{self.region}/{self.service}/aws4_request"
+
+    def _signature(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], payload_hash: str
+    ) -> str:
+        lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in sorted(headers))
+        request = "\n".join([method, path, query_string(query), lines, _names(headers), payload_hash])
+        text = "\n".join([_ALGORITHM, self._stamp, self._scope, hashlib.sha256(request.encode()).hexdigest()])
+        key = b"AWS4" + self.credentials.secret_key.encode()
+        for step in (*self._scope.split("/"), text):
+            key = hmac.digest(key, step.encode(), "sha256")
+        return key.hex()
+
+
+def _names(headers: Mapping[str, str]) -> str:
+    return ";".join(sorted(headers))
+
+
+def query_string(parameters: Mapping[str, str]) -> str:
+    """A query in the one spelling that signatures are made over, which is a good spelling to send too."""
+    pairs = sorted((quote(name, safe=""), quote(value, safe="")) for name, value in parameters.items())
+    return "&".join(f"{name}={value}" for name, value in pairs)
