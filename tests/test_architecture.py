@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 
 # Leaves: small tools that know no other part; everything may use them.
-LEAVES = {"errors", "framing", "media", "png", "gif", "png_mask", "pump", "request_id", "snapshot"}
+LEAVES = {"errors", "framing", "media", "png", "gif", "png_mask", "pump", "request_id", "snapshot", "sealing"}
 MAY_IMPORT = {
     "functions": {
         "functions",
@@ -76,7 +76,7 @@ MAY_IMPORT = {
     "observability": {"schemas", "terminal_log"},
     "terminal_log": set(),
     "authentication": {"stores", "schemas", "settings"},
-    "authorizer": {"authentication", "stores", "schemas", "settings"},
+    "authorizer": {"authentication", "routes", "stores", "schemas", "settings"},
     "runtime": {"runtime"},
     "upstream": {"http_transport", "schemas"},
     "http_transport": set(),
@@ -100,6 +100,7 @@ ONLY_IN = {
     "httpcore": {"fetch", "http_transport", "upstream"},
     "idna": {"fetch"},
     "aws_lambda_powertools": {"observability", "terminal_log", "batches"},
+    "cryptography": {"sealing"},
     "pydantic": {"schemas", "dialects", "providers", "catalog", "web"},
     "pydantic_core": {"batches", "dialects", "providers", "gateway", "web"},
 }

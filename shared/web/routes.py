@@ -30,7 +30,7 @@ def _endpoint(route: Route) -> Callable[..., Awaitable[Response]]:
     answer = _operation(route.operation)
 
     async def endpoint(request: Request, services: ProcessServices) -> Response:
-        caller = await authorized_caller(request, services, route.permissions)
+        caller = await authorized_caller(request, services, route)
         state = request.scope["state"]
         context = RequestContext(state["request"], caller, state["meter"])
         return await answer(ApiRequest(request, route, services, context))

@@ -12,7 +12,7 @@ from functions.authorizer.app import handler as authorizer
 from scripts.sam_local import store_sample_batches, store_sample_files
 from shared import authorizer as authorizer_module
 from shared.authorizer import caller_of
-from shared.routes import ROUTES
+from shared.routes import ROUTES, resource_path
 from shared.runtime.context import LambdaContext
 from shared.runtime.event import http_event
 from shared.stores.batches import BatchStore
@@ -20,7 +20,7 @@ from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
 from shared.web.process import services_dependency
 from tests.client import BATCHES, BUCKET, TOKEN, frames, make_services
-from tests.entry_points import entry_point, resource_path
+from tests.entry_points import entry_point
 
 ROOT = Path(__file__).parents[2]
 EVENTS = {path.stem: path for path in sorted((ROOT / "events").glob("*.json"))}

@@ -18,13 +18,13 @@ from layers.build import folder_of
 from scripts.release import pin, release_of
 from shared.batches.steps import MAX_RECEIVES
 from shared.cli import target
-from shared.routes import BUFFERED_FUNCTIONS, HTTP_FUNCTIONS, ROUTES
+from shared.routes import BUFFERED_FUNCTIONS, HTTP_FUNCTIONS, ROUTES, resource_path
 from shared.schemas.batch import WINDOW_SECONDS
 from shared.settings import KeyHeader, Settings
 from shared.stores.files import KEPT_DAYS
 from shared.stores.objects import MAX_PRESIGNED_SECONDS
 from shared.stores.operator_catalog import KEY as CATALOG_KEY
-from tests.entry_points import entry_point, resource_path
+from tests.entry_points import entry_point
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))

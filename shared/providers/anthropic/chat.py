@@ -12,6 +12,7 @@ from shared.errors import InvalidRequest, UnsupportedFeature
 from shared.providers.anthropic.chat_answer import ChatReader
 from shared.providers.anthropic.json_schema import Schema
 from shared.providers.anthropic.messages import THINKING, Block, cache_control, conversation
+from shared.providers.anthropic.original import original_body, original_headers
 from shared.providers.anthropic.vendor import vendor as anthropic
 from shared.providers.base import Call, ChatAdapter, FrameDecoder, Reader
 from shared.providers.json_schema import Budget
@@ -69,10 +70,13 @@ class AnthropicChat:
         return anthropic.frames()
 
     def reader(self, request: ChatRequest) -> Reader[ChatEvent]:
-        return ChatReader()
+        return ChatReader(keeps_original=request.original is not None and request.original.wire == "messages")
 
 
 def _call(request: ChatRequest, model: Model) -> Call:
+    if (original := request.original) is not None and original.wire == "messages":
+        headers = original_headers(original)
+        return Call("/v1/messages", original_body(request, original, model), headers=headers, streamed=request.stream)
     _check_support(request, model)
     system, messages = conversation(request, model)
     max_tokens = request.max_output_tokens or model.max_output_tokens or _DEFAULT_MAX_TOKENS
@@ -120,7 +124,7 @@ def _forces_a_tool(request: ChatRequest) -> bool:
 
 
 def _sampling(request: ChatRequest, model: Model, *, thinks: bool) -> dict[str, float | None]:
-    """temperature and top_p, as far as the model supports them."""
+    """temperature, top_p and top_k, as far as the model supports them."""
     temperature, top_p = request.temperature, request.top_p
     if "no_sampling" in model.quirks:
         return {}
@@ -133,7 +137,7 @@ def _sampling(request: ChatRequest, model: Model, *, thinks: bool) -> dict[str, 
             temperature = None
         else:
             top_p = None
-    return {"temperature": temperature, "top_p": top_p}
+    return {"temperature": temperature, "top_p": top_p, "top_k": request.top_k}
 
 
 def _reasoning(
