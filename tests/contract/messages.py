@@ -25,6 +25,8 @@ ENVIRONMENT = {
     "OPENAI_BASE_URL": f"https://{HOST}/openai",
     "DEEPINFRA_API_KEY": KEY,
     "DEEPINFRA_BASE_URL": f"https://{HOST}/deepinfra",
+    "OPENROUTER_API_KEY": KEY,
+    "OPENROUTER_BASE_URL": f"https://{HOST}/openrouter",
     "GEMINI_API_KEY": KEY,
     "GEMINI_BASE_URL": f"https://{HOST}/gemini",
 }

@@ -169,3 +169,22 @@ def test_a_key_table_that_cannot_be_read_lets_nobody_in(monkeypatch: pytest.Monk
         handler(asked(Authorization=f"Bearer {TOKEN}"), None)
     assert str(raised.value) != "Unauthorized"
     assert TOKEN not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "resource", ["/v1/messages", "/v1/messages/count_tokens", "/v1/models", "/v1/models/{model_id+}"]
+)
+@pytest.mark.parametrize("headers", [{"X-Api-Key": TOKEN}, {"Authorization": f"Bearer {TOKEN}"}])
+@pytest.mark.parametrize("configured", ["Authorization", "x-api-key"])
+def test_m02_routes_of_anthropics_clients_take_either_header(
+    resource: str, headers: dict[str, str], configured: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(monkeypatch, configured)
+    event = {"type": "REQUEST", "methodArn": ARN, "resource": resource, "headers": headers}
+    assert handler(event, None)["principalId"] == "test"
+    other = {"type": "REQUEST", "methodArn": ARN, "resource": "/v1/chat/completions", "headers": headers}
+    if configured.lower() in {name.lower() for name in headers}:
+        assert handler(other, None)["principalId"] == "test"
+    else:
+        with pytest.raises(Exception, match=r"^Unauthorized$"):
+            handler(other, None)

@@ -90,7 +90,7 @@ def test_the_function_behind_the_route_answers_the_event(name: str, keys: KeySto
     assert headers["x-request-id"] == "sample-1"
     if "stream" in name:
         assert headers["content-type"].startswith("text/event-stream")
-        assert frames(body)[-1] == "[DONE]"
+        assert frames(body)[-1] in ("[DONE]", {"type": "message_stop"})
     elif name in BINARY:
         assert headers["content-type"] == BINARY[name]
         assert body

@@ -50,9 +50,13 @@ Piece = Text | Image | File
 
 
 class Conversation:
-    """Reads the messages of one request in their order. Raises InvalidRequest naming the field that is wrong."""
+    """Reads the messages of one request in their order. Raises InvalidRequest naming the field that is wrong.
 
-    def __init__(self, seal: Seal | None) -> None:
+    One that is not whole has its beginning at Anthropic.
+    """
+
+    def __init__(self, seal: Seal | None, *, is_whole: bool = True) -> None:
+        self._is_whole = is_whole
         self.hosted: list[HostedTool] = []
         self._seal = seal
         self._called: dict[str, str] = {}  # the tools' names by the ids of the calls so far
@@ -151,6 +155,8 @@ class Conversation:
 
     def _result(self, block: WireToolResult, path: str) -> ToolResult:
         name = self._called.get(block.tool_use_id)
+        if name is None and not self._is_whole:
+            name = "unknown"
         if name is None:
             raise InvalidRequest.field(f"{path}.tool_use_id", "no earlier assistant message made this call")
         blocks = block.content or ""

@@ -14,6 +14,7 @@ from shared.dialects.base import Defaults, Ignored, JsonObject, Operation, Strea
 from shared.dialects.messages.answer import MessageEncoder, message_body
 from shared.dialects.messages.blocks import Cached, WireMessage, WireSystem
 from shared.dialects.messages.conversation import Conversation
+from shared.dialects.messages.errors import THREAD
 from shared.dialects.messages.history import native_body
 from shared.dialects.messages.tools import WireTool, WireToolChoice, canonical_tools
 from shared.dialects.openai.reasoning import USUAL_EFFORT, nearest_effort
@@ -85,14 +86,18 @@ class CountedFields(Cached):
     workspace_id: Ignored = None
     betas: Ignored = None  # SDKs send them as a header
 
+    @property
+    def has_whole_conversation(self) -> bool:
+        """Whether all of the conversation is in the request."""
+        return True
+
     def canonical(self, defaults: Defaults) -> ChatRequest:
         """Raises InvalidRequest naming the field that is wrong."""
-        if not self.messages:
-            raise InvalidRequest.field("messages", "at least one message is required")
-        conversation = Conversation(defaults.seal)
+        conversation = Conversation(defaults.seal, is_whole=self.has_whole_conversation)
         leading = next((at for at, message in enumerate(self.messages) if message.role != "system"), None)
-        if leading is None:
+        if leading is None and self.has_whole_conversation:
             raise InvalidRequest.field("messages", "at least one message of the user is required")
+        leading = leading or 0
         system, points = conversation.system(self.system, self.messages[:leading])
         messages = conversation.messages(self.messages[leading:], leading)
         tools = canonical_tools(self.tools or (), self.tool_choice)
@@ -163,6 +168,10 @@ class MessageFields(CountedFields):
     diagnostics: Ignored = None
     fallback_credit_token: Ignored = None
 
+    @property
+    def has_whole_conversation(self) -> bool:
+        return self.thread is None or self.thread.type != "continue"
+
     def canonical(self, defaults: Defaults) -> ChatRequest:
         return (
             super()
@@ -192,7 +201,8 @@ class MessageFields(CountedFields):
         if self.fallbacks:
             yield _knob("fallbacks")
         if self.thread is not None:
-            yield _knob("thread", is_priced=True) if self.thread.type == "create" else _feature("thread")
+            # A client that continues a thread which nobody holds sends the whole conversation again.
+            yield _knob("thread", is_priced=True) if self.has_whole_conversation else _feature(THREAD)
 
 
 def _feature(field: str, *, is_priced: bool = False) -> HostedTool:
