@@ -83,6 +83,9 @@ def _dialects(client: httpx.Client, headers: dict[str, str], model: str) -> str:
     assert _ask(client, headers, "/v1/chat/completions/stable", body)["choices"][0]["message"]["content"]
     assert _ask(client, headers, "/ai/chat", body)["message"]["content"]
     assert _ask(client, headers, "/v1/inference/chat", body)["data"]["choices"][0]["message"]["content"]
+    # Anthropic's clients send their key in a header of their own.
+    key = headers["authorization"].removeprefix("Bearer ")
+    assert _ask(client, {"x-api-key": key}, "/v1/messages", {**body, "max_tokens": 4000})["content"]
     return "the other dialects answer too"
 
 

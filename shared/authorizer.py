@@ -11,8 +11,9 @@ from typing import Any
 
 from shared.authentication import authenticate
 from shared.errors import Unauthorized
+from shared.routes import sends_either_key
 from shared.schemas.caller import Caller, Key
-from shared.settings import Settings
+from shared.settings import KeyHeader, Settings
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 
@@ -28,10 +29,15 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     count here: whoever sent the cached value would be let in as the account that another header named.
     """
     try:
-        key = _runner().run(authenticate(_headers(event), _keys(), _settings().key_header))
+        key = _runner().run(authenticate(_headers(event), _keys(), _accepted(event)))
     except Unauthorized:
         raise Exception("Unauthorized") from None  # API Gateway knows this very text
     return _allow(key, event["methodArn"])
+
+
+def _accepted(event: Mapping[str, Any]) -> KeyHeader:
+    """The header that may hold the key of a request; either on routes whose answers API Gateway does not cache."""
+    return KeyHeader.EITHER if sends_either_key(event.get("resource") or "") else _settings().key_header
 
 
 def _headers(event: Mapping[str, Any]) -> dict[str, str]:

@@ -33,9 +33,9 @@
 A message is written for the caller: no exception text, key, stack or internal host may be put into one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 # OpenAI's and Anthropic's SDKs wait this many seconds at most for a retry, whatever Retry-After says.
 _LONGEST_SDK_WAIT = 60
@@ -55,7 +55,8 @@ class GatewayError(Exception):
     `status` is the HTTP status, `code` the canonical code that dialects translate, `retryable` whether the same
     request may succeed later, `retry_after` whole seconds to wait, `details` the fields that are wrong. `unsent` says
     that the provider has certainly not got the request, so that it charges nothing. `advice` says what the operator
-    can do; it is logged and never sent to a caller.
+    can do; it is logged and never sent to a caller. `vendor_details` are those of an error of Anthropic's that its own
+    clients act on.
     """
 
     status: ClassVar[int]
@@ -75,6 +76,7 @@ class GatewayError(Exception):
         self.retry_after = retry_after
         self.unsent = False
         self.advice: str | None = None
+        self.vendor_details: Mapping[str, Any] | None = None
 
     @property
     def param(self) -> str | None:

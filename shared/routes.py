@@ -7,7 +7,10 @@ from typing import Literal
 
 from shared.schemas.caller import Permission
 
-DialectName = Literal["openai", "stable", "compact", "envelope"]
+DialectName = Literal["openai", "stable", "compact", "envelope", "messages"]
+
+SEALING_DIALECTS = frozenset({"messages"})
+"""The dialects whose answers carry other vendors' thoughts in sealed form."""
 
 _USE_MODELS = (Permission.MODELS_USE,)
 _USE_BATCHES = (Permission.MODELS_USE, Permission.BATCH_USE)
@@ -20,7 +23,8 @@ class Route:
     `path` is in FastAPI's syntax. `function` is the folder below `functions/`. `operation` is the `module.function`
     in `shared.web` that answers. `parser` is the `module.function` in the dialect's package that parses the body, where
     the operation leaves that to the dialect. A caller needs all of `permissions`. `batchable` says whether a line of a
-    batch may have the path as its URL.
+    batch may have the path as its URL. Clients `send_either_key`: in `Authorization` or in `x-api-key`, whichever an
+    operator has chosen.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -31,6 +35,7 @@ class Route:
     parser: str = ""
     permissions: tuple[Permission, ...] = _USE_MODELS
     batchable: bool = False
+    send_either_key: bool = False
 
     @property
     def is_unmetered_write(self) -> bool:
@@ -45,6 +50,11 @@ ROUTES = (
     Route("POST", "/ai/chat", "compact", "chat", "chat.complete", "chat.chat"),
     Route("POST", "/ai/ai/chat", "compact", "chat", "chat.complete", "chat.chat"),
     Route("POST", "/v1/inference/chat", "envelope", "chat", "chat.complete", "chat.chat", batchable=True),
+
+    Route("POST", "/v1/messages", "messages", "messages", "chat.complete", "request.message", batchable=True,
+          send_either_key=True),
+    Route("POST", "/v1/messages/count_tokens", "messages", "messages", "token_counts.count_tokens", "request.counted",
+          send_either_key=True),
 
     Route("POST", "/v1/completions", "openai", "completions", "chat.complete", "completions.completion",
           batchable=True),
@@ -93,12 +103,18 @@ ROUTES = (
     Route("POST", "/v1/inference/batch/{batch_id}/cancel", "envelope", "batches", "batches.cancel_batch",
           permissions=_USE_BATCHES),
 
-    Route("GET", "/v1/models", "openai", "models", "models.list_models"),
-    Route("GET", "/v1/models/{model_id:path}", "openai", "models", "models.get_model"),
+    Route("GET", "/v1/models", "openai", "models", "models.list_models", send_either_key=True),
+    Route("GET", "/v1/models/{model_id:path}", "openai", "models", "models.get_model", send_either_key=True),
     Route("GET", "/ai/models", "compact", "models", "models.list_models"),
     Route("GET", "/ai/ai/models", "compact", "models", "models.list_models"),
 )
 # fmt: on
+
+
+def resource_path(route: Route) -> str:
+    """The path of a route as API Gateway writes it."""
+    return re.sub(r"\{(\w+):path}", r"{\1+}", route.path)
+
 
 HTTP_FUNCTIONS = tuple(dict.fromkeys(route.function for route in ROUTES))
 """The functions that answer HTTP requests."""
@@ -107,8 +123,11 @@ BUFFERED_FUNCTIONS = frozenset({"batches", "models"})
 """Functions with short responses, which run on AWS's standard runtime. All others stream."""
 
 # The dialects of paths without a route; all other paths are OpenAI's.
-_PREFIXES: dict[str, DialectName] = {"/v1/inference": "envelope", "/ai": "compact"}
+_PREFIXES: dict[str, DialectName] = {"/v1/inference": "envelope", "/v1/messages": "messages", "/ai": "compact"}
 _DIALECTS = {route.path: route.dialect for route in ROUTES}
+
+
+_EITHER_KEY = frozenset(resource_path(route) for route in ROUTES if route.send_either_key)
 
 
 def dialect_of(path: str) -> DialectName:
@@ -119,6 +138,11 @@ def dialect_of(path: str) -> DialectName:
         if path == prefix or path.startswith(f"{prefix}/"):
             return dialect
     return "openai"
+
+
+def sends_either_key(resource: str) -> bool:
+    """Whether the clients of a path, as API Gateway writes it, send their key in either header."""
+    return resource in _EITHER_KEY
 
 
 def routes_at(path: str) -> list[Route]:

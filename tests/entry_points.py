@@ -1,11 +1,8 @@
-"""What AWS is told of: the functions' modules, and routes in its own spelling."""
+"""The functions' modules."""
 
 import asyncio
-import re
 from importlib import import_module
 from types import ModuleType
-
-from shared.routes import Route
 
 
 def entry_point(folder: str) -> ModuleType:
@@ -15,8 +12,3 @@ def entry_point(folder: str) -> ModuleType:
         return import_module(f"functions.{folder}.app")
 
     return asyncio.run(imported())
-
-
-def resource_path(route: Route) -> str:
-    """The path of a route as API Gateway writes it."""
-    return re.sub(r"\{(\w+):path}", r"{\1+}", route.path)

@@ -94,7 +94,7 @@ MAY_IMPORT = {
     "observability": {"schemas", "terminal_log"},
     "terminal_log": set(),
     "authentication": {"stores", "schemas", "settings"},
-    "authorizer": {"authentication", "stores", "schemas", "settings"},
+    "authorizer": {"authentication", "routes", "stores", "schemas", "settings"},
     "runtime": {"runtime"},
     "upstream": {"http_transport", "schemas"},
     "http_transport": set(),

@@ -30,16 +30,36 @@ _MAX_DETAILS = 20
 _WORDS = {"model_type": "Input should be an object", "missing": "is required"}
 
 
+class Seal(Protocol):
+    """Seals texts for the tenant of a request, who can neither read nor alter them."""
+
+    def seal(self, text: str) -> str:
+        """The text as a token."""
+        ...
+
+    def open(self, token: str) -> str | None:
+        """The text of a token; None for one that is not the tenant's, or has been altered."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """The operator's defaults for fields that a caller leaves out."""
+    """The operator's defaults for fields that a caller leaves out, and the seal of the caller's tenant.
+
+    `seal` is None for dialects that seal nothing. `headers` are the request's, with names in lower case.
+    """
 
     max_tokens: int
     thinking_tokens: int
+    seal: Seal | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Dialect(Protocol):
     """The format of errors and common headers on a dialect's routes."""
+
+    keep_alive: bytes
+    """What is sent in long silences of a stream."""
 
     def status(self, error: GatewayError) -> int:
         """The HTTP status of an error."""
@@ -88,6 +108,17 @@ class Operation(Protocol):
 
     def encoder(self, context: RequestContext) -> StreamEncoder:
         """The answer as a stream."""
+        ...
+
+
+class CountOperation(Protocol):
+    """One parsed request whose input tokens are to be counted."""
+
+    @property
+    def request(self) -> "ChatRequest": ...
+
+    def body(self, input_tokens: int) -> Mapping[str, Any]:
+        """The answer."""
         ...
 
 

@@ -7,7 +7,7 @@ from shared.gateway.selection import MAX_FANNED_OUT, allowed, named, names
 from shared.providers import load
 from shared.providers.base import ChatAdapter
 from shared.schemas.caller import Caller
-from shared.schemas.chat import ChatRequest, JsonSchemaFormat, NamedTool
+from shared.schemas.chat import ChatRequest, HostedTool, JsonSchemaFormat, NamedTool
 from shared.schemas.content import (
     Audio,
     File,
@@ -30,20 +30,19 @@ def select(request: ChatRequest, catalog: Catalog, caller: Caller) -> Model:
         return _automatic(request, needs, models)
     model = named(request.model, needs, catalog, caller)
     if lacking := _lacking_tools(request, model, catalog):
-        raise UnsupportedFeature(
-            f"The model '{model.id}' does not support the tool '{lacking[0]}', which its provider would have to run.",
-            details=[FieldError("tools", f"'{lacking[0]}' is not supported")],
-        )
+        tool = lacking[0]
+        message = f"'{tool.name}' is not supported by the model '{model.id}'"
+        raise UnsupportedFeature(f"{tool.field}: {message}.", details=[FieldError(tool.field, message)])
     return model
 
 
-def _lacking_tools(request: ChatRequest, model: Model, catalog: Catalog) -> list[str]:
-    """The hosted tools of the request that the model's provider does not run."""
+def _lacking_tools(request: ChatRequest, model: Model, catalog: Catalog) -> list[HostedTool]:
+    """The hosted tools of the request that the model's provider does not have, and that cannot be left out."""
     if not request.hosted_tools:
         return []
     adapter: ChatAdapter = load(catalog.provider(model.provider).adapter, "chat")
     wire = adapter.wire(model)
-    return [tool.name for tool in request.hosted_tools if tool.wire != wire]
+    return [tool for tool in request.hosted_tools if tool.wire != wire and not tool.optional]
 
 
 def _automatic(request: ChatRequest, needs: frozenset[Capability], models: list[Model]) -> Model:

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def check_surcharge(services: "Services", context: "RequestContext", request: ChatRequest, model: Model) -> None:
-    """Raises UnsupportedFeature for a surcharge without a bound where the key has a budget, which could not hold."""
+    """Raises UnsupportedFeature for a surcharge without a bound where the key has a budget, which could not hold.
+
+    The request is one that has been fitted to the model.
+    """
     field = _with_surcharge(request, model)
     if field is None:
         return
@@ -27,8 +30,10 @@ def check_surcharge(services: "Services", context: "RequestContext", request: Ch
 
 def _with_surcharge(request: ChatRequest, model: Model) -> str | None:
     """The field by which the request may cost more than its tokens do by the price table."""
-    if request.web_search is not None:
-        return "web_search_options"  # the model reads what it finds
+    if unpriced := next((tool for tool in request.hosted_tools if not tool.is_priced), None):
+        return unpriced.field
+    if request.web_search is not None:  # the model reads what it finds
+        return "web_search_options" if request.original is None or request.original.wire == "chat" else "tools"
     if request.service_tier in ("priority", "scale") and Quirk.NO_TIERS not in model.quirks:
         return "service_tier"
     if Quirk.CACHE_BREAKPOINTS in model.quirks and any(point.ttl == "12h" for point in request.cache_points()):

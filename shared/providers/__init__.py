@@ -17,7 +17,8 @@ def load_vendor(name: str) -> Vendor:
 
 
 def load(name: str, operation: str) -> Any:
-    """A vendor's adapter for an operation (`chat`, `images`, `content`, `embeddings`, `speech`, `transcription`).
+    """A vendor's adapter for an operation (`chat`, `images`, `content`, `embeddings`, `speech`, `transcription`,
+    `token_counts`).
 
     Raises InvalidRequest naming `model` where the vendor does not have the operation.
     """

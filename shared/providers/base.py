@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # a function loads the schemas of its own requests only
     from shared.schemas.image import ImageRequest, ImageResponse
     from shared.schemas.original import WireFormat
     from shared.schemas.speech import SpeechRequest
+    from shared.schemas.token_count import TokenCount
     from shared.schemas.transcription import TranscriptEvent, TranscriptionRequest
     from shared.schemas.upload import Upload
     from shared.sigv4 import Signer
@@ -200,6 +201,7 @@ TranscriptionAdapter: TypeAlias = "EventAdapter[TranscriptionRequest, Transcript
 SpeechAdapter: TypeAlias = "EventAdapter[SpeechRequest, bytes]"
 ChatAdapter: TypeAlias = "WireAdapter[ChatRequest, ChatEvent]"
 ImageAdapter: TypeAlias = "ResponseAdapter[ImageRequest, ImageResponse]"
+TokenCountAdapter: TypeAlias = "ResponseAdapter[ChatRequest, TokenCount]"
 ContentAdapter: TypeAlias = "ResponseAdapter[ContentRequest, ContentResponse]"
 EmbeddingAdapter: TypeAlias = "BatchingAdapter[EmbeddingRequest, EmbeddingResponse]"
 

@@ -76,10 +76,17 @@ ServiceTier: TypeAlias = Literal["auto", "default", "flex", "scale", "priority"]
 
 
 class HostedTool(Frozen):
-    """A tool that only vendors of one wire format have and run themselves; `name` is its type there."""
+    """A tool, or another feature, that only vendors of one wire format have; `name` is its type there.
+
+    `field` is where the request asks for it. One that is `optional` is left out for other vendors. `is_priced` is
+    whether it costs no more than the tokens of the request and its answer.
+    """
 
     wire: WireFormat
     name: str
+    field: str = "tools"
+    optional: bool = False
+    is_priced: bool = False
 
 
 class WebSearch(Frozen):
@@ -110,7 +117,7 @@ class ChatRequest(Frozen):
     `cache_key` stands for requests that begin in the same way; with `explicit_cache` nothing but the cache points of
     the messages and tools is kept.
 
-    `hosted_tools` are those that a vendor of another wire format lacks; a `web_search` that is `optional` is left out
+    `hosted_tools` are what vendors of other wire formats lack; a `web_search` that is `optional` is left out
     where the vendor has none. `lower_max_tokens`: a `max_tokens` above the model's maximum is lowered to it.
     `original` is the request as it came, for a vendor of the same wire format.
     """
@@ -124,6 +131,7 @@ class ChatRequest(Frozen):
     thinking_tokens: int = 0
     temperature: float | None = None
     top_p: float | None = None
+    top_k: int | None = None
     n: int = 1
     stop: tuple[str, ...] = ()
     seed: int | None = None

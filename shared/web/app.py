@@ -17,11 +17,12 @@ from shared.dialects.base import Dialect
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
 from shared.observability import log_crash, log_request, traced
 from shared.request_id import api_request_id_of, request_id_of
-from shared.routes import dialect_of, routes_at
+from shared.routes import routes_at
 from shared.schemas.caller import Caller
 from shared.schemas.context import Meter, RequestInfo
 from shared.web.base_path import without_base_path
 from shared.web.cors import cors_headers
+from shared.web.dialects import dialect_of_request
 from shared.web.json_response import json_response
 from shared.web.process import warn_of_retirements
 from shared.web.routes import add_routes
@@ -81,7 +82,7 @@ def error_response(scope: MutableMapping[str, Any], error: GatewayError) -> Resp
 
 
 def _dialect(scope: MutableMapping[str, Any]) -> Dialect:
-    return dialect_named(dialect_of(scope["path"]))
+    return dialect_named(dialect_of_request(scope))
 
 
 class ContextMiddleware:
@@ -144,6 +145,8 @@ def _common_headers(request: RequestInfo, meter: Meter) -> dict[str, str]:
     if meter.model is not None:
         headers["x-gateway-model"] = meter.model.id
         headers["x-gateway-backend"] = meter.backend or ""
+    if meter.lowered_max_tokens is not None:
+        headers["x-gateway-max-tokens"] = str(meter.lowered_max_tokens)
     if meter.rates is not None:
         headers |= meter.rates.headers()
     if meter.cost is not None:

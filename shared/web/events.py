@@ -8,13 +8,13 @@ from typing import Any, Generic, TypeVar
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from shared.dialects import dialect_named
 from shared.dialects.base import Encoder
 from shared.errors import GatewayError, InternalError
-from shared.framing import KEEP_ALIVE
 from shared.observability import log_crash
 from shared.pump import Pump
 from shared.schemas.context import RequestContext
-from shared.schemas.events import Started
+from shared.schemas.events import OriginalEvent, Started
 from shared.web.disconnect import disconnected
 from shared.web.request import ApiRequest
 
@@ -55,7 +55,7 @@ class LiveResponse(Response):
 
 
 class EventStream(LiveResponse, Generic[E]):
-    """Events from a Pump, with a comment sent in every long silence.
+    """Events from a Pump, with `keep_alive` sent in every silence of `longest_silence` seconds.
 
     An error after the first byte is reported in the stream. `resources` stay open until the stream ends.
     """
@@ -69,7 +69,8 @@ class EventStream(LiveResponse, Generic[E]):
         context: RequestContext,
         *,
         opening: bytes,
-        keep_alive: float,
+        keep_alive: bytes,
+        longest_silence: float,
         resources: AsyncExitStack | None = None,
     ) -> None:
         super().__init__()
@@ -78,6 +79,7 @@ class EventStream(LiveResponse, Generic[E]):
         self._context = context
         self._opening = opening
         self._keep_alive = keep_alive
+        self._longest_silence = longest_silence
         self._resources = resources
 
     async def close(self) -> None:
@@ -97,7 +99,7 @@ class EventStream(LiveResponse, Generic[E]):
     async def _next(self) -> tuple[bytes, bool]:
         """The next bytes, and whether they are the last."""
         clock = asyncio.get_running_loop().time
-        quiet_until = clock() + self._keep_alive
+        quiet_until = clock() + self._longest_silence
         try:
             # Some events produce no output in a dialect, so that events may arrive during a long silence.
             while True:
@@ -106,7 +108,7 @@ class EventStream(LiveResponse, Generic[E]):
                 if chunk := b"".join(map(self._encoder.event, events)):
                     return chunk, False
         except TimeoutError:
-            return KEEP_ALIVE, False
+            return self._keep_alive, False
         except StopAsyncIteration:
             return self._encoder.end(), True
         except GatewayError as error:
@@ -132,10 +134,19 @@ async def event_stream(
     Raises what the source raises before its first event, so that the error gets its own status.
     """
     settings = request.services.settings
+    keep_alive = dialect_named(request.route.dialect).keep_alive
     pump = Pump(source)
-    opening = await wait_for_first(request, pump, _first_bytes(pump, encoder, settings.first_event_wait))
-    kept = None if resources is None else resources.pop_all()
-    return EventStream(pump, encoder, request.context, opening=opening, keep_alive=settings.keep_alive, resources=kept)
+    first = _first_bytes(pump, encoder, settings.first_event_wait, keep_alive)
+    opening = await wait_for_first(request, pump, first)
+    return EventStream(
+        pump,
+        encoder,
+        request.context,
+        opening=opening,
+        keep_alive=keep_alive,
+        longest_silence=settings.keep_alive,
+        resources=None if resources is None else resources.pop_all(),
+    )
 
 
 async def wait_for_first(request: ApiRequest, pump: Pump[Any], first: Coroutine[Any, Any, T]) -> T:
@@ -149,15 +160,19 @@ async def wait_for_first(request: ApiRequest, pump: Pump[Any], first: Coroutine[
         raise
 
 
-async def _first_bytes(pump: Pump[E], encoder: Encoder[E], wait: float) -> bytes:
-    """The first bytes of a stream: a comment if none arrive within `wait` seconds."""
+async def _first_bytes(pump: Pump[E], encoder: Encoder[E], wait: float, keep_alive: bytes) -> bytes:
+    """The bytes of a stream up to its first event with content, or `keep_alive` if there is none within `wait` seconds.
+
+    Nothing is sent before that, so that a provider which fails after its opening still gets an HTTP status.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait
+    opening = b""
     while True:
         try:
             event = await pump.get(deadline - loop.time())
         except TimeoutError:
-            return KEEP_ALIVE
-        opening = encoder.event(event)
-        if not isinstance(event, Started):
+            return opening + keep_alive
+        opening += encoder.event(event)
+        if not isinstance(event, Started) and not (isinstance(event, OriginalEvent) and event.is_opening):
             return opening

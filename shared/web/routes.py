@@ -34,7 +34,7 @@ def _endpoint(route: Route) -> Callable[..., Awaitable[Response]]:
     async def endpoint(request: Request, services: ProcessServices) -> Response:
         state = request.scope["state"]
         with aws_failures_answered(state["request"]):
-            caller = await authorized_caller(request, services, route.permissions)
+            caller = await authorized_caller(request, services, route)
             context = RequestContext(state["request"], caller, state["meter"])
             api_request = ApiRequest(request, route, services, context)
             if not route.is_unmetered_write:

@@ -53,6 +53,7 @@ BODIES = {
     "/v1/inference/audio/synthesize": {"model": "sandbox/speech", "input": "Hello", "response_format": "wav"},
     "/v1/chat/completions": {"model": "sandbox/chat", "messages": MESSAGES},
     "/v1/chat/completions/stable": {"messages": MESSAGES},
+    "/v1/messages": {"model": "sandbox/chat", "messages": MESSAGES, "max_tokens": 100},
     "/v1/completions": {"model": "sandbox/chat", "prompt": "Hello"},
     "/v1/embeddings": {"model": "sandbox/embedding", "input": "Hello"},
     "/v1/images/generations": {"model": "sandbox/image", "prompt": "a cat", "size": "64x64"},

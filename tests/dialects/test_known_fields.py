@@ -1,8 +1,34 @@
-"""Every field of OpenAI's SDK is acted on, refused or ignored for a stated reason: none is overlooked."""
+"""Every field of the SDKs of OpenAI and Anthropic is acted on, refused or ignored for a stated reason."""
 
 from typing import Any
 
 import pytest
+from anthropic.types import (
+    Base64ImageSourceParam,
+    Base64PDFSourceParam,
+    ContentBlockSourceParam,
+    DocumentBlockParam,
+    FileImageSourceParam,
+    ImageBlockParam,
+    OutputConfigParam,
+    PlainTextSourceParam,
+    RedactedThinkingBlockParam,
+    SearchResultBlockParam,
+    TextBlockParam,
+    ThinkingBlockParam,
+    ThinkingConfigEnabledParam,
+    ToolChoiceAnyParam,
+    ToolChoiceToolParam,
+    ToolParam,
+    ToolResultBlockParam,
+    ToolUseBlockParam,
+    URLImageSourceParam,
+    message_count_tokens_params,
+)
+from anthropic.types import message_create_params as anthropic_create_params
+from anthropic.types.beta import BetaAssistantMessageParam, BetaSystemMessageParam, BetaUserMessageParam
+from anthropic.types.beta import message_count_tokens_params as beta_count_params
+from anthropic.types.beta import message_create_params as beta_create_params
 from openai.types import completion_create_params, embedding_create_params, image_edit_params, image_generate_params
 from openai.types.audio import speech_create_params, transcription_create_params
 from openai.types.chat import (
@@ -23,6 +49,11 @@ from openai.types.chat import (
 )
 from openai.types.chat import completion_create_params as chat_create_params
 
+from shared.dialects.messages import blocks
+from shared.dialects.messages.request import CountedFields, MessageFields, WireOutputConfig
+from shared.dialects.messages.request import WireThinking as WireThinkingConfig
+from shared.dialects.messages.tools import WireFunction as WireAnthropicFunction
+from shared.dialects.messages.tools import WireToolChoice
 from shared.dialects.openai.caching import WirePromptCacheOptions
 from shared.dialects.openai.chat import OpenAIChat, WireFunction, WireStreamOptions, WireTool
 from shared.dialects.openai.completions import OpenAICompletion
@@ -116,6 +147,46 @@ def fields_of(*types: Any) -> set[str]:
             AUDIO_FILES_AND_LISTS,
         ),
         (OpenAISpeech, fields_of(speech_create_params.SpeechCreateParams), set()),
+        (
+            MessageFields,
+            fields_of(
+                anthropic_create_params.MessageCreateParamsNonStreaming,
+                anthropic_create_params.MessageCreateParamsStreaming,
+                beta_create_params.MessageCreateParamsNonStreaming,
+                beta_create_params.MessageCreateParamsStreaming,
+            ),
+            set(),
+        ),
+        (
+            CountedFields,
+            fields_of(message_count_tokens_params.MessageCountTokensParams, beta_count_params.MessageCountTokensParams),
+            set(),
+        ),
+        (blocks.WireMessage, fields_of(BetaAssistantMessageParam, BetaSystemMessageParam, BetaUserMessageParam), set()),
+        (blocks.WireText, fields_of(TextBlockParam), set()),
+        (blocks.WireImage, fields_of(ImageBlockParam), set()),
+        (
+            blocks.WireDocumentSource,
+            fields_of(
+                Base64ImageSourceParam,
+                Base64PDFSourceParam,
+                ContentBlockSourceParam,
+                FileImageSourceParam,
+                PlainTextSourceParam,
+                URLImageSourceParam,
+            ),
+            set(),
+        ),
+        (blocks.WireDocument, fields_of(DocumentBlockParam), set()),
+        (blocks.WireSearchResult, fields_of(SearchResultBlockParam), set()),
+        (blocks.WireThinking, fields_of(ThinkingBlockParam), set()),
+        (blocks.WireRedactedThinking, fields_of(RedactedThinkingBlockParam), set()),
+        (blocks.WireToolUse, fields_of(ToolUseBlockParam), set()),
+        (blocks.WireToolResult, fields_of(ToolResultBlockParam), set()),
+        (WireAnthropicFunction, fields_of(ToolParam), set()),
+        (WireToolChoice, fields_of(ToolChoiceAnyParam, ToolChoiceToolParam), set()),
+        (WireThinkingConfig, fields_of(ThinkingConfigEnabledParam), set()),
+        (WireOutputConfig, fields_of(OutputConfigParam), set()),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -178,3 +178,22 @@ def test_a_known_key_is_let_through_while_its_table_cannot_be_read(monkeypatch: 
     assert handler(asked(Authorization=f"Bearer {TOKEN}"), None) == known
     with pytest.raises(ModelUnavailable):
         handler(asked(Authorization="Bearer sgk_a:b:c"), None)
+
+
+@pytest.mark.parametrize(
+    "resource", ["/v1/messages", "/v1/messages/count_tokens", "/v1/models", "/v1/models/{model_id+}"]
+)
+@pytest.mark.parametrize("headers", [{"X-Api-Key": TOKEN}, {"Authorization": f"Bearer {TOKEN}"}])
+@pytest.mark.parametrize("configured", ["Authorization", "x-api-key"])
+def test_m02_routes_of_anthropics_clients_take_either_header(
+    resource: str, headers: dict[str, str], configured: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(monkeypatch, configured)
+    event = {"type": "REQUEST", "methodArn": ARN, "resource": resource, "headers": headers}
+    assert handler(event, None)["principalId"] == "test"
+    other = {"type": "REQUEST", "methodArn": ARN, "resource": "/v1/chat/completions", "headers": headers}
+    if configured.lower() in {name.lower() for name in headers}:
+        assert handler(other, None)["principalId"] == "test"
+    else:
+        with pytest.raises(Exception, match=r"^Unauthorized$"):
+            handler(other, None)

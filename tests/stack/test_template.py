@@ -19,13 +19,13 @@ from scripts.release import pin, release_of
 from shared.batches.batch_service import INPUT_KEPT_DAYS
 from shared.batches.steps import MAX_RECEIVES
 from shared.cli import target
-from shared.routes import BUFFERED_FUNCTIONS, HTTP_FUNCTIONS, ROUTES
+from shared.routes import BUFFERED_FUNCTIONS, HTTP_FUNCTIONS, ROUTES, resource_path, sends_either_key
 from shared.schemas.batch import WINDOW_SECONDS
 from shared.settings import KeyHeader, Settings
 from shared.stores.files import KEPT_DAYS
 from shared.stores.objects import MAX_PRESIGNED_SECONDS
 from shared.stores.operator_catalog import KEY as CATALOG_KEY
-from tests.entry_points import entry_point, resource_path
+from tests.entry_points import entry_point
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
@@ -317,8 +317,9 @@ def test_snapshots_are_made_only_when_asked_for() -> None:
 @pytest.mark.parametrize("header", ["Authorization", "x-api-key", "either"])
 def test_every_route_is_behind_the_authorizer_that_reads_the_chosen_header(header: str) -> None:
     stack = translated(KeyHeader=header)
-    for _, _, definition in methods(stack):
-        assert definition["security"] == [{header: []}, {"api_key": []}]
+    for _, path, definition in methods(stack):
+        expected = "either" if sends_either_key(path) else header
+        assert definition["security"] == [{expected: []}, {"api_key": []}]
     authorizer = body(stack)["components"]["securitySchemes"][header]["x-amazon-apigateway-authorizer"]
     assert authorizer["type"] == "request"
     # By its alias, so that it is deployed, and taken back, as the other functions are.
@@ -423,6 +424,8 @@ def test_api_gateways_own_answers_have_what_each_dialect_promises() -> None:
         assert all(isinstance(error[field], str) and error[field] for field in ("message", "type", "code"))
         assert content["status"] == "error"
         assert content["meta"] == {"request_id": "request-7"}
+        assert (content["type"], content["request_id"]) == ("error", "request-7")  # Anthropic's shape
+        assert response["responseParameters"]["gatewayresponse.header.Request-Id"] == "context.requestId"
         assert response["responseParameters"]["gatewayresponse.header.X-Request-Id"] == "context.requestId"
         if name in STATUSES:
             assert error["status"] == STATUSES[name]
@@ -578,6 +581,7 @@ MAY: dict[str, dict[str, set[str]]] = {
         "MediaBucket below files/*": LISTS,
     },
     "images": {**CALLS_MODELS, **KEEPS_IMAGES},
+    "messages": {**CALLS_MODELS, **KEEPS_IMAGES},
     "models": READS_PROVIDERS_KEYS,
     "speech": CALLS_MODELS,
     "transcriptions": {

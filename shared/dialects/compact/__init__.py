@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from shared.dialects.base import JsonObject
 from shared.errors import GatewayError
+from shared.framing import KEEP_ALIVE
 from shared.schemas.context import Meter, RequestInfo
 from shared.schemas.usage import Usage
 
@@ -26,6 +27,8 @@ _CODES = {"model_not_found": "model_not_found", "overloaded": "provider_error"}
 
 class CompactDialect:
     """Errors as `{"error": {code, message, status, retry_after?}}`."""
+
+    keep_alive = KEEP_ALIVE
 
     def status(self, error: GatewayError) -> int:
         return error.status

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from shared.dialects.base import JsonObject
 from shared.errors import GatewayError, ValidationFailed
+from shared.framing import KEEP_ALIVE
 from shared.schemas.context import Meter, RequestContext, RequestInfo
 
 _CODES = {
@@ -20,6 +21,8 @@ _CODES = {
 
 class EnvelopeDialect:
     """Errors as `{"status": "error", "error": {code, message, retry_after?, details?}, "meta"}`."""
+
+    keep_alive = KEEP_ALIVE
 
     def status(self, error: GatewayError) -> int:
         return 422 if isinstance(error, ValidationFailed) else error.status

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from shared.dialects.base import JsonObject
 from shared.errors import GatewayError, UpstreamRejected
+from shared.framing import KEEP_ALIVE
 from shared.schemas.context import Meter, RequestInfo
 
 _TYPES = {
@@ -31,6 +32,8 @@ _CODES = {
 
 class OpenAIDialect:
     """OpenAI's statuses and error object, without headers of its own."""
+
+    keep_alive = KEEP_ALIVE
 
     def status(self, error: GatewayError) -> int:
         return error.status

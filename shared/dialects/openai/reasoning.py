@@ -18,7 +18,7 @@ from shared.schemas.chat import REASONING_BUDGETS, ReasoningEffort
 WireReasoningEffort = Literal[ReasoningEffort, "default"]
 
 # For a model that is to think, but not told how much.
-_USUAL_EFFORT: ReasoningEffort = "medium"
+USUAL_EFFORT: ReasoningEffort = "medium"
 _Budget = Annotated[int, Field(ge=1, le=10_000_000)]
 
 
@@ -77,13 +77,14 @@ class ReasoningFields(Wire):
         if effort == "none" and (is_on or budget is not None):
             raise InvalidRequest.field("thinking" if thinking else "reasoning", "is switched off and on")
         if effort is None and budget is not None:
-            effort = _nearest_effort(budget)
+            effort = nearest_effort(budget)
         if effort is None and is_on:
-            effort = _USUAL_EFFORT
+            effort = USUAL_EFFORT
         return effort, budget
 
 
-def _nearest_effort(budget: int) -> ReasoningEffort:
+def nearest_effort(budget: int) -> ReasoningEffort:
+    """The effort whose usual budget is nearest."""
     return min(REASONING_BUDGETS, key=lambda effort: abs(REASONING_BUDGETS[effort] - budget))
 
 

@@ -11,6 +11,7 @@ from shared.errors import InvalidRequest, UnsupportedFeature
 from shared.providers.anthropic.chat_answer import ChatReader
 from shared.providers.anthropic.json_schema import Schema
 from shared.providers.anthropic.messages import THINKING, Block, cache_control, conversation
+from shared.providers.anthropic.original import original_body, original_headers
 from shared.providers.anthropic.thinking import (
     BINDING_BETA,
     DEFAULT_MAX_TOKENS,
@@ -63,15 +64,18 @@ class AnthropicChat:
         return anthropic.frames()
 
     def reader(self, request: ChatRequest) -> Reader[ChatEvent]:
-        return ChatReader()
+        return ChatReader(keeps_original=request.original is not None and request.original.wire == "messages")
 
 
 def _call(request: ChatRequest, model: Model) -> Call:
+    if (original := request.original) is not None and original.wire == "messages":
+        headers = original_headers(original)
+        return Call("/v1/messages", original_body(request, original, model), headers=headers, streamed=request.stream)
     _check_support(request, model)
     system, messages = conversation(request, model)
     max_tokens = request.max_output_tokens or model.max_output_tokens or DEFAULT_MAX_TOKENS
     configuration, effort = thinking(request, model, max_tokens, may_think=_may_think(messages))
-    temperature, top_p = sampling(request, model, thinks=configuration is not None and not is_off(configuration))
+    sampled = sampling(request, model, thinks=configuration is not None and not is_off(configuration))
     if configuration is None and "budget_thinking" in model.quirks:
         max_tokens -= request.thinking_tokens  # the model does not think
     budget = Budget()
@@ -91,8 +95,7 @@ def _call(request: ChatRequest, model: Model) -> Call:
         "cache_control": _cache_control(request),
         "stop_sequences": [stop for stop in request.stop if stop.strip()] or None,  # blank ones are refused
         "metadata": _metadata(request.user),
-        "temperature": temperature,
-        "top_p": top_p,
+        **sampled._asdict(),
         **_tools(request, messages, budget),
     }
     given = {name: value for name, value in body.items() if value is not None}

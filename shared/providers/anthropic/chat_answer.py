@@ -18,6 +18,7 @@ from shared.schemas.events import (
     ChatEvent,
     CitationDelta,
     Finished,
+    OriginalEvent,
     ReasoningDelta,
     RefusalDelta,
     Started,
@@ -25,6 +26,7 @@ from shared.schemas.events import (
     ToolCallDelta,
     ToolCallStarted,
 )
+from shared.schemas.original import Original
 from shared.schemas.usage import FinishReason, Usage
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -45,10 +47,12 @@ class ChatReader:
     """Reads one answer as content blocks: a stream starts, extends and stops them, a whole body has them complete.
 
     Blocks of the types that only the vendor's own tools create are skipped. A stream is complete at `message_stop`.
+    With `keeps_original` an OriginalEvent precedes the events of each frame, or of the whole body.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_original: bool = False) -> None:
         self.done = False
+        self._keeps_original = keeps_original
         self._started = False
         self._usage: JsonObject = {}
         self._last: JsonObject = {}  # the stop reason and its details
@@ -61,17 +65,25 @@ class ChatReader:
     def body(self, body: bytes) -> Iterator[ChatEvent]:
         message = from_json(body)
         del body
+        if self._keeps_original:
+            yield OriginalEvent(Original("messages", message))
         yield _started(message["usage"])
         for index, block in enumerate(message["content"]):
             yield from self._start(index, block)
             yield from self._stop(index)
         self.done = True
-        yield from self._finish(message["stop_reason"], message.get("stop_details"), message["usage"])
+        yield from self._finish(message, message["usage"])
 
     def frame(self, frame: Frame) -> Iterable[ChatEvent]:
         if self.done:
             return ()
         data = from_json(frame.data)
+        events = self._events(data)
+        if not self._keeps_original:
+            return events
+        return (OriginalEvent(Original("messages", data), is_opening=_is_opening(data)), *events)
+
+    def _events(self, data: JsonObject) -> Iterable[ChatEvent]:
         match data.get("type"):
             case "content_block_delta":
                 return self._delta(data["index"], data["delta"])
@@ -91,7 +103,7 @@ class ChatReader:
                 self._usage.update((name, n) for name, n in (data.get("usage") or {}).items() if n is not None)
             case "message_stop":
                 self.done = True
-                return self._finish(self._last.get("stop_reason"), self._last.get("stop_details"), self._usage)
+                return self._finish(self._last, self._usage)
             case "error":
                 raise stream_error(data.get("error"))
         return ()
@@ -154,14 +166,26 @@ class ChatReader:
                 yield CitationDelta(Citation(url=url, title=title, start=self._cited_from, end=self._length))
         self._sources = []
 
-    def _finish(self, stop_reason: str | None, details: JsonObject | None, usage: JsonObject) -> Iterator[ChatEvent]:
+    def _finish(self, last: JsonObject, usage: JsonObject) -> Iterator[ChatEvent]:
         """The last events. The vendor's explanation of a refusal is meant to be shown: it is the refusal's text."""
+        stop_reason, details = last.get("stop_reason"), last.get("stop_details")
+        stop_sequence = last.get("stop_sequence")
         reason = _FINISH_REASONS.get(stop_reason or "", FinishReason.STOP)
         if reason is FinishReason.STOP and self._calls:
             reason = FinishReason.TOOL_CALLS
         if details and details.get("explanation"):
             yield RefusalDelta(details["explanation"])
-        yield Finished(reason, _usage(usage))
+        yield Finished(reason, _usage(usage), stop_sequence=stop_sequence)
+
+
+def _is_opening(data: JsonObject) -> bool:
+    """Whether an event says nothing of the answer yet."""
+    match data:
+        case {"type": "message_start" | "ping"}:
+            return True
+        case {"type": "content_block_start", "content_block": {"type": "text" | "thinking"}}:
+            return True
+    return False
 
 
 def _started(counts: JsonObject) -> Started:

@@ -34,7 +34,7 @@ _IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _MEDIA = frozenset({"image", "document"})
 
 _JSON_ONLY = "Answer with a single JSON object and nothing else: no text around it and no code fence."
-_GO_ON = "Go on exactly where your last message ends."
+GO_ON = "Go on exactly where your last message ends."
 
 
 def conversation(request: ChatRequest, model: Model) -> tuple[str | list[Block], list[Block]]:
@@ -98,7 +98,7 @@ def _end(turns: list[Block], model: Model) -> None:
     if not turns or turns[-1]["role"] != "assistant":
         return
     if "no_prefill" in model.quirks:
-        turns.append({"role": "user", "content": [{"type": "text", "text": _GO_ON}]})
+        turns.append({"role": "user", "content": [{"type": "text", "text": GO_ON}]})
         return
     last = turns[-1]["content"][-1]
     if last["type"] == "text":  # trailing white space is refused
@@ -129,18 +129,20 @@ def _blocks(part: Part) -> Iterator[Block]:
             elif part.issuer == NAME and part.signature:
                 yield {"type": "thinking", "thinking": part.text, "signature": part.signature}
         case ToolCall():
-            call_id = _valid_id(part.id)
+            call_id = valid_id(part.id)
             yield {"type": "tool_use", "id": call_id, "name": part.name, "input": _input(part.arguments)}
         case ToolResult():
-            result: Block = {"type": "tool_result", "tool_use_id": _valid_id(part.call_id)}
+            result: Block = {"type": "tool_result", "tool_use_id": valid_id(part.call_id)}
             if content := [block for piece in part.content for block in _cached_blocks(piece)]:
                 result["content"] = content
+            if part.is_error:
+                result["is_error"] = True
             yield result
         case _:
             assert_never(part)
 
 
-def _valid_id(call_id: str) -> str:
+def valid_id(call_id: str) -> str:
     """A tool call's id in the characters that the vendor accepts. Different ids stay different."""
     if re.fullmatch(r"[a-zA-Z0-9_-]+", call_id):
         return call_id

@@ -4,7 +4,7 @@ See https://platform.claude.com/docs/en/build-with-claude/thinking and …/effor
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from shared.errors import InvalidRequest
 from shared.schemas.chat import REASONING_BUDGETS, ChatRequest, NamedTool, ReasoningEffort
@@ -79,18 +79,24 @@ def forces_a_tool(request: ChatRequest) -> bool:
     return request.tool_choice == "required" or isinstance(request.tool_choice, NamedTool)
 
 
-def sampling(request: ChatRequest, model: Model, *, thinks: bool) -> tuple[float | None, float | None]:
-    """temperature and top_p, as far as the model supports them. Raises InvalidRequest for a temperature above 1."""
+class Sampling(NamedTuple):
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+
+
+def sampling(request: ChatRequest, model: Model, *, thinks: bool) -> Sampling:
+    """The parameters that the model supports. Raises InvalidRequest for a temperature above 1."""
     temperature, top_p = request.temperature, request.top_p
     if "no_sampling" in model.quirks:
-        return None, None
+        return Sampling()
     if temperature is not None and temperature > 1:
         raise InvalidRequest.field("temperature", f"must be between 0 and 1 for the model '{model.id}'")
     if thinks:  # models that support sampling refuse it together with thinking
-        return None, None
+        return Sampling()
     if "temperature_or_top_p" in model.quirks and temperature is not None and top_p is not None:
         if temperature == 1:  # the default: nothing is lost without it
             temperature = None
         else:
             top_p = None
-    return temperature, top_p
+    return Sampling(temperature, top_p, request.top_k)

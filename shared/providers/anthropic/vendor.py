@@ -3,12 +3,13 @@
 Errors: https://platform.claude.com/docs/en/api/errors.
 """
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import CredentialsRefused, GatewayError
+from shared.errors import CredentialsRefused, GatewayError, InvalidRequest, NotFound
 from shared.framing import SseDecoder
-from shared.providers.base import FrameDecoder, Vendor, error_body, error_for_status, no_credit
+from shared.providers.base import FrameDecoder, Vendor, clean, error_body, error_for_status, no_credit
 
 if TYPE_CHECKING:
     import httpx
@@ -34,6 +35,8 @@ _NO_CREDIT_CODES = frozenset({"contract_spend_limit_reached", "enforced_spend_li
 _NO_CREDIT_MESSAGES = ("Your credit balance is too low", "You have reached your specified")
 _ACCOUNT_CODES = frozenset({"organization_on_hold", "cmek_key_disabled", "cmek_key_network_blocked"})
 _ACCOUNT_MESSAGE = "This organization has been disabled"
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_MOST_CODES = 20
 
 
 class Anthropic:
@@ -73,7 +76,20 @@ def _error(status: int, headers: Mapping[str, str], error: Any) -> GatewayError:
         return no_credit()
     if code in _ACCOUNT_CODES or (message or "").startswith(_ACCOUNT_MESSAGE):
         return CredentialsRefused("The provider refused the gateway's account.")
-    return error_for_status(status, headers, message)
+    if code == "thread_not_found":
+        found: GatewayError = NotFound(clean(message) or "The thread does not exist.")
+    else:
+        found = error_for_status(status, headers, message)
+    if isinstance(details, dict) and isinstance(found, InvalidRequest | NotFound):
+        found.vendor_details = {name: value for name, value in details.items() if _is_public(value)}
+    return found
+
+
+def _is_public(value: Any) -> bool:
+    """Whether a detail is a short code or a list of them, and no text that would have to be cleaned."""
+    if isinstance(value, list):
+        return len(value) <= _MOST_CODES and all(isinstance(item, str) and _is_public(item) for item in value)
+    return isinstance(value, bool | int) or (isinstance(value, str) and _CODE.fullmatch(value) is not None)
 
 
 vendor: Vendor = Anthropic()

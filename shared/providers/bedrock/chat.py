@@ -88,7 +88,7 @@ def _check_support(request: ChatRequest, model: Model) -> None:
 
 
 def _inference(request: ChatRequest, model: Model, thoughts: Reasoning) -> Block:
-    temperature, top_p = sampling(request, model, thinks=thoughts.thinks)
+    temperature, top_p, _ = sampling(request, model, thinks=thoughts.thinks)
     config: Block = {
         "maxTokens": None if thoughts.is_unlimited else thoughts.max_tokens,
         "temperature": temperature,

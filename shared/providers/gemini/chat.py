@@ -54,7 +54,7 @@ class GeminiChat:
             body["tools"] = [{"functionDeclarations": [_function(tool, budget) for tool in request.tools]}]
             if config := _calling_config(request):
                 body["toolConfig"] = {"functionCallingConfig": config}
-        if request.web_search is not None:
+        if request.web_search is not None and not (request.web_search.optional and request.tools):
             if request.tools:
                 raise UnsupportedFeature(f"The model '{model.id}' does not support tools together with web search.")
             body["tools"] = [{"googleSearch": {}}]  # it has no settings of ours
@@ -93,6 +93,7 @@ def _generation_config(request: ChatRequest, model: Model, budget: Budget, *, im
         "maxOutputTokens": None if image_output else request.max_output_tokens,
         "temperature": request.temperature,
         "topP": request.top_p,
+        "topK": request.top_k or None,
         "candidateCount": request.n if request.n > 1 else None,
         "stopSequences": list(request.stop) or None,
         "seed": int32(request.seed),

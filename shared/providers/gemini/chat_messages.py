@@ -192,7 +192,8 @@ def _arguments(call: ToolCall) -> JsonObject:
 def _function_response(result: ToolResult, *, gemini_3: bool) -> JsonObject:
     """The result's text is sent as a string: in a JSON object Gemini would resolve `$ref` as a reference to a part."""
     text = "\n".join(piece.text for piece in result.content if isinstance(piece, Text))
-    response: JsonObject = {"id": result.call_id, "name": result.name, "response": {"output": text}}
+    outcome = {"error" if result.is_error else "output": text}
+    response: JsonObject = {"id": result.call_id, "name": result.name, "response": outcome}
     if media := [_media_in_result(piece) for piece in result.content if not isinstance(piece, Text)]:
         if not gemini_3:
             raise UnsupportedFeature("This model does not support images and documents in tool results.")

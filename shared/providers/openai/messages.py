@@ -160,6 +160,8 @@ def _tool_message(result: ToolResult, quirks: frozenset[str]) -> JsonObject:
     texts = [part for part in result.content if isinstance(part, Text)]
     if not texts and result.content:
         texts = [Text(text="See the next user message.")]
+    if result.is_error:
+        texts.insert(0, Text(text="The call failed:"))
     if result.cache and texts:
         texts[-1] = texts[-1].model_copy(update={"cache": result.cache})
     content = _text_content(texts, "\n", quirks)

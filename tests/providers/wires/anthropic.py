@@ -137,8 +137,8 @@ def counts(input_tokens: int, output_tokens: int, **more: Any) -> dict[str, Any]
     }
 
 
-def meaning(parts: list[Part], reason: FinishReason, usage: Usage) -> ChatResponse:
-    candidate = Candidate(parts=tuple(parts), finish_reason=reason)
+def meaning(parts: list[Part], reason: FinishReason, usage: Usage, stop_sequence: str | None = None) -> ChatResponse:
+    candidate = Candidate(parts=tuple(parts), finish_reason=reason, stop_sequence=stop_sequence)
     return ChatResponse(candidates=(candidate,), usage=usage, service_tier="default")
 
 
@@ -242,6 +242,7 @@ USAGE = Answer(
             cache_write_tokens=200,
             reasoning_tokens=400,
         ),
+        "END",
     ),
 )
 
