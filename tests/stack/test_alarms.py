@@ -144,8 +144,8 @@ def test_server_errors_are_noticed_within_the_shortest_gradual_deployment() -> N
 
 
 def test_throttles_of_every_function_that_a_client_waits_for_are_noticed() -> None:
-    alarm = alarms()["ThrottlesAlarm"]
-    watched = {dimensions["FunctionName"]["Ref"] for _, _, dimensions in metrics_of(alarm)}
+    both = [metrics_of(alarms()[name]) for name in ("ThrottlesAlarm", "AgentThrottlesAlarm")]
+    watched = {dimensions["FunctionName"]["Ref"] for metrics in both for _, _, dimensions in metrics}
     stack = translated()
     assert watched == set(of_type("AWS::Lambda::Function", stack)) - {"BatchWorkerFunction"}
 
@@ -265,7 +265,8 @@ def test_saved_queries_ask_for_fields_that_are_logged() -> None:
 
 def test_saved_queries_read_the_logs_of_functions_that_write_such_lines() -> None:
     groups = set(of_type("AWS::Logs::LogGroup"))
-    callers = {f"{name}Logs" for name in ("Chat", "Completions", "Images", "Embeddings", "Transcriptions", "Speech")}
+    names = ("Chat", "Messages", "Completions", "Images", "Embeddings", "Transcriptions", "Speech")
+    callers = {f"{name}Logs" for name in names}
     for name, query in of_type("AWS::Logs::QueryDefinition", translated(Alarms="on")).items():
         read = {group["Ref"] for group in query["LogGroupNames"]}
         assert callers | {"BatchWorkerLogs"} <= read <= groups, name
