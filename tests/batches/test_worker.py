@@ -21,14 +21,27 @@ from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
 from shared.stores.stack_secret import StackSecret
 from shared.stores.tenants import TenantFolders
-from tests.client import BATCHES, BUCKET, TENANTS
+from tests.client import BUCKET, TENANTS
 
+# The function's own, so that no other test finds the sample batches done.
+BATCHES = "worker-batches"
 EVENT = json.loads((Path(__file__).parents[2] / "events" / "batch-message.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def tables(aws_environment: dict[str, str]) -> None:
+    async def create() -> None:
+        aws = Aws(aws_environment)
+        await BatchStore(aws, BATCHES).create_table()
+        await Queue(aws, BATCHES).create_queue(hidden_seconds=600)
+        await aws.aclose()
+
+    asyncio.run(create())
 
 
 @pytest.fixture
 def context(
-    keys: KeyStore, aws_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    tables: None, keys: KeyStore, aws_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[LambdaContext]:
     """What Lambda tells of an invocation; the function's environment leads to the emulated AWS."""
     names = {"KEYS_TABLE": "keys", "MEDIA_BUCKET": BUCKET, "BATCHES_TABLE": BATCHES, "BATCH_QUEUE": BATCHES}
