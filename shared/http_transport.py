@@ -18,11 +18,14 @@ from shared.tls import tls_context
 
 
 class StreamTransport(httpx.AsyncBaseTransport):
-    """A connection pool for one event loop. Raises httpcore's errors, not httpx's."""
+    """A connection pool for one event loop. Raises httpcore's errors, not httpx's.
 
-    def __init__(self, *, retries: int, keepalive_expiry: float) -> None:
+    `tls` replaces the trusted certificates.
+    """
+
+    def __init__(self, *, retries: int, keepalive_expiry: float, tls: ssl.SSLContext | None = None) -> None:
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls_context(),
+            ssl_context=tls or tls_context(),
             max_connections=None,
             keepalive_expiry=keepalive_expiry,
             retries=retries,
