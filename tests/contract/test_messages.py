@@ -1073,3 +1073,44 @@ async def test_urls_that_nobody_may_fetch_are_refused_for_every_vendor(vendor: V
             response = await vendor.client.post(PATH, json=asking(model, [block]))
             assert response.status_code == 400
             assert not vendor.requests
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_m05_signatures_behind_texts_are_kept_where_something_follows(vendor: Vendor, stream: bool) -> None:
+    """Agents take the last block for the answer, so that a signature behind it would hide it."""
+    signed = {"text": "I look.", "thoughtSignature": "c2lnbmVk"}
+    called = {"functionCall": {"id": "call_1", "name": "get_weather", "args": {}}, "thoughtSignature": "b3RoZXI="}
+    for pieces, kinds in (
+        ([signed], ["text"]),
+        ([signed, called], ["text", "thinking", "redacted_thinking", "tool_use"]),
+        ([signed, {"text": " There."}], ["text", "thinking", "text"]),
+    ):
+        frames = [{"candidates": [{"content": {"role": "model", "parts": [piece]}}]} for piece in pieces]
+        end = {**CONTENT, "candidates": [{"content": {"parts": []}, "finishReason": "STOP"}]}
+        whole = {**CONTENT, "candidates": [{"content": {"parts": pieces}, "finishReason": "STOP"}]}
+        vendor.answer = streaming(*frames, end) if stream else answering(whole)
+        asked = asking(GEMINI, tools=[WEATHER], stream=stream)
+        response = await vendor.client.post(PATH, json=asked)
+        content = (wire.folded(wire.bodies(response)) if stream else wire.whole(response))["content"]
+        assert [block["type"] for block in content] == kinds
+        history = [*asked["messages"], turn(*content), {"role": "user", "content": "Go on"}]
+        if "tool_use" in kinds:
+            history[-1] = turn({"type": "tool_result", "tool_use_id": "call_1", "content": "22"}, role="user")
+        vendor.answer = says(text("Yes"))
+        body = await sent(vendor, asking(GEMINI, messages=history, tools=[WEATHER]))
+        signatures = [part["thoughtSignature"] for part in body["contents"][1]["parts"] if "thoughtSignature" in part]
+        expected = [piece["thoughtSignature"] for piece in pieces if "thoughtSignature" in piece]
+        assert signatures == (expected if len(pieces) > 1 else [])
+
+
+async def test_m04_silence_is_filled_with_pings(keys: KeyStore) -> None:
+    environment = {"GATEWAY_SANDBOX": "on", "GATEWAY_FIRST_EVENT_WAIT": "0.01", "GATEWAY_KEEP_ALIVE": "0.01"}
+    async with gateway_client(keys, environment) as client:
+        response = await client.post(PATH, json=asking("sandbox/slow", stream=True))
+    names = [event.event for event in wire.named_events(response)]
+    assert names.count("ping") > 2
+    assert set(names) == {
+        *("message_start", "content_block_start", "content_block_delta", "content_block_stop", "ping"),
+        *("message_delta", "message_stop"),
+    }
+    wire.folded(wire.bodies(response))
