@@ -7,6 +7,8 @@ cost: a budget is never exceeded as long as no request costs more than was reser
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, assert_never
 
+from pydantic_core import to_json
+
 from shared.schemas.content import Audio, File, Image, Inline, Reasoning, Refusal, Text, ToolCall, ToolResult
 from shared.schemas.model import Capability, Model
 from shared.schemas.usage import Usage
@@ -34,6 +36,7 @@ _LARGEST_DOCUMENT = 2_000_000
 # Overhead of each message, tool and text, and the instructions about tools that some vendors add.
 _TOKENS_AROUND = 16
 _TOKENS_ABOUT_TOOLS = 1000
+_TOKENS_ABOUT_A_HOSTED_TOOL = 5000
 # Speech as usually compressed; vendors' input tokens and spoken tokens per second.
 _BYTES_PER_SECOND = 16_000
 _TOKENS_PER_SECOND = 32
@@ -70,7 +73,10 @@ def _is_long(request: "ChatRequest") -> bool:
 
 def input_tokens(request: "ChatRequest") -> int:
     """The approximate number of a request's input tokens."""
-    size = _bytes(request.system or "") + sum(_bytes(str(tool.parameters)) for tool in request.tools)
+    size = _bytes(request.system or "")
+    size += sum(
+        _bytes(tool.name) + _bytes(tool.description or "") + _bytes(str(tool.parameters)) for tool in request.tools
+    )
     if request.response_format is not None:
         size += _bytes(request.response_format.model_dump_json())
     media = 0
@@ -92,13 +98,24 @@ def input_tokens(request: "ChatRequest") -> int:
 def _most_input(request: "ChatRequest", model: Model) -> int:
     """An upper bound of the input tokens: no tokenizer produces more tokens than a text has bytes."""
     size = _TOKENS_AROUND + _bytes(request.system or "")
-    if request.tools:
-        size += _TOKENS_ABOUT_TOOLS + sum(_bytes(tool.model_dump_json()) + _TOKENS_AROUND for tool in request.tools)
+    if request.tools or request.hosted_tools:
+        size += _TOKENS_ABOUT_TOOLS + _most_about_tools(request)
     if request.response_format is not None:
         size += _bytes(request.response_format.model_dump_json())
     for message in request.messages:
         size += _TOKENS_AROUND + _bytes(message.name or "") + sum(_most_of_part(part, model) for part in message.parts)
     return size
+
+
+def _most_about_tools(request: "ChatRequest") -> int:
+    """The tools as they came, where more of them than the canonical form has may reach the provider.
+
+    What a provider tells the model about a tool of its own is not known.
+    """
+    hosted = len(request.hosted_tools) * _TOKENS_ABOUT_A_HOSTED_TOOL
+    if request.original is not None:
+        return hosted + len(to_json(request.original.body.get("tools"))) + len(request.tools) * _TOKENS_AROUND
+    return hosted + sum(_bytes(tool.model_dump_json()) + _TOKENS_AROUND for tool in request.tools)
 
 
 def _most_of_part(part: "Part", model: Model) -> int:

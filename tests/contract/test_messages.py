@@ -708,7 +708,7 @@ async def test_m16_what_an_anthropic_model_answers_comes_back_as_it_was(vendor: 
 async def test_m16_the_rules_of_the_model_behind_a_public_id_are_absorbed(vendor: Vendor) -> None:
     knobs = {"temperature": 0.5, "top_p": 0.9, "top_k": 5}
     body = await sent(vendor, asking(CLAUDE, **knobs, thinking={"type": "enabled", "budget_tokens": 2000}))
-    assert body == {**asking(CLAUDE), "thinking": {"type": "adaptive"}}
+    assert body == {**asking(CLAUDE), "thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}
     haiku = asking("claude-haiku-4-5", max_tokens=4000, **knobs)
     assert await sent(vendor, haiku) == {name: value for name, value in haiku.items() if name != "top_p"}
     body = await sent(vendor, haiku, **{"anthropic-version": "2026-10-21"})
@@ -1031,3 +1031,86 @@ async def test_m16_codes_by_which_clients_of_anthropic_act_reach_them(vendor: Ve
         assert response.status_code == status
         assert response.json()["error"]["details"] == {"error_code": code, "unsupported": ["thinking"]}
         assert response.json()["error"]["message"] == "It is gone."
+
+
+async def test_m16_a_stream_of_an_anthropic_model_may_be_split_at_every_byte(vendor: Vendor) -> None:
+    events = claude(ANSWERS["calls"])[1]
+    body = streaming(*events)(httpx.Request("POST", "http://a.example/")).content
+
+    async def single_bytes() -> AsyncIterator[bytes]:
+        for at in range(len(body)):
+            yield body[at : at + 1]
+
+    vendor.answer = lambda request: httpx.Response(200, content=single_bytes())
+    found = wire.bodies(await vendor.client.post(PATH, json=asking(CLAUDE, stream=True)))
+    assert wire.folded(found)["content"] == claude(ANSWERS["calls"])[0]["content"]
+
+
+async def test_stored_images_of_earlier_answers_reach_an_anthropic_model_as_images(vendor: Vendor) -> None:
+    drawn = {"model": "sandbox/image", "prompt": "a cat", "size": "64x64", "response_format": "url"}
+    url = (await vendor.client.post("/v1/images/generations", json=drawn)).json()["data"][0]["url"]
+    messages = [
+        {"role": "user", "content": "Draw a cat"},
+        turn({"type": "text", "text": f"Here: ![a cat]({url})"}),
+        {"role": "user", "content": "What is it?"},
+    ]
+    body = await sent(vendor, asking(CLAUDE, messages=messages))
+    (image, question) = body["messages"][2]["content"]
+    assert image["source"]["type"] == "base64"
+    assert question == {"type": "text", "text": "What is it?"}
+    looked = [{"type": "image", "source": {"type": "url", "url": url}}]
+    body = await sent(vendor, asking(CLAUDE, looked))
+    assert body["messages"][0]["content"][0]["source"]["type"] == "base64"
+    # Any other URL is for the vendor to fetch.
+    away = [{"type": "image", "source": {"type": "url", "url": "https://a.example/cat.png"}}]
+    assert (await sent(vendor, asking(CLAUDE, away)))["messages"][0]["content"] == away
+
+
+async def test_urls_that_nobody_may_fetch_are_refused_for_every_vendor(vendor: Vendor) -> None:
+    for kind in ("image", "document"):
+        block = {"type": kind, "source": {"type": "url", "url": "http://a.example/x"}}
+        for model in (CLAUDE, GPT):
+            response = await vendor.client.post(PATH, json=asking(model, [block]))
+            assert response.status_code == 400
+            assert not vendor.requests
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_m05_signatures_behind_texts_are_kept_where_something_follows(vendor: Vendor, stream: bool) -> None:
+    """Agents take the last block for the answer, so that a signature behind it would hide it."""
+    signed = {"text": "I look.", "thoughtSignature": "c2lnbmVk"}
+    called = {"functionCall": {"id": "call_1", "name": "get_weather", "args": {}}, "thoughtSignature": "b3RoZXI="}
+    for pieces, kinds in (
+        ([signed], ["text"]),
+        ([signed, called], ["text", "thinking", "redacted_thinking", "tool_use"]),
+        ([signed, {"text": " There."}], ["text", "thinking", "text"]),
+    ):
+        frames = [{"candidates": [{"content": {"role": "model", "parts": [piece]}}]} for piece in pieces]
+        end = {**CONTENT, "candidates": [{"content": {"parts": []}, "finishReason": "STOP"}]}
+        whole = {**CONTENT, "candidates": [{"content": {"parts": pieces}, "finishReason": "STOP"}]}
+        vendor.answer = streaming(*frames, end) if stream else answering(whole)
+        asked = asking(GEMINI, tools=[WEATHER], stream=stream)
+        response = await vendor.client.post(PATH, json=asked)
+        content = (wire.folded(wire.bodies(response)) if stream else wire.whole(response))["content"]
+        assert [block["type"] for block in content] == kinds
+        history = [*asked["messages"], turn(*content), {"role": "user", "content": "Go on"}]
+        if "tool_use" in kinds:
+            history[-1] = turn({"type": "tool_result", "tool_use_id": "call_1", "content": "22"}, role="user")
+        vendor.answer = says(text("Yes"))
+        body = await sent(vendor, asking(GEMINI, messages=history, tools=[WEATHER]))
+        signatures = [part["thoughtSignature"] for part in body["contents"][1]["parts"] if "thoughtSignature" in part]
+        expected = [piece["thoughtSignature"] for piece in pieces if "thoughtSignature" in piece]
+        assert signatures == (expected if len(pieces) > 1 else [])
+
+
+async def test_m04_silence_is_filled_with_pings(keys: KeyStore) -> None:
+    environment = {"GATEWAY_SANDBOX": "on", "GATEWAY_FIRST_EVENT_WAIT": "0.01", "GATEWAY_KEEP_ALIVE": "0.01"}
+    async with gateway_client(keys, environment) as client:
+        response = await client.post(PATH, json=asking("sandbox/slow", stream=True))
+    names = [event.event for event in wire.named_events(response)]
+    assert names.count("ping") > 2
+    assert set(names) == {
+        *("message_start", "content_block_start", "content_block_delta", "content_block_stop", "ping"),
+        *("message_delta", "message_stop"),
+    }
+    wire.folded(wire.bodies(response))

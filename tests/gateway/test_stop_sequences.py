@@ -26,7 +26,7 @@ def said(events: list[ChatEvent]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "stops", "kept", "found"),
+    ("text", "stops", "kept", "stopped_at"),
     [
         ("a END b", ("END",), "a ", "END"),
         ("a END b", ("b", "END"), "a ", "END"),
@@ -37,13 +37,13 @@ def said(events: list[ChatEvent]) -> str:
     ],
 )
 def test_text_ends_before_the_first_stop_sequence(
-    text: str, stops: tuple[str, ...], kept: str, found: str | None
+    text: str, stops: tuple[str, ...], kept: str, stopped_at: str | None
 ) -> None:
-    reason = FinishReason.STOP if found else FinishReason.LENGTH
+    reason = FinishReason.STOP if stopped_at else FinishReason.LENGTH
     for pieces in ([text], list(text)):
         events = cut(pieces, stops)
         assert said(events) == kept
-        assert events[-1] == Finished(reason, USAGE, stop_sequence=found)
+        assert events[-1] == Finished(reason, USAGE, stop_sequence=stopped_at)
 
 
 @given(

@@ -101,12 +101,11 @@ class WireSearchResult(Cached):
     citations: WireCitations | None = None
 
 
-class WireToolReference(Wire):
+class WireToolReference(Cached):
     """A tool that the client's own search for tools has found."""
 
     type: Literal["tool_reference"]
     tool_name: str
-    cache_control: Ignored = None
 
 
 WireResultBlock = Annotated[
@@ -155,7 +154,7 @@ class WireRedactedThinking(Wire):
     data: str
 
 
-class WireCompaction(Wire):
+class WireCompaction(Cached):
     """A summary that stands for the conversation before it."""
 
     type: Literal["compaction"]

@@ -129,7 +129,7 @@ class Conversation:
                     yield with_signature(call, signatures)
                 case WireCompaction(content=summary):
                     if summary:
-                        yield Text(text=summary)
+                        yield Text(text=summary, cache=block.cache)
                 case _:
                     # What the model has made with tools of its vendor, which other models can do without.
                     self._add(block.type, f"{path}[{at}]", optional=True)
@@ -149,7 +149,7 @@ class Conversation:
                 raise InvalidRequest.field(f"{path}.type", f"'{block.type}' is not possible in a user message")
             case WireCompaction(content=summary):
                 if summary:
-                    yield Text(text=summary)
+                    yield Text(text=summary, cache=block.cache)
             case _:
                 yield from self._pieces(block, path)
 
@@ -192,7 +192,7 @@ class Conversation:
                 cache = block.cache or next((text.cache for text in reversed(block.content) if text.cache), None)
                 yield Text(text=_tagged("search_result", texts, source=block.source, title=block.title), cache=cache)
             case WireToolReference():
-                yield Text(text=f"The tool {block.tool_name} is available.")
+                yield Text(text=f"The tool {block.tool_name} is available.", cache=block.cache)
             case WireOther():
                 self._add(block.type, path)
             case _:
@@ -213,8 +213,9 @@ class Conversation:
                 piece for at, each in enumerate(content) for piece in self._pieces(each, f"{field}.content[{at}]")
             ]
             text = "\n".join(piece.text for piece in pieces if isinstance(piece, Text))
+            cache = block.cache or next((piece.cache for piece in reversed(pieces) if piece.cache), None)
             yield from (piece for piece in pieces if not isinstance(piece, Text))
-            yield self._text_document(block, text, block.cache)
+            yield self._text_document(block, text, cache)
         elif (pdf := self._source(source, frozenset({"application/pdf"}), field)) is not None:
             if block.context:
                 yield Text(text=_tagged("document_context", block.context, title=block.title))

@@ -51,7 +51,7 @@ class WireUserLocation(Wire):
     timezone: str | None = None
 
 
-class WireVendorTool(Wire):
+class WireVendorTool(Cached):
     """A tool that is known by its type, of a search of the web with its settings."""
 
     type: str
@@ -102,7 +102,8 @@ def canonical_tools(wire: Sequence[WireTool], choice: WireToolChoice | None) -> 
             _add_web_search(tools, tool, is_forced=tool is forced)
         else:
             is_optional = _TOOL_SEARCH.fullmatch(tool.type) is not None
-            is_priced = is_optional or _OF_CLIENTS.fullmatch(tool.type) is not None
+            costs_tokens_only = is_optional or _OF_CLIENTS.fullmatch(tool.type) is not None
+            is_priced = costs_tokens_only and (tool.cache is None or tool.cache.ttl != "1h")
             tools.hosted.append(
                 HostedTool(wire="messages", name=tool.type[:100], optional=is_optional, is_priced=is_priced)
             )

@@ -43,8 +43,8 @@ def original_body(request: ChatRequest, original: Original, model: Model) -> Blo
         body.pop(name, None)
     if request.max_tokens is not None:  # not in a request for a count of tokens
         body["max_tokens"] = request.max_tokens
-    body |= _thinking(body, model)
-    return body
+    changed = _thinking(body, request, model)
+    return {name: value for name, value in {**body, **changed}.items() if name not in changed or value is not None}
 
 
 def _refused_sampling(body: Mapping[str, Any], original: Original, model: Model) -> Iterator[str]:
@@ -57,21 +57,20 @@ def _refused_sampling(body: Mapping[str, Any], original: Original, model: Model)
 # ---- Thinking --------------------------------------------------------------------------------------------------------
 
 
-def _thinking(body: Mapping[str, Any], model: Model) -> Block:
-    """The fields about thinking as the model takes them."""
-    thinking = body.get("thinking")
+def _thinking(body: Mapping[str, Any], request: ChatRequest, model: Model) -> Block:
+    """The fields about thinking as the model takes them, where they are to be changed; None for one to leave out."""
+    thinking = body.get("thinking") or {}
     config = body.get("output_config") or {}
     changed: Block = {}
-    if "adaptive_thinking" not in model.quirks and "budget_thinking" in model.quirks and "effort" in config:
+    if "budget_thinking" in model.quirks and "effort" in config:
         changed["output_config"] = {name: value for name, value in config.items() if name != "effort"}
-    if not isinstance(thinking, dict):
-        return changed
     match thinking.get("type"):
         case "enabled" if "adaptive_thinking" in model.quirks:
             display = {name: thinking[name] for name in ("display",) if name in thinking}
             changed["thinking"] = {"type": "adaptive", **display}
+            changed["output_config"] = {"effort": _effort(request), **config}
         case "enabled":
-            changed |= _within(thinking, body.get("max_tokens"))
+            changed["thinking"] = _within(thinking, body.get("max_tokens"))
         case "adaptive" if "budget_thinking" in model.quirks:
             changed["thinking"] = _budget(body.get("max_tokens"))
         case "disabled" if "thinking_between_tools" in model.quirks:
@@ -83,12 +82,18 @@ def _thinking(body: Mapping[str, Any], model: Model) -> Block:
     return changed
 
 
+def _effort(request: ChatRequest) -> str:
+    """The effort that stands for the caller's budget."""
+    effort = request.reasoning_effort
+    return "low" if effort in (None, "none", "minimal") else str(effort)
+
+
 def _within(thinking: Block, max_tokens: int | None) -> Block:
     """A budget that is smaller than `max_tokens`, which may have been lowered."""
     budget = thinking.get("budget_tokens")
     if max_tokens is None or budget is None or budget < max_tokens or max_tokens <= _SMALLEST_BUDGET:
-        return {}
-    return {"thinking": {**thinking, "budget_tokens": max_tokens - 1}}
+        return thinking
+    return {**thinking, "budget_tokens": max_tokens - 1}
 
 
 def _budget(max_tokens: int | None) -> Block | None:
@@ -133,7 +138,7 @@ def _inline_images(content: Any) -> int:
             count += isinstance(source, dict) and source.get("type") == "base64"
         elif block.get("type") == "document" and isinstance(source, dict):
             count += _inline_images(source.get("content"))
-        else:
+        elif block.get("type") == "tool_result":
             count += _inline_images(block.get("content"))
     return count
 
