@@ -433,6 +433,7 @@ class ChatEncoder:
 
     def __init__(self, context: RequestContext, options: AnswerOptions) -> None:
         self._fields = self._head = b""
+        self._answer: JsonObject = {}
         self._options = options
         self._usage = Usage()
         self._opened: set[int] = set()
@@ -451,6 +452,7 @@ class ChatEncoder:
                 return b""
             case Finished():
                 self._usage += event.usage
+                self._set_tier(event.service_tier)
                 reason = _finish_reason(event.reason, self._options)
                 return self._chunk(event.index, {}, finish_reason=reason, native_reason=event.native_reason)
             case OriginalEvent():
@@ -475,15 +477,24 @@ class ChatEncoder:
     def _start(self, event: Started) -> None:
         """The model is known only now; there may be a Started for each of several calls."""
         if not self._head:
-            fields = {
+            self._answer = {
                 "id": new_id("chatcmpl-"),
                 "object": "chat.completion.chunk",
                 "created": int(time.time()),
                 "model": self._context.meter.answered_as,
                 **told(service_tier=event.service_tier, system_fingerprint=event.system_fingerprint),
             }
-            self._fields = to_json(fields)[:-1]
-            self._head = b'data: %b,"choices":[{"index":' % self._fields
+            self._encode_head()
+
+    def _set_tier(self, tier: str | None) -> None:
+        """Of a vendor that tells the tier at the end."""
+        if tier is not None and self._answer.get("service_tier") != tier:
+            self._answer["service_tier"] = tier
+            self._encode_head()
+
+    def _encode_head(self) -> None:
+        self._fields = to_json(self._answer)[:-1]
+        self._head = b'data: %b,"choices":[{"index":' % self._fields
 
     def _chunk(
         self,
