@@ -53,7 +53,7 @@ def chat_events(
 
     customs = custom_names(requests[0])
     model = select(requests[0], services.catalog, context.caller)
-    check_surcharge(services, context, requests[0], model)
+    check_surcharge(services, context, fit(model)[0], model)
     plan = Plan("chat", requests[0].model, [model], lambda model: of_chat(fit(model), model), sources)
     return run(services, context, plan)
 
@@ -88,7 +88,8 @@ async def _call(
 ) -> AsyncGenerator[ChatEvent, None]:
     """The events of one call, its candidates numbered from `offset`; `customs` are the names of custom tools."""
     meter = ChatMeter(attempt, request)
-    links = None if request.image_output else ImageLinks(attempt, is_streamed=request.stream)
+    as_they_came = request.image_output or request.original is not None
+    links = None if as_they_came else ImageLinks(attempt, is_streamed=request.stream)
     calls = CustomCalls(customs) if customs else None
     stops = StopSequences(request.stop) if request.stop and "no_stop" in attempt.model.quirks else None
     try:

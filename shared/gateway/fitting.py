@@ -23,6 +23,8 @@ def fitted(request: ChatRequest, model: Model, wire: WireFormat | None) -> ChatR
         request = request.model_copy(update={"max_tokens": most})
     if wire != "responses" and has_custom_tools(request):
         request = with_functions(request)
+    if request.original is not None and request.original.wire != wire:
+        request = request.model_copy(update={"original": None})
     return with_thinking_room(request, model)
 
 

@@ -114,10 +114,11 @@ class Finished:
 class OriginalEvent:
     """The vendor's own event, or its whole answer, sent before the canonical events that say the same.
 
-    Encoders of the same wire format send these and skip the others.
+    Encoders of the same wire format send these and skip the others. `is_opening`: it holds nothing of the answer yet.
     """
 
     original: Original
+    is_opening: bool = False
 
 
 ChatEvent: TypeAlias = (

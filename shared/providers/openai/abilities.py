@@ -9,7 +9,6 @@ _REFUSED_EFFORTS: tuple[tuple[str, str, str], ...] = (
     ("always_thinks", "none", "low"),
     ("no_minimal_effort", "minimal", "low"),
     ("no_max_effort", "max", "xhigh"),
-    ("no_xhigh_effort", "xhigh", "high"),
 )
 # https://developers.openai.com/api/docs/guides/deployment-checklist: the Responses API takes it.
 _REFUSED_BY_CHAT_ONLY = "no_max_effort"
@@ -18,7 +17,7 @@ _REFUSED_BY_CHAT_ONLY = "no_max_effort"
 def reasoning_effort(request: ChatRequest, model: Model, *, over_responses: bool = False) -> str | None:
     """The reasoning effort to ask for; None leaves it to the model."""
     quirks = model.quirks
-    if "no_reasoning_effort" in quirks or Capability.REASONING not in model.capabilities:
+    if Capability.REASONING not in model.capabilities:
         return None
     if "responses" in quirks and request.tools and not over_responses:
         return "none"  # Chat Completions refuses tools with any other

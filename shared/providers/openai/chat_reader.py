@@ -31,7 +31,8 @@ class EitherReader:
     def body(self, body: bytes) -> Iterable[ChatEvent]:
         answer = from_json(body)
         is_response = isinstance(answer, dict) and answer.get("object") == "response"
-        return self._opened(is_response=is_response).answer(answer)
+        self._reader = self._opened(is_response=is_response)
+        return self._reader.answer(answer)
 
     def frame(self, frame: Frame) -> Iterable[ChatEvent]:
         if self._reader is None:

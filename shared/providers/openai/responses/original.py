@@ -1,13 +1,13 @@
 """A request of the Responses API that goes to it as it came, but for what the gateway has changed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from shared.providers.openai.abilities import reasoning_effort, takes_sampling
 from shared.providers.openai.messages import media_url
 from shared.providers.openai.responses.request import ENCRYPTED_REASONING, conversation
 from shared.schemas.chat import ChatRequest, JsonObject
-from shared.schemas.content import File, Image, Inline, ToolResult
+from shared.schemas.content import Image, ToolResult
 from shared.schemas.model import Model
 from shared.schemas.original import Original
 
@@ -19,7 +19,7 @@ def original_payload(request: ChatRequest, original: Original, model: Model) -> 
     """The caller's body for the upstream model, which stores nothing.
 
     The gateway decides on the output's length, and on the reasoning effort and the sampling where the model refuses or
-    must not get what the caller wants. Images and files of the gateway's own go inline.
+    must not get what the caller wants. Images of the gateway's own store go inline.
     """
     effort = reasoning_effort(request, model, over_responses=True)
     body = {name: value for name, value in original.body.items() if name not in _NOT_SENT and value is not None}
@@ -53,57 +53,45 @@ def _include(given: Any) -> list[Any]:
 
 
 def _input(request: ChatRequest, given: Any) -> Any:
-    """The caller's input with its images and files as the gateway sends them.
+    """The caller's input with its images as the gateway sends them: those of its own store are in no other place.
 
-    None where these are not the same as in the canonical messages: the gateway has added or removed some.
+    None where these are not the images of the canonical messages, since the gateway has added or removed some.
     """
     if not isinstance(given, list):
         return given
-    sent = list(_media(request))
-    if len(sent) != sum(1 for item in given for _ in _media_parts(item)):
+    sent = list(_images(request))
+    if len(sent) != sum(map(_is_image, (part for item in given for _, parts in _contents(item) for part in parts))):
         return None
-    media = iter(sent)
-    return [_with_media(item, media) for item in given]
+    images = iter(sent)
+    return [_with_images(item, images) for item in given]
 
 
-def _media(request: ChatRequest) -> Iterator[Image | File]:
+def _images(request: ChatRequest) -> Iterator[Image]:
     for message in request.messages:
         for part in message.parts:
             pieces = part.content if isinstance(part, ToolResult) else (part,)
-            yield from (piece for piece in pieces if isinstance(piece, Image | File))
+            yield from (piece for piece in pieces if isinstance(piece, Image))
 
 
-def _media_parts(item: Any) -> Iterator[Mapping[str, Any]]:
-    """The images and files of an item: of a message's content, or of a tool's output."""
+def _contents(item: Any) -> Iterator[tuple[str, list[Any]]]:
+    """The lists of content parts of an item, with the names of their fields: a message's, or a tool's output."""
     if isinstance(item, dict):
-        for name in ("content", "output"):
-            parts = item.get(name)
-            if isinstance(parts, list):
-                yield from (part for part in parts if _is_media(part))
+        yield from ((name, item[name]) for name in ("content", "output") if isinstance(item.get(name), list))
 
 
-def _is_media(part: Any) -> bool:
-    return isinstance(part, dict) and part.get("type") in ("input_image", "input_file")
+def _is_image(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "input_image"
 
 
-def _with_media(item: Any, media: Iterator[Image | File]) -> Any:
-    if not any(True for _ in _media_parts(item)):
-        return item
+def _with_images(item: Any, images: Iterator[Image]) -> Any:
     changed = {
-        name: [_sent(part, next(media)) if _is_media(part) else part for part in item[name]]
-        for name in ("content", "output")
-        if isinstance(item.get(name), list)
+        name: [_sent(part, next(images)) if _is_image(part) else part for part in parts]
+        for name, parts in _contents(item)
     }
-    return item | changed
+    return item | changed if changed else item
 
 
-def _sent(part: JsonObject, media: Image | File) -> JsonObject:
-    """An image or file as the caller gave it, or inline where the gateway has read it from its own store."""
-    rest = {name: value for name, value in part.items() if name not in ("file_id", "image_url", "file_url")}
-    if isinstance(media, Image):
-        url = media_url(media.source)
-        return part if part.get("image_url") == url else {**rest, "image_url": url}
-    if part.get("file_id") and isinstance(media.source, Inline):
-        named = {"filename": media.name} if media.name else {}
-        return {**named, **rest, "file_data": media_url(media.source)}
-    return part
+def _sent(part: JsonObject, image: Image) -> JsonObject:
+    url = media_url(image.source)
+    rest = {name: value for name, value in part.items() if name != "file_id"}
+    return part if part.get("image_url") == url else {**rest, "image_url": url}

@@ -36,7 +36,15 @@ from shared.schemas.original import Original
 from shared.schemas.usage import FinishReason
 
 # Events that say nothing of the answer yet.
-_OPENINGS = frozenset({"response.created", "response.queued", "response.in_progress"})
+_OPENINGS = frozenset(
+    {
+        "response.created",
+        "response.queued",
+        "response.in_progress",
+        "response.content_part.added",
+        "response.reasoning_summary_part.added",
+    }
+)
 _ENDS = frozenset({"response.completed", "response.incomplete"})
 # An unknown reason counts as a length that was reached.
 _INCOMPLETE = {"content_filter": FinishReason.CONTENT_FILTER, "steered": FinishReason.STOP}
@@ -73,8 +81,6 @@ class ResponsesReader:
     tells_originals: bool = False
     done: bool = False
     _has_started: bool = False
-    _held: list[ChatEvent] = field(default_factory=list)  # what says nothing yet: the vendor may still refuse
-    _tier: str | None = None
     _items: dict[int, _Item] = field(default_factory=dict)
     _calls: int = 0
     _length: int = 0  # of the text so far
@@ -89,7 +95,7 @@ class ResponsesReader:
         if answer["status"] not in ("completed", "incomplete"):
             raise UpstreamError("The provider did not finish its response.")
         yield from self._original(answer)
-        yield from self._started()
+        yield Started()
         yield from self._end(answer)
 
     def frame(self, frame: Frame) -> Iterator[ChatEvent]:
@@ -105,12 +111,10 @@ class ResponsesReader:
             raise_error(event, named_error=True)
         if kind == "response.failed":
             raise_error(event["response"], named_error=True)
-        if kind in _OPENINGS:
-            self._tier = self._tier or told_tier(event["response"].get("service_tier"))
-            self._held += self._original(event)
-            return
-        yield from self._started()
-        yield from self._original(event)
+        yield from self._original(event, is_opening=kind in _OPENINGS)
+        if not self._has_started:
+            self._has_started = True
+            yield Started()  # the tier that it will be served by is not known yet
         if kind in _ENDS:
             yield from self._end(event["response"])
         else:
@@ -121,16 +125,9 @@ class ResponsesReader:
             raise truncated()
         return ()
 
-    def _original(self, body: JsonObject) -> Iterator[ChatEvent]:
+    def _original(self, body: JsonObject, *, is_opening: bool = False) -> Iterator[ChatEvent]:
         if self.tells_originals:
-            yield OriginalEvent(Original("responses", body))
-
-    def _started(self) -> Iterator[ChatEvent]:
-        if not self._has_started:
-            self._has_started = True
-            yield from self._held
-            # "auto" is what was asked for; the last event tells what it has come to.
-            yield Started(service_tier=None if self._tier == "auto" else self._tier)
+            yield OriginalEvent(Original("responses", body), is_opening=is_opening)
 
     def _item(self, event: JsonObject) -> _Item:
         return self._items.setdefault(event["output_index"], _Item())
