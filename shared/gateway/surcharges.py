@@ -42,7 +42,7 @@ def _with_surcharge(request: ChatRequest, model: Model) -> str | None:
     """The field by which the request may cost more than its tokens do by the price table."""
     if request.hosted_tools:
         return "tools"
-    if request.original is not None and (unpriced := _unpriced_field(request.original)) is not None:
+    if request.original is not None and (unpriced := _unpriced_field(request.original, model)) is not None:
         return unpriced
     if request.web_search is not None:
         return "web_search_options"  # the model reads what it finds
@@ -53,8 +53,10 @@ def _with_surcharge(request: ChatRequest, model: Model) -> str | None:
     return None
 
 
-def _unpriced_field(original: Original) -> str | None:
+def _unpriced_field(original: Original, model: Model) -> str | None:
     """The field by which a request that is passed on as it came may cost more than is known."""
+    if original.wire == "chat" and Quirk.UNKNOWN_FIELDS in model.quirks:
+        return next(iter(original.body))
     if original.wire != "responses":
         return None
     body = original.body

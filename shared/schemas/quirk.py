@@ -41,6 +41,8 @@ class Quirk(StrEnum):
 
     A model that also has RESPONSES takes them with reasoning effort "none".
     """
+    UNKNOWN_FIELDS = "unknown_fields"
+    """OpenAI itself: takes fields of chat completions that the gateway does not know."""
     RESPONSES = "responses"
     """Called through the Responses API: chat completions take function tools only with `reasoning_effort` "none"."""
     THINKING_SWITCH = "thinking_switch"

@@ -691,6 +691,24 @@ async def test_harmless_fields_are_not_refused(vendor: Vendor, model: str, field
     assert body.get("store") is (False if model == "gpt-6-sol" else None)
 
 
+async def test_fields_that_the_gateway_does_not_know_reach_openais_own_chat_completions(vendor: Vendor) -> None:
+    fields = {"a_field_of_2027": {"a": [1]}, "nothing": None, "n": 2, "top_k": 20}
+    vendor.requests.clear()
+    response = await vendor.client.post(CHAT, json=asking(CHAT, CHAT_MODEL, **fields))
+    assert response.status_code == 200, response.text
+    assert (vendor.sent["a_field_of_2027"], vendor.sent["n"]) == ({"a": [1]}, 2)
+    assert vendor.sent.keys().isdisjoint({"nothing", "top_k"})
+    for model in ("gpt-6-sol", "groq/openai/gpt-oss-120b", "mistral-medium-latest", "claude-sonnet-5"):
+        assert "a_field_of_2027" not in await sent(vendor, model, a_field_of_2027=1)
+
+
+async def test_keys_with_a_budget_are_refused_fields_that_the_gateway_does_not_know(keys: KeyStore) -> None:
+    async with account(keys, Limits(budget_day=10_000_000), environment=ENVIRONMENT, vendor=hello) as poor:
+        response = await poor.ask(CHAT, CHAT_MODEL, a_field_of_2027=1)
+        assert_error(response, "unsupported", field="a_field_of_2027")
+        assert (await poor.ask(CHAT, "deepseek-flash", a_field_of_2027=1)).status_code == 200
+
+
 async def test_fields_without_effect_on_the_answer_stay_here(vendor: Vendor) -> None:
     fields: dict[str, Any] = {
         "store": True,

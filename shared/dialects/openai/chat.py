@@ -35,6 +35,7 @@ from shared.dialects.openai.messages import (
     tool_call_head,
 )
 from shared.dialects.openai.reasoning import ReasoningFields
+from shared.dialects.openai.unknown_fields import unknown_fields
 from shared.dialects.openai.web_search import WireWebSearch
 from shared.errors import GatewayError, InvalidRequest
 from shared.framing import DONE
@@ -67,6 +68,7 @@ from shared.schemas.events import (
     ToolCallDelta,
     ToolCallStarted,
 )
+from shared.schemas.original import Original
 from shared.schemas.usage import FinishReason, Usage
 
 MAX_SEED = 2**63 - 1
@@ -344,13 +346,17 @@ OpenAIChatT = TypeVar("OpenAIChatT", bound=OpenAIChat)
 
 def chat(body: JsonObject, defaults: Defaults) -> Operation:
     """/v1/chat/completions, where an answer is capped at the operator's default unless the caller says otherwise."""
-    return chat_operation(OpenAIChat, body, defaults)
+    return chat_operation(OpenAIChat, body, defaults, original=unknown_fields(body, OpenAIChat.model_fields))
 
 
-def chat_operation(wire: type[OpenAIChatT], body: JsonObject, defaults: Defaults | None) -> Operation:
+def chat_operation(
+    wire: type[OpenAIChatT], body: JsonObject, defaults: Defaults | None, *, original: Original | None = None
+) -> Operation:
     """A chat request of OpenAI's shape; without `defaults` an answer that the caller does not cap is not capped."""
     fields = read(wire, body)
     request = fields.canonical()
+    if original is not None:
+        request = request.model_copy(update={"original": original})
     if request.max_tokens is None and defaults is not None:
         room = max(defaults.thinking_tokens, request.reasoning_budget or 0)
         capped = {"max_tokens": defaults.max_tokens, "thinking_tokens": room}

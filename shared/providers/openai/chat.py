@@ -116,6 +116,7 @@ def _payload(request: ChatRequest, model: Model) -> JsonObject:
     check_features(request, model, effort)
     samples = takes_sampling(model, effort)
     fields: JsonObject = {
+        **_unknown_fields(request, quirks),
         "model": model.upstream,
         "messages": messages(request, quirks),
         "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens": request.max_output_tokens,
@@ -144,6 +145,11 @@ def _payload(request: ChatRequest, model: Model) -> JsonObject:
     }
     left_out = {name for quirk in quirks for name in _LEFT_OUT.get(quirk, ())}
     return {name: value for name, value in fields.items() if value is not None and name not in left_out}
+
+
+def _unknown_fields(request: ChatRequest, quirks: frozenset[str]) -> Mapping[str, Any]:
+    original = request.original
+    return original.body if original is not None and original.wire == "chat" and "unknown_fields" in quirks else {}
 
 
 def _effort_fields(effort: str | None, budget: int | None, quirks: frozenset[str]) -> JsonObject:
