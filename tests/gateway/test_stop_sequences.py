@@ -26,23 +26,24 @@ def said(events: list[ChatEvent]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "stops", "kept", "reason"),
+    ("text", "stops", "kept", "stop"),
     [
-        ("a END b", ("END",), "a ", FinishReason.STOP),
-        ("a END b", ("b", "END"), "a ", FinishReason.STOP),
-        ("nothing", ("END",), "nothing", FinishReason.LENGTH),
-        ("E EN", ("END",), "E EN", FinishReason.LENGTH),
-        ("END", ("END",), "", FinishReason.STOP),
-        ("aab", ("ab",), "a", FinishReason.STOP),
+        ("a END b", ("END",), "a ", "END"),
+        ("a END b", ("b", "END"), "a ", "END"),
+        ("nothing", ("END",), "nothing", None),
+        ("E EN", ("END",), "E EN", None),
+        ("END", ("END",), "", "END"),
+        ("aab", ("ab",), "a", "ab"),
     ],
 )
 def test_text_ends_before_the_first_stop_sequence(
-    text: str, stops: tuple[str, ...], kept: str, reason: FinishReason
+    text: str, stops: tuple[str, ...], kept: str, stop: str | None
 ) -> None:
     for pieces in ([text], list(text)):
         events = cut(pieces, stops)
         assert said(events) == kept
-        assert events[-1] == Finished(reason, USAGE)
+        reason = FinishReason.LENGTH if stop is None else FinishReason.STOP
+        assert events[-1] == Finished(reason, USAGE, stop_sequence=stop)
 
 
 @given(

@@ -196,6 +196,12 @@ def test_what_came_by_the_same_wire_goes_out_as_it_came() -> None:
     }
 
 
+def test_headers_that_are_part_of_a_request_go_with_it() -> None:
+    original = Original("responses", {"model": "x", "input": "Hello"}, {"openai-beta": "a=v1"})
+    call = adapter.call(ChatRequest(model="m", messages=(HELLO,), original=original), model())
+    assert call.headers == {"openai-beta": "a=v1"}
+
+
 def test_what_is_the_gateways_own_is_not_passed_on() -> None:
     own = {
         "store": True,

@@ -46,6 +46,7 @@ _LEFT_OUT: Mapping[str, tuple[str, ...]] = {
     "no_user": ("user",),
     "no_verbosity": ("verbosity",),
 }
+
 # Groq's names of OpenAI's tiers: https://console.groq.com/docs/service-tiers.
 _ON_DEMAND_TIERS: Mapping[ServiceTier | None, str] = {
     "auto": "auto",
@@ -55,7 +56,6 @@ _ON_DEMAND_TIERS: Mapping[ServiceTier | None, str] = {
 }
 
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
-
 
 # The Responses API refuses a smaller `max_output_tokens`.
 _LEAST_RESPONSE = 16
@@ -76,7 +76,8 @@ class OpenAIChat:
         original = request.original
         if self.wire(model) == "responses":
             if original is not None and original.wire == "responses":
-                return Call("/responses", original_payload(request, original, model), streamed=request.stream)
+                payload = original_payload(request, original, model)
+                return Call("/responses", payload, headers=original.headers, streamed=request.stream)
             if not _is_for_chat(request):
                 return Call("/responses", responses_payload(request, model), streamed=request.stream)
         payload = _payload(request, model)

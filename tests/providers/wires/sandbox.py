@@ -188,7 +188,7 @@ LOGPROBS = answer(
 def sent(*messages: Message, **more: Any) -> Sent:
     """The request as its canonical type writes it, with the name of the upstream model."""
     request = ChatRequest(model=MODEL, messages=messages or (user("Hello"),), **more)
-    return Sent(request, {**json.loads(request.model_dump_json()), "model": "chat"})
+    return Sent(request, {**json.loads(request.model_dump_json(exclude={"original"})), "model": "chat"})
 
 
 _WEATHER = Tool(name="get_weather", parameters={"type": "object", "properties": {"place": {"default": None}}})
