@@ -451,7 +451,9 @@ def test_an_error_event_is_that_error_in_either_form(error: Any) -> None:
 
 def test_nothing_is_told_before_the_vendor_has_said_something() -> None:
     """P15: a failure until then keeps its status."""
-    body = broken(last={"type": "response.failed", "response": response([], status="failed", error=None)})
+    failure = {"type": "response.failed", "response": response([], status="failed", error=None)}
+    begun = list(item_events(0, message(output_text(""))))[:2]
+    body = broken(last=failure).replace(b"event: response.failed", named(*begun) + b"event: response.failed")
     decoder, reader = adapter.frames(), adapter.reader(SAME_WIRE)
     *openings, failed = decoder.feed(body)
     told = [event for frame in openings for event in reader.frame(frame)]

@@ -35,7 +35,6 @@ from shared.schemas.events import (
 from shared.schemas.original import Original
 from shared.schemas.usage import FinishReason
 
-# Events that say nothing of the answer yet.
 _OPENINGS = frozenset(
     {
         "response.created",
@@ -51,6 +50,13 @@ _INCOMPLETE = {"content_filter": FinishReason.CONTENT_FILTER, "steered": FinishR
 
 # Between the paragraphs of a summary of reasoning, and between two messages of one answer.
 _PARAGRAPH = "\n\n"
+
+
+def _is_opening(kind: Any, event: JsonObject) -> bool:
+    """Whether an event says nothing of the answer yet."""
+    if kind == "response.output_item.added":
+        return event["item"]["type"] in ("message", "reasoning")
+    return kind in _OPENINGS
 
 
 @dataclass(slots=True)
@@ -111,7 +117,7 @@ class ResponsesReader:
             raise_error(event, named_error=True)
         if kind == "response.failed":
             raise_error(event["response"], named_error=True)
-        yield from self._original(event, is_opening=kind in _OPENINGS)
+        yield from self._original(event, is_opening=_is_opening(kind, event))
         if not self._has_started:
             self._has_started = True
             yield Started()  # the tier that it will be served by is not known yet
