@@ -44,6 +44,8 @@ _SETTLE_SECONDS = 0.1
 """For what a process still does for a request whose answer has left."""
 _IDLE_SECONDS = 5.0
 _DIRECT, _PLAIN, _GATEWAY, _OTHER = "directly", "FastAPI+httpx", "gateway", "TREE"
+# One that the gateway, too, asks by chat completions.
+_OPENAI_MODEL = "openai/gpt-5.6-luna"
 _LIMITED = ", limits"
 _NEW_KEY = ["keys", "create", "bench", "--requests-per-minute", "1000000", "--tokens-per-minute", "1000000000"]
 _NEW_KEY += ["--concurrency", "1000", "--budget-month", "1000000"]
@@ -145,18 +147,18 @@ def _scenarios() -> list[Scenario]:
     gemini_stream = "/v1beta/models/bench:streamGenerateContent"
     picture = PNG + random.Random(1).randbytes(PICTURE_BYTES)  # noqa: S311 - the same picture each time
     return [
-        _chat("chat", "gpt-4o-mini", openai),
+        _chat("chat", _OPENAI_MODEL, openai),
         _chat("chat to Anthropic", "claude-haiku-4-5", anthropic),
         _chat("chat to Gemini", "gemini-2.5-flash", gemini),
         _chat(
             "chat with a picture",
-            "gpt-4o-mini",
+            _OPENAI_MODEL,
             openai,
             picture=picture,
             requests=max(1, REQUESTS // _REQUESTS_A_PICTURE),
         ),
         _EMBEDDING,
-        _stream("stream", "gpt-4o-mini", openai),
+        _stream("stream", _OPENAI_MODEL, openai),
         _stream("stream from Anthropic", "claude-haiku-4-5", anthropic),
         _stream("stream from Gemini", "gemini-2.5-flash", gemini_stream),
     ]

@@ -89,7 +89,8 @@ async def _call(
 ) -> AsyncGenerator[ChatEvent, None]:
     """The events of one call, its candidates numbered from `offset`; `customs` are the names of custom tools."""
     meter = ChatMeter(attempt, request)
-    links = None if request.image_output else ImageLinks(attempt, is_streamed=request.stream)
+    passes_on = request.original is not None and request.original.wire != "chat"
+    links = None if request.image_output or passes_on else ImageLinks(attempt, is_streamed=request.stream)
     calls = CustomCalls(customs) if customs else None
     stops = StopSequences(request.stop) if request.stop and "no_stop" in attempt.model.quirks else None
     try:

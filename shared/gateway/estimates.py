@@ -4,6 +4,7 @@ Each function returns both as `Usage`. The expected usage counts against the tok
 cost: a budget is never exceeded as long as no request costs more than was reserved for it.
 """
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, assert_never
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from shared.schemas.embedding import EmbeddingRequest
     from shared.schemas.generated_content import ContentRequest
     from shared.schemas.image import ImageRequest
+    from shared.schemas.original import Original
     from shared.schemas.speech import SpeechRequest
     from shared.schemas.transcription import TranscriptionRequest
 
@@ -43,6 +45,13 @@ _TOKENS_PER_SECOND = 32
 _LEAST_SECONDS = 10  # shorter sounds are rounded up to no more than this
 _SPOKEN_PER_SECOND = 5
 _MOST_SPOKEN_PER_SECOND = 25
+# The items of the Responses API that the canonical messages hold whole.
+_IN_MESSAGES = frozenset(
+    {
+        *("message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"),
+        "item_reference",
+    }
+)
 
 
 def of_chat(requests: "Sequence[ChatRequest]", model: Model) -> tuple[Usage, Usage]:
@@ -104,7 +113,20 @@ def _most_input(request: "ChatRequest", model: Model) -> int:
         size += _bytes(request.response_format.model_dump_json())
     for message in request.messages:
         size += _TOKENS_AROUND + _bytes(message.name or "") + sum(_most_of_part(part, model) for part in message.parts)
-    return size
+    return size + (0 if request.original is None else _most_beside_messages(request.original))
+
+
+def _most_beside_messages(original: "Original") -> int:
+    """An upper bound of the tokens of what a vendor of the same wire format is sent beside the canonical messages."""
+    items = original.body.get("input") if original.wire == "responses" else None
+    if not isinstance(items, list):
+        return 0
+    kinds = [(item.get("type", "message"), item) for item in items if isinstance(item, dict)]
+    return sum(
+        _TOKENS_PER_LOOK if kind == "image_generation_call" else _bytes(json.dumps(item, ensure_ascii=False))
+        for kind, item in kinds
+        if kind not in _IN_MESSAGES
+    )
 
 
 def _most_about_tools(request: "ChatRequest") -> int:

@@ -10,9 +10,11 @@ from shared.schemas.original import WireFormat
 def fitted(request: ChatRequest, model: Model, wire: WireFormat | None) -> ChatRequest:
     """The request as the model can serve it; `wire` is the wire format of the model's API.
 
-    Optional tools that its provider lacks are left out, `max_tokens` is lowered where the dialect wants that, custom
+    An original of another wire format and optional tools that its provider lacks are left out, `max_tokens` is lowered where the dialect wants that, custom
     tools become functions, and thinking gets room of its own.
     """
+    if request.original is not None and request.original.wire != wire:
+        request = request.model_copy(update={"original": None})
     if any(tool.wire != wire for tool in request.hosted_tools):
         own = tuple(tool for tool in request.hosted_tools if tool.wire == wire)
         request = request.model_copy(update={"hosted_tools": own})
@@ -26,6 +28,8 @@ def fitted(request: ChatRequest, model: Model, wire: WireFormat | None) -> ChatR
         request = request.model_copy(update={"max_tokens": most})
     if wire != "responses" and has_custom_tools(request):
         request = with_functions(request)
+    if request.original is not None and request.original.wire != wire:
+        request = request.model_copy(update={"original": None})
     return with_thinking_room(request, model)
 
 

@@ -30,6 +30,4 @@ def _will_think(request: ChatRequest, model: Model) -> bool:
 def _is_kept_from_thinking(request: ChatRequest, model: Model) -> bool:
     """Whether the model cannot think because of the request's tools."""
     forced = request.tool_choice == "required" or isinstance(request.tool_choice, NamedTool)
-    if forced and not model.quirks.isdisjoint((Quirk.BUDGET_THINKING, Quirk.NO_FORCED_TOOL_CHOICE)):
-        return True
-    return Quirk.TOOLS_WITHOUT_REASONING in model.quirks and bool(request.tools)
+    return forced and not model.quirks.isdisjoint((Quirk.BUDGET_THINKING, Quirk.NO_FORCED_TOOL_CHOICE))

@@ -98,7 +98,8 @@ class CitationDelta:
 class Finished:
     """A candidate is complete. Usage is that of the whole call, on one of its candidates' Finished.
 
-    `native_reason` is `Candidate.native_finish_reason`, `stop_sequence` that of Candidate.
+    `native_reason` is `Candidate.native_finish_reason`, `stop_sequence` that of Candidate. `service_tier` is that of
+    ChatResponse, from a vendor that tells it at the end.
     """
 
     reason: FinishReason
@@ -106,6 +107,7 @@ class Finished:
     index: int = 0
     native_reason: str | None = None
     stop_sequence: str | None = None
+    service_tier: str | None = None
 
 
 @dataclass(slots=True)
@@ -262,6 +264,7 @@ class ChatCollector:
             case Finished():
                 candidate.reason, candidate.native_reason = event.reason, event.native_reason
                 candidate.stop_sequence = event.stop_sequence
+                self._service_tier = event.service_tier or self._service_tier
                 self._usage += event.usage
             case _:
                 assert_never(event)

@@ -13,7 +13,10 @@ WireFormat: TypeAlias = Literal["chat", "messages", "responses"]
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A request's decoded JSON body, which is never changed in place, and the headers that are part of its meaning."""
+    """A request's decoded JSON body, which is never changed in place, and the headers that are part of its meaning.
+
+    Of a chat completion it is those fields only that the gateway does not know.
+    """
 
     wire: WireFormat
     body: Mapping[str, Any] = field(repr=False)

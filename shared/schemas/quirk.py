@@ -39,10 +39,12 @@ class Quirk(StrEnum):
     DEFAULT_TEMPERATURE_ONLY = "default_temperature_only"
     """Refuses penalties, logprobs, `logit_bias`, and `temperature` and `top_p` other than the default.
 
-    A model that also has TOOLS_WITHOUT_REASONING takes them with reasoning effort "none".
+    A model that also has RESPONSES takes them with reasoning effort "none".
     """
-    TOOLS_WITHOUT_REASONING = "tools_without_reasoning"
-    """Takes function tools only with an explicit `reasoning_effort` "none"."""
+    UNKNOWN_FIELDS = "unknown_fields"
+    """OpenAI itself: takes fields of chat completions that the gateway does not know."""
+    RESPONSES = "responses"
+    """Called through the Responses API: chat completions take function tools only with `reasoning_effort` "none"."""
     THINKING_SWITCH = "thinking_switch"
     """Reasoning is switched off by `thinking: {type: disabled}`, not by `reasoning_effort` "none"."""
     REASONING_CONTENT = "reasoning_content"

@@ -25,7 +25,7 @@ from shared.stores.aws_calls import AwsError
 from shared.stores.keys import KeyStore
 from shared.stores.queue import Received
 from tests.client import BATCHES, BUCKET, KEYS, TENANTS, TOKEN
-from tests.contract.vendor import ENVIRONMENT, HOST, MODEL
+from tests.contract.vendor import ENVIRONMENT, HOST, MODEL, response, response_message
 
 CALLER = KEYS[TOKEN]
 HIDDEN_SECONDS = 1800.0
@@ -54,9 +54,17 @@ class Message:
     receives: int = 0
 
 
+def last_words(body: Any) -> str:
+    """What the vendor was asked last, by whichever of OpenAI's two APIs."""
+    words: str = (body.get("messages") or body["input"])[-1]["content"]
+    return words
+
+
 def hello(body: Any) -> httpx.Response:
     """The vendor's plain answer, which says back what it was asked."""
-    text = body["messages"][-1]["content"]
+    text = last_words(body)
+    if "input" in body:
+        return httpx.Response(200, json=response(response_message(f"You said {text}")))
     choice = {"index": 0, "message": {"role": "assistant", "content": f"You said {text}"}, "finish_reason": "stop"}
     usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
     return httpx.Response(200, json={"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage})
@@ -134,7 +142,7 @@ class BatchHarness(httpx.AsyncBaseTransport):
         if self.before_answer is not None:
             await self.before_answer()
         body = json.loads(request.content)
-        self.asked[body["messages"][-1]["content"]] += 1
+        self.asked[last_words(body)] += 1
         self.asked_at.append(self.now)
         if fault == "killed after":
             raise Killed

@@ -26,7 +26,8 @@ ENVIRONMENT = {
     **{f"{name}_API_KEY": KEY for name in _COMPATIBLE},
     **{f"{name}_BASE_URL": f"https://{HOST}/v1" for name in _COMPATIBLE},
 }
-OPENAI, OPENROUTER, GROQ = "gpt-4o-mini", "openrouter/some/model", "groq/qwen/qwen3.8-27b"
+OPENAI, OPENROUTER, GROQ = "openai/gpt-5.6-luna", "openrouter/some/model", "groq/qwen/qwen3.8-27b"
+OVER_RESPONSES = "gpt-4o-mini"
 CLAUDE, GEMINI, DRAWER = "claude-sonnet-4-5", "gemini-3.8-flash", "gemini-3-pro-image"
 SIGNATURE = base64.b64encode(b"what the model thought").decode()
 PDF = base64.b64encode(b"%PDF-1.7\n%%EOF").decode()
@@ -136,8 +137,7 @@ async def test_tool_choice_auto_keeps_deepseek_thinking(vendor: Vendor) -> None:
 @pytest.mark.parametrize("model", [GROQ, "gpt-6-sol", "claude-sonnet-5-5"])
 async def test_reasoning_effort_default_is_not_sent(vendor: Vendor, model: str) -> None:
     sent = await upstream_request(vendor, model, reasoning_effort="default")
-    assert "reasoning_effort" not in sent
-    assert "thinking" not in sent
+    assert sent.keys().isdisjoint({"reasoning_effort", "reasoning", "thinking"})
 
 
 async def test_unknown_reasoning_effort_is_refused(vendor: Vendor) -> None:
@@ -184,6 +184,12 @@ async def test_file_url_is_sent_to_openrouter(vendor: Vendor) -> None:
         vendor, OPENROUTER, [{"role": "user", "content": [document(PDF_URL, filename="a.pdf")]}]
     )
     assert sent["messages"][0]["content"] == [document(PDF_URL, filename="a.pdf")]
+
+
+async def test_file_url_is_sent_to_openais_responses_api(vendor: Vendor) -> None:
+    content = [document(PDF_URL, filename="a.pdf")]
+    sent = await upstream_request(vendor, OVER_RESPONSES, [{"role": "user", "content": content}])
+    assert sent["input"][0]["content"] == [{"type": "input_file", "file_url": PDF_URL}]
 
 
 async def test_file_url_is_refused_where_the_provider_does_not_fetch(vendor: Vendor) -> None:
@@ -236,7 +242,19 @@ async def test_file_url_in_a_tool_result_is_refused_for_gemini(vendor: Vendor) -
     assert "base64" in assert_error(response, "unsupported", field="file_data")
 
 
-async def test_file_in_a_tool_result_follows_it_as_a_user_message_for_openai(vendor: Vendor) -> None:
+async def test_file_in_a_tool_result_is_sent_to_openais_responses_api(vendor: Vendor) -> None:
+    sent = await upstream_request(vendor, OVER_RESPONSES, result(READ))
+    assert sent["input"][-1] == {
+        "type": "function_call_output",
+        "call_id": "call_1",
+        "output": [
+            {"type": "input_text", "text": "Here."},
+            {"type": "input_file", "filename": "r.pdf", "file_data": f"data:application/pdf;base64,{PDF}"},
+        ],
+    }
+
+
+async def test_file_in_a_tool_result_follows_it_as_a_user_message_for_chat_completions(vendor: Vendor) -> None:
     sent = await upstream_request(vendor, OPENAI, result(READ))
     tool, shown = sent["messages"][-2:]
     assert tool == {"role": "tool", "tool_call_id": "call_1", "content": "Here."}

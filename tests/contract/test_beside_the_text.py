@@ -378,7 +378,7 @@ def annotations_in(deltas: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("path", [CHAT, ENVELOPE, COMPACT])
 async def test_a_message_without_sources_has_no_annotations(vendor: Vendor, path: str) -> None:
-    told = Told("gpt-6-sol", completion({"annotations": []}), None, [])
+    told = Told("openai/gpt-5.6-sol", completion({"annotations": []}), None, [])
     assert "annotations" not in json.dumps(await answer_of(vendor, told, path))
 
 
@@ -436,7 +436,7 @@ def whole_text(annotation: Any) -> Any:
 
 FINGERPRINT = "fp_7c1f0a9d2e"
 SERVED = {"service_tier": "priority", "system_fingerprint": FINGERPRINT}
-SERVED_OPENAI = Told("gpt-6-sol", completion({}, **SERVED), [chunk({"content": TEXT}, "stop", **SERVED)], [])
+SERVED_OPENAI = Told("openai/gpt-5.6-sol", completion({}, **SERVED), [chunk({"content": TEXT}, "stop", **SERVED)], [])
 
 
 @pytest.mark.parametrize("path", [CHAT, STABLE])
@@ -464,7 +464,7 @@ async def test_a_text_completion_tells_its_fingerprint(vendor: Vendor) -> None:
 
 @pytest.mark.parametrize("path", [CHAT, ENVELOPE])
 async def test_what_the_vendor_does_not_tell_is_left_out(vendor: Vendor, path: str) -> None:
-    told = Told("gpt-6-sol", completion({}, service_tier=None), [chunk({"content": TEXT}, "stop")], [])
+    told = Told("openai/gpt-5.6-sol", completion({}, service_tier=None), [chunk({"content": TEXT}, "stop")], [])
     said = json.dumps([await answer_of(vendor, told, path), await stream_of(vendor, told, path)])
     for name in ("service_tier", "system_fingerprint", "native_finish_reason"):
         assert name not in said

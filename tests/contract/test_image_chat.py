@@ -377,11 +377,11 @@ async def test_a_vendor_whose_assistants_show_no_images_gets_it_with_the_users_w
     studio.answer = hello
     await said(studio, "gpt-4o-mini", messages=history(f"![image]({url})"))
     shown = [
-        (message["role"], part["image_url"]["url"])
-        for message in studio.sent["messages"]
+        (message["role"], part["image_url"])
+        for message in studio.sent["input"]
         if isinstance(message["content"], list)
         for part in message["content"]
-        if part["type"] == "image_url"
+        if part["type"] == "input_image"
     ]
     assert shown == [("user", SHOWN)]
 

@@ -202,7 +202,7 @@ async def test_I10_the_answers_model_is_the_id_that_was_sent_also_an_alias(vendo
 )
 async def test_I12_a_data_uri_reaches_the_provider_in_standard_base64(vendor: Vendor, data: str) -> None:
     reached = await sent(vendor, SEEING_MODEL, messages=image(f"data:image/png;base64,{data}"))
-    assert reached["messages"][0]["content"][1]["image_url"]["url"] == f"data:image/png;base64,{PNG}"
+    assert reached["input"][0]["content"][1]["image_url"] == f"data:image/png;base64,{PNG}"
 
 
 async def test_I12_an_image_in_a_data_uri_is_seen(client: httpx.AsyncClient) -> None:
@@ -224,7 +224,7 @@ async def test_I13_a_remote_image_is_answered_with_text(vendor: Vendor) -> None:
     url = "https://upload.wikimedia.org/wikipedia/commons/thumb/d/dd/Gfp-wisconsin.jpg/2560px-Gfp-wisconsin.jpg"
     response = await vendor.client.post(CHAT, json=asking(CHAT, SEEING_MODEL, messages=image(url)))
     assert response.json()["choices"][0]["message"]["content"] == "Hello there"
-    assert vendor.sent["messages"][0]["content"][1]["image_url"]["url"] == url
+    assert vendor.sent["input"][0]["content"][1]["image_url"] == url
 
 
 @pytest.mark.parametrize(

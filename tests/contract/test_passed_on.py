@@ -15,7 +15,7 @@ from tests.contract.accounts import account
 from tests.contract.all_vendors import ENVIRONMENT, answering, every_vendor, hello, streaming
 from tests.contract.vendor import HEAD, USAGE, Vendor
 from tests.contract.wire import asking, assert_error
-from tests.providers.wires import anthropic, gemini, openai
+from tests.providers.wires import anthropic, gemini, openai, openai_responses
 
 pytestmark = pytest.mark.anyio
 
@@ -25,6 +25,7 @@ STABLE = "/v1/chat/completions/stable"
 PIXEL = f"data:image/png;base64,{openai.PNG}"
 VALIDATORS = {"openai": openai.wire, "anthropic": anthropic.wire, "gemini": gemini.wire}
 HELLO = {"role": "user", "content": "Hello"}
+CHAT_MODEL = "openai/gpt-5.6-sol"  # asked by chat completions, and gpt-6-sol by the Responses API
 
 
 @pytest.fixture
@@ -39,7 +40,10 @@ async def sent(vendor: Vendor, model: str, **fields: Any) -> dict[str, Any]:
     response = await vendor.client.post(CHAT, json=asking(CHAT, model, **fields))
     assert response.status_code == 200, response.text
     body: dict[str, Any] = vendor.sent
-    if wire := VALIDATORS.get(vendor.requests[0].url.path.split("/")[1]):
+    path = vendor.requests[0].url.path
+    if path.endswith("/responses"):
+        openai_responses.wire.validate_request(body)
+    elif wire := VALIDATORS.get(path.split("/")[1]):
         wire.validate_request(body)
     return body
 
@@ -83,12 +87,15 @@ def completion(message: Any, reason: str) -> Any:
 
 
 async def test_functions_reach_the_vendor_as_tools(vendor: Vendor) -> None:
-    body = await sent(vendor, "gpt-6-sol", functions=FUNCTIONS, function_call="auto")
+    body = await sent(vendor, CHAT_MODEL, functions=FUNCTIONS, function_call="auto")
     assert [tool["function"]["name"] for tool in body["tools"]] == ["weather", "now"]
     assert body["tools"][0]["function"]["description"] == "The weather of a city."
     assert body["tool_choice"] == "auto"
     assert body["parallel_tool_calls"] is False
     assert body.keys().isdisjoint({"functions", "function_call"})
+    body = await sent(vendor, "gpt-6-sol", functions=FUNCTIONS, function_call="auto")
+    assert [tool["name"] for tool in body["tools"]] == ["weather", "now"]
+    assert (body["tool_choice"], body["parallel_tool_calls"]) == ("auto", False)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +107,7 @@ async def test_functions_reach_the_vendor_as_tools(vendor: Vendor) -> None:
     ],
 )
 async def test_function_call_is_the_choice_of_a_tool(vendor: Vendor, choice: Any, expected: Any) -> None:
-    body = await sent(vendor, "gpt-6-sol", functions=FUNCTIONS, function_call=choice)
+    body = await sent(vendor, CHAT_MODEL, functions=FUNCTIONS, function_call=choice)
     assert body.get("tool_choice") == expected
 
 
@@ -112,7 +119,7 @@ async def test_functions_reach_vendors_that_never_had_them(vendor: Vendor, model
 @pytest.mark.parametrize("path", [CHAT, STABLE])
 async def test_a_call_is_answered_in_the_form_in_which_functions_were_given(vendor: Vendor, path: str) -> None:
     vendor.answer = answering(completion({"tool_calls": [call(0), call(1, "now", "{}")]}, "tool_calls"))
-    response = await vendor.client.post(path, json=asking(path, "gpt-6-sol", functions=FUNCTIONS))
+    response = await vendor.client.post(path, json=asking(path, CHAT_MODEL, functions=FUNCTIONS))
     (choice,) = ChatCompletion.model_validate(response.json()).choices
     assert choice.finish_reason == "function_call"
     assert choice.message.function_call is not None
@@ -130,7 +137,7 @@ async def test_a_streamed_call_is_answered_in_that_form_too(vendor: Vendor) -> N
         chunk({}, "tool_calls"),
         done=True,
     )
-    response = await vendor.client.post(CHAT, json=asking(CHAT, "gpt-6-sol", functions=FUNCTIONS, stream=True))
+    response = await vendor.client.post(CHAT, json=asking(CHAT, CHAT_MODEL, functions=FUNCTIONS, stream=True))
     *chunks, _ = frames(response.content)
     state: ChatCompletionStreamState[None] = ChatCompletionStreamState()
     for each in chunks:
@@ -158,7 +165,7 @@ async def test_functions_calls_and_results_of_earlier_turns_find_each_other(vend
         asked,
         {"role": "function", "name": "weather", "content": "sun"},
     ]
-    _, first, rain, second, sun = (await sent(vendor, "gpt-6-sol", messages=messages, functions=FUNCTIONS))["messages"]
+    _, first, rain, second, sun = (await sent(vendor, CHAT_MODEL, messages=messages, functions=FUNCTIONS))["messages"]
     for calling, result, text in ((first, rain, "rain"), (second, sun, "sun")):
         (made,) = calling["tool_calls"]
         assert made["function"] == {"name": "weather", "arguments": ARGUMENTS}
@@ -225,7 +232,18 @@ async def test_web_search_is_geminis_grounding(vendor: Vendor) -> None:
     assert "tools" in await refused(vendor, "gemini-3.8-flash", web_search_options=SEARCH, tools=TOOLS)
 
 
-@pytest.mark.parametrize("model", ["gpt-6-sol", "grok-4.7", "groq/openai/gpt-oss-120b", "deepseek-flash", NOVA])
+async def test_web_search_is_a_tool_of_openais_responses_api(vendor: Vendor) -> None:
+    body = await sent(vendor, "gpt-6-sol", web_search_options=SEARCH, tools=TOOLS, reasoning_effort="low")
+    assert body["tools"][1] == {
+        "type": "web_search",
+        "search_context_size": "high",
+        "user_location": {"type": "approximate", "city": "Köln", "country": "DE"},
+    }
+    assert body["tools"][0]["name"] == "now"
+    assert body["reasoning"] == {"effort": "low"}
+
+
+@pytest.mark.parametrize("model", ["grok-4.7", "groq/openai/gpt-oss-120b", "deepseek-flash", NOVA])
 async def test_web_search_is_a_400_where_the_vendor_has_none(vendor: Vendor, model: str) -> None:
     assert "web_search_options" in await refused(vendor, model, web_search_options={})
 
@@ -233,7 +251,7 @@ async def test_web_search_is_a_400_where_the_vendor_has_none(vendor: Vendor, mod
 async def test_auto_takes_a_model_that_can_search(vendor: Vendor) -> None:
     response = await vendor.client.post(CHAT, json=asking(CHAT, "Auto", web_search_options={}))
     assert response.status_code == 200, response.text
-    assert response.headers["x-gateway-model"].startswith("claude-")
+    assert response.headers["x-gateway-model"] == "gpt-6.1-terra"
 
 
 # --- service tiers
@@ -397,12 +415,13 @@ async def test_cache_points_reach_openrouter_where_they_stand(vendor: Vendor) ->
 
 async def test_cache_points_are_openais_breakpoints_but_in_the_assistants_turns_and_tools(vendor: Vendor) -> None:
     body = await sent(vendor, "gpt-6-sol", **CACHED)
-    system, look, looked, *_, result = body["messages"]
+    system, look, looked, *_, result = body["input"]
     point = {"mode": "explicit"}
     assert [part.get("prompt_cache_breakpoint") for part in system["content"]] == [point, point]
     assert [part.get("prompt_cache_breakpoint") for part in look["content"]] == [None, point]
     assert looked["content"] == "I look it up."
-    assert result["content"] == [{"type": "text", "text": "noon", "prompt_cache_breakpoint": point}]
+    assert result["output"] == [{"type": "input_text", "text": "noon", "prompt_cache_breakpoint": point}]
+    assert "instructions" not in body
     assert "cache_control" not in json.dumps(body)
 
 
@@ -417,7 +436,10 @@ async def test_cache_points_are_openais_breakpoints_but_in_the_assistants_turns_
 async def test_openais_own_breakpoints_are_cache_points_too(vendor: Vendor, model: str, expected: Any) -> None:
     part = {"type": "text", "text": "Hello", "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "12h"}}
     body = await sent(vendor, model, messages=[{"role": "user", "content": [part]}])
-    assert body["messages"][0]["content"] == [{"type": "text", "text": "Hello", **expected}]
+    if model == "gpt-6-sol":
+        assert body["input"][0]["content"] == [{"type": "input_text", "text": "Hello", **expected}]
+    else:
+        assert body["messages"][0]["content"] == [{"type": "text", "text": "Hello", **expected}]
 
 
 @pytest.mark.parametrize(
@@ -538,7 +560,8 @@ async def test_thinking_is_switched_off_as_each_vendor_has_it(vendor: Vendor) ->
     off = {"thinking": {"type": "disabled"}}
     assert (await sent(vendor, "deepseek-flash", **off))["thinking"] == {"type": "disabled"}
     assert (await sent(vendor, "claude-sonnet-5", **off))["thinking"] == {"type": "disabled"}
-    assert (await sent(vendor, "gpt-6-sol", **off))["reasoning_effort"] == "none"
+    assert (await sent(vendor, "gpt-6-sol", **off))["reasoning"] == {"effort": "none"}
+    assert (await sent(vendor, CHAT_MODEL, **off))["reasoning_effort"] == "none"
     config = (await sent(vendor, "gemini-3.5-flash-lite", **off))["generationConfig"]
     assert config["thinkingConfig"] == {"thinkingLevel": "MINIMAL"}
 
@@ -609,6 +632,8 @@ async def test_an_answers_message_may_be_sent_back_as_the_sdk_has_it(vendor: Ven
     message = ChatCompletion.model_validate(answered.json()).choices[0].message.model_dump()
     assert message["audio"] is None
     body = await sent(vendor, "gpt-6-sol", messages=[HELLO, message, HELLO])
+    assert body["input"][1] == {"role": "assistant", "content": "Hello there", "phase": "final_answer"}
+    body = await sent(vendor, CHAT_MODEL, messages=[HELLO, message, HELLO])
     assert body["messages"][1] == {"role": "assistant", "content": "Hello there"}
 
 
@@ -657,13 +682,34 @@ SENT_BY_DEFAULT: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("model", ["gpt-6-sol", "claude-sonnet-5", "gemini-3.8-flash", "mistral-medium-latest", NOVA])
+@pytest.mark.parametrize(
+    "model", ["gpt-6-sol", CHAT_MODEL, "claude-sonnet-5", "gemini-3.8-flash", "mistral-medium-latest", NOVA]
+)
 @pytest.mark.parametrize("fields", SENT_BY_DEFAULT.values(), ids=SENT_BY_DEFAULT)
 async def test_harmless_fields_are_not_refused(vendor: Vendor, model: str, fields: dict[str, Any]) -> None:
     body = await sent(vendor, model, **fields)
     assert body.keys().isdisjoint(
-        {"toolConfig", "tools", "tool_choice", "parallel_tool_calls", "store", "provider", "top_k", "files"}
+        {"toolConfig", "tools", "tool_choice", "parallel_tool_calls", "provider", "top_k", "files"}
     )
+    assert body.get("store") is (False if model == "gpt-6-sol" else None)
+
+
+async def test_fields_that_the_gateway_does_not_know_reach_openais_own_chat_completions(vendor: Vendor) -> None:
+    fields = {"a_field_of_2027": {"a": [1]}, "nothing": None, "n": 2, "top_k": 20}
+    vendor.requests.clear()
+    response = await vendor.client.post(CHAT, json=asking(CHAT, CHAT_MODEL, **fields))
+    assert response.status_code == 200, response.text
+    assert (vendor.sent["a_field_of_2027"], vendor.sent["n"]) == ({"a": [1]}, 2)
+    assert vendor.sent.keys().isdisjoint({"nothing", "top_k"})
+    for model in ("gpt-6-sol", "groq/openai/gpt-oss-120b", "mistral-medium-latest", "claude-sonnet-5"):
+        assert "a_field_of_2027" not in await sent(vendor, model, a_field_of_2027=1)
+
+
+async def test_keys_with_a_budget_are_refused_fields_that_the_gateway_does_not_know(keys: KeyStore) -> None:
+    async with account(keys, Limits(budget_day=10_000_000), environment=ENVIRONMENT, vendor=hello) as poor:
+        response = await poor.ask(CHAT, CHAT_MODEL, a_field_of_2027=1)
+        assert_error(response, "unsupported", field="a_field_of_2027")
+        assert (await poor.ask(CHAT, "deepseek-flash", a_field_of_2027=1)).status_code == 200
 
 
 async def test_fields_without_effect_on_the_answer_stay_here(vendor: Vendor) -> None:
@@ -673,7 +719,8 @@ async def test_fields_without_effect_on_the_answer_stay_here(vendor: Vendor) -> 
         "prompt_cache_retention": "24h",
         "metadata": {"a": "b"},
     }
-    assert await sent(vendor, "gpt-6-sol", **fields) == await sent(vendor, "gpt-6-sol")
+    for model in ("gpt-6-sol", CHAT_MODEL):
+        assert await sent(vendor, model, **fields) == await sent(vendor, model)
 
 
 async def test_a_safety_identifier_is_the_user(vendor: Vendor) -> None:

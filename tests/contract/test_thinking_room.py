@@ -47,6 +47,7 @@ def room(body: dict[str, Any]) -> int:
         for limit in (
             body.get("max_tokens"),
             body.get("max_completion_tokens"),
+            body.get("max_output_tokens"),
             body.get("generationConfig", {}).get("maxOutputTokens"),
             body.get("inferenceConfig", {}).get("maxTokens"),
         )
@@ -81,8 +82,6 @@ async def test_a_model_that_thinks_of_itself_has_8192_tokens_for_it(vendor: Vend
         ("claude-sonnet-5", {"reasoning_effort": "none"}),
         ("gemini-3.5-flash-lite", {"reasoning_effort": "none"}),
         ("deepseek-flash", {"reasoning_effort": "none"}),
-        ("gpt-6-sol", {"tools": TOOLS}),  # kept from thinking by its tools
-        ("gpt-6-sol", {"tools": TOOLS, "reasoning_effort": "high"}),
         ("claude-haiku-4-5", {**FORCED, "reasoning_effort": "high"}),
         ("deepseek-flash", {**FORCED, "reasoning_effort": "high"}),
         ("groq/some-model", {}),  # nothing is known of it
@@ -101,6 +100,11 @@ async def test_a_model_that_does_not_think_keeps_1024(vendor: Vendor, model: str
 )
 async def test_a_model_that_is_asked_to_think_has_room_for_it(vendor: Vendor, model: str) -> None:
     assert room(await sent(vendor, model, reasoning_effort="high")) == 1024 + 8192
+
+
+@pytest.mark.parametrize("fields", [{"tools": TOOLS}, {**FORCED, "reasoning_effort": "high"}])
+async def test_P21_openais_models_think_with_tools_and_have_room_for_it(vendor: Vendor, fields: Any) -> None:
+    assert room(await sent(vendor, "gpt-6-sol", **fields)) == 1024 + 8192
 
 
 @pytest.mark.parametrize("model", ["gpt-6.1-sol", "claude-opus-5-5", "gemini-3.8-flash"])
@@ -140,7 +144,7 @@ async def test_a_text_completion_with_its_own_max_tokens_is_left_alone(vendor: V
 @pytest.mark.parametrize("path", ["/v1/chat/completions/stable", "/v1/inference/chat", "/ai/chat"])
 async def test_routes_without_a_cap_have_none_for_thinking_either(vendor: Vendor, path: str) -> None:
     body = await sent(vendor, "gpt-6-sol", path)
-    assert body.keys().isdisjoint({"max_tokens", "max_completion_tokens"})
+    assert body.keys().isdisjoint({"max_tokens", "max_completion_tokens", "max_output_tokens"})
 
 
 async def test_the_room_is_the_operators_to_set(keys: KeyStore) -> None:

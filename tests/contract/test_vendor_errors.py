@@ -25,7 +25,12 @@ VENDORS = (
     *("FIREWORKS", "CEREBRAS", "OPENROUTER", "OLLAMA"),
 )
 ENVIRONMENT = {f"{name}_API_KEY": KEY for name in VENDORS} | {f"{name}_BASE_URL": f"https://{HOST}" for name in VENDORS}
-OPENAI, CLAUDE, GEMINI, STABILITY = "gpt-4o-mini", "claude-haiku-4-5", "gemini-2.5-flash", "stable-image-core-1.1"
+OPENAI, CLAUDE, GEMINI, STABILITY = (
+    "openai/gpt-5.6-luna",
+    "claude-haiku-4-5",
+    "gemini-2.5-flash",
+    "stable-image-core-1.1",
+)
 
 
 @asynccontextmanager

@@ -43,9 +43,55 @@ ENDING = (
 )
 
 
+# The same by the Responses API, which OpenAI's reasoning models are asked through.
+RESPONSE_USAGE = {
+    "input_tokens": 11,
+    "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+    "output_tokens": 2,
+    "output_tokens_details": {"reasoning_tokens": 0},
+    "total_tokens": 13,
+}
+
+
+def response_message(text: str) -> Any:
+    content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]
+    return {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": content}
+
+
+def response(*output: Any, **more: Any) -> Any:
+    """A Response object with these output items."""
+    return {
+        "id": "resp_vendor",
+        "object": "response",
+        "created_at": 1700000000,
+        "status": "completed",
+        "model": "the-vendors-own-name",
+        "output": list(output),
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": RESPONSE_USAGE,
+        **more,
+    }
+
+
+def response_stream(answer: Any) -> bytes:
+    """The stream of a Response object, each of its items in one piece."""
+    begun = {**answer, "status": "in_progress", "output": [], "usage": None}
+    events = [{"type": "response.created", "response": begun}]
+    for index, item in enumerate(answer["output"]):
+        events.append({"type": "response.output_item.done", "output_index": index, "item": item})
+    events.append({"type": "response.completed", "response": answer})
+    return b"".join(f"event: {event['type']}\n".encode() + frame(event) for event in events)
+
+
 def hello(request: httpx.Request) -> httpx.Response:
-    """Says "Hello there", streamed where that is asked for."""
-    if json.loads(request.content).get("stream"):
+    """Says "Hello there", streamed where that is asked for, by the API that is asked."""
+    is_streamed = json.loads(request.content).get("stream")
+    if request.url.path.endswith("/responses"):
+        answer = response(response_message("Hello there"))
+        return httpx.Response(200, content=response_stream(answer)) if is_streamed else httpx.Response(200, json=answer)
+    if is_streamed:
         return httpx.Response(200, content=BEGINNING + ENDING)
     choice = {"index": 0, "message": {"role": "assistant", "content": "Hello there"}, "finish_reason": "stop"}
     return httpx.Response(200, json={**HEAD, "object": "chat.completion", "choices": [choice], "usage": USAGE})

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 
 from shared.stores.keys import KeyStore
 from tests.client import frames, gateway_client
-from tests.providers.wires import anthropic, gemini, openai
+from tests.providers.wires import anthropic, gemini, openai, openai_responses
 
 pytestmark = pytest.mark.anyio
 
@@ -39,6 +39,8 @@ class Vendors:
         body = json.loads(request.content)
         self.asked.append((request.url.host, body))
         answer = ANSWERS[request.url.host]
+        if request.url.path.endswith("/responses"):
+            answer = openai_responses.wire.answers["text"]
         streamed = body.get("stream") or "streamGenerateContent" in request.url.path
         return httpx.Response(200, content=answer.stream if streamed else answer.body)
 
@@ -207,8 +209,17 @@ async def test_several_candidates_of_one_seed_are_not_all_the_same(keys: KeyStor
 async def test_several_candidates_are_one_call_where_the_vendor_gives_them(keys: KeyStore) -> None:
     vendors = Vendors()
     async with asking(keys, OPENAI, vendors) as ask:
-        await ask(model="gpt-4o-mini", n=3)
+        await ask(model="openai/gpt-5.6-luna", n=3)
     assert [body["n"] for _, body in vendors.asked] == [3]
+
+
+async def test_several_candidates_are_several_calls_where_the_vendor_gives_one(keys: KeyStore) -> None:
+    vendors = Vendors()
+    async with asking(keys, OPENAI, vendors) as ask:
+        answer = await ask(model="gpt-6-sol", n=3)
+    assert [choice["index"] for choice in answer.json()["choices"]] == [0, 1, 2]
+    assert len(vendors.asked) == 3
+    assert all("n" not in body for _, body in vendors.asked)
 
 
 async def test_more_candidates_than_calls_are_bearable_are_refused(keys: KeyStore) -> None:
@@ -304,7 +315,7 @@ async def test_the_vendors_model_behind_a_public_id_is_told(keys: KeyStore) -> N
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_stop_is_obeyed_where_the_vendor_refuses_it(keys: KeyStore, stream: bool) -> None:
-    text = openai.wire.answers["text"].means.candidates[0].parts[0].text  # type: ignore[union-attr]
+    text = openai_responses.wire.answers["text"].means.candidates[0].parts[0].text  # type: ignore[union-attr]
     vendors = Vendors()
     async with asking(keys, OPENAI, vendors) as ask:
         answer = await ask(model="gpt-4o-mini", stop=text[3:6], stream=stream)

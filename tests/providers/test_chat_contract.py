@@ -24,7 +24,7 @@ from tests.providers.wire import ChatWire
 
 pytestmark = pytest.mark.anyio
 
-NAMES = ["openai", "anthropic", "gemini", "bedrock", "sandbox"]
+NAMES = ["openai", "openai_responses", "anthropic", "gemini", "bedrock", "sandbox"]
 WIRES: dict[str, ChatWire] = {name: import_module(f"tests.providers.wires.{name}").wire for name in NAMES}
 REQUIRED_ANSWERS = {"text", "tools", "length", "content_filter", "usage"}
 REQUIRED_SENT = {"minimal", "everything", "multi_turn", "tools", "tool_results", "image_inline", "json_schema"}

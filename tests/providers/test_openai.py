@@ -182,20 +182,6 @@ def test_image_output_needs_a_model_that_has_it() -> None:
 # --- reasoning effort ---
 
 
-def test_a_model_that_takes_tools_only_without_reasoning_reasons_only_without_tools() -> None:
-    quirk = "tools_without_reasoning"
-    assert sent(quirk, reasoning_effort="high", tools=(TOOL,))["reasoning_effort"] == "none"
-    assert sent(quirk, reasoning_effort="high")["reasoning_effort"] == "high"
-    assert "reasoning_effort" not in sent(quirk)
-
-
-def test_such_a_model_samples_while_it_does_not_reason() -> None:
-    quirks = ("default_temperature_only", "tools_without_reasoning")
-    assert sent(*quirks, temperature=0.5, logprobs=True, tools=(TOOL,)).keys() >= {"temperature", "logprobs"}
-    assert "temperature" not in sent(*quirks, temperature=0.5)
-    assert "temperature" not in sent("default_temperature_only", temperature=0.5, reasoning_effort="none")
-
-
 def test_an_id_that_did_not_reason_goes_on_not_reasoning_until_asked_to() -> None:
     assert sent("reasoning_opt_in")["reasoning_effort"] == "none"
     assert sent("reasoning_opt_in", reasoning_effort="low")["reasoning_effort"] == "low"

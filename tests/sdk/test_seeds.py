@@ -21,7 +21,7 @@ from shared.settings import Settings
 from shared.stores.keys import KeyStore
 from shared.web.process import services_dependency
 from tests.client import TOKEN as STORED_TOKEN
-from tests.providers.wires import gemini, openai
+from tests.providers.wires import gemini, openai_responses
 from tests.sdk.curl import Answer, needs_curl, shell
 from tests.sdk.server import TOKEN
 from tests.sdk.vendor import KEY, Vendor
@@ -82,7 +82,7 @@ STABLE_CHAT = r"""curl -X POST https://inference.zenith-ai.one/v1/chat/completio
 
 @needs_curl
 def test_the_stable_chat_sample_answers_a_standard_completion(run: Run, vendor: Vendor) -> None:
-    say(vendor, openai.wire)
+    say(vendor, openai_responses.wire)
     answer = run(STABLE_CHAT)
     assert answer.status == 200
     body = answer.json()
@@ -113,7 +113,7 @@ def test_the_stable_chat_sample_without_its_authorization_is_refused(run: Run, v
 
 @needs_curl
 def test_the_callers_token_does_not_reach_the_vendor_nor_the_vendors_key_the_caller(run: Run, vendor: Vendor) -> None:
-    say(vendor, openai.wire)
+    say(vendor, openai_responses.wire)
     answer = run(STABLE_CHAT)
     (seen,) = vendor.seen
     assert KEY in seen.headers["authorization"]

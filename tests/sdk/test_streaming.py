@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.providers.wires import anthropic, gemini, openai
+from tests.providers.wires import anthropic, gemini, openai, openai_responses
 from tests.sdk.server import TOKEN
 from tests.sdk.vendor import Departure, Gate, Vendor, in_two
 
@@ -27,6 +27,7 @@ ROUTES: dict[str, dict[str, Any]] = {
 VENDORS = {
     "gemini": (gemini.wire, gemini.GREETING[:7]),
     "openai": (openai.wire, "Hel"),
+    "openai_responses": (openai_responses.wire, "Hello"),
     "anthropic": (anthropic.wire, "Grüße,"),
 }
 

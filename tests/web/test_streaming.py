@@ -15,7 +15,7 @@ from tests.client import TOKEN, Handler, make_services
 
 pytestmark = pytest.mark.anyio
 OPENAI = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "https://vendor.test/v1"}
-BODY = {"model": "gpt-4o-mini", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+BODY = {"model": "openai/gpt-5.6-luna", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
 
 
 def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> bytes:

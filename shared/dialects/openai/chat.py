@@ -37,6 +37,7 @@ from shared.dialects.openai.messages import (
     tool_call_head,
 )
 from shared.dialects.openai.reasoning import ReasoningFields
+from shared.dialects.openai.unknown_fields import unknown_fields
 from shared.dialects.openai.web_search import WireWebSearch
 from shared.errors import GatewayError, InvalidRequest
 from shared.framing import DONE
@@ -69,6 +70,7 @@ from shared.schemas.events import (
     ToolCallDelta,
     ToolCallStarted,
 )
+from shared.schemas.original import Original
 from shared.schemas.usage import FinishReason, Usage
 
 MAX_SEED = 2**63 - 1
@@ -348,13 +350,17 @@ OpenAIChatT = TypeVar("OpenAIChatT", bound=OpenAIChat)
 
 def chat(body: JsonObject, defaults: Defaults) -> Operation:
     """/v1/chat/completions, where an answer is capped at the operator's default unless the caller says otherwise."""
-    return chat_operation(OpenAIChat, body, defaults)
+    return chat_operation(OpenAIChat, body, defaults, original=unknown_fields(body, OpenAIChat.model_fields))
 
 
-def chat_operation(wire: type[OpenAIChatT], body: JsonObject, defaults: Defaults | None) -> Operation:
+def chat_operation(
+    wire: type[OpenAIChatT], body: JsonObject, defaults: Defaults | None, *, original: Original | None = None
+) -> Operation:
     """A chat request of OpenAI's shape; without `defaults` an answer that the caller does not cap is not capped."""
     fields = read(wire, body)
     request = fields.canonical()
+    if original is not None:
+        request = request.model_copy(update={"original": original})
     if request.max_tokens is None and defaults is not None:
         room = max(defaults.thinking_tokens, request.reasoning_budget or 0)
         capped = {"max_tokens": defaults.max_tokens, "thinking_tokens": room}
@@ -437,6 +443,7 @@ class ChatEncoder:
 
     def __init__(self, context: RequestContext, options: AnswerOptions) -> None:
         self._fields = self._head = b""
+        self._answer: JsonObject = {}
         self._options = options
         self._usage = Usage()
         self._opened: set[int] = set()
@@ -455,6 +462,7 @@ class ChatEncoder:
                 return b""
             case Finished():
                 self._usage += event.usage
+                self._set_tier(event.service_tier)
                 reason = _finish_reason(event.reason, self._options)
                 return self._chunk(event.index, {}, finish_reason=reason, native_reason=event.native_reason)
             case OriginalEvent():
@@ -479,15 +487,24 @@ class ChatEncoder:
     def _start(self, event: Started) -> None:
         """The model is known only now; there may be a Started for each of several calls."""
         if not self._head:
-            fields = {
+            self._answer = {
                 "id": new_id("chatcmpl-"),
                 "object": "chat.completion.chunk",
                 "created": int(time.time()),
                 "model": self._context.meter.answered_as,
                 **told(service_tier=event.service_tier, system_fingerprint=event.system_fingerprint),
             }
-            self._fields = to_json(fields)[:-1]
-            self._head = b'data: %b,"choices":[{"index":' % self._fields
+            self._encode_head()
+
+    def _set_tier(self, tier: str | None) -> None:
+        """Of a vendor that tells the tier at the end."""
+        if tier is not None and self._answer.get("service_tier") != tier:
+            self._answer["service_tier"] = tier
+            self._encode_head()
+
+    def _encode_head(self) -> None:
+        self._fields = to_json(self._answer)[:-1]
+        self._head = b'data: %b,"choices":[{"index":' % self._fields
 
     def _chunk(
         self,

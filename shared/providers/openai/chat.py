@@ -1,4 +1,4 @@
-"""Chat completions.
+"""Chat: by chat completions, and by the Responses API for models that can do more there.
 
 Wire format: https://developers.openai.com/api/reference/resources/chat/subresources/completions.
 """
@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, assert_never
 
-from shared.errors import UnsupportedFeature
 from shared.providers.base import Call, ChatAdapter, FrameDecoder, Reader
 from shared.providers.json_schema import Budget
-from shared.providers.openai.chat_answer import ChatReader
+from shared.providers.openai.abilities import check_features, reasoning_effort, takes_sampling
+from shared.providers.openai.chat_reader import EitherReader
 from shared.providers.openai.messages import cache_control, messages
+from shared.providers.openai.responses.original import original_payload
+from shared.providers.openai.responses.request import payload as responses_payload
 from shared.providers.openai.strict_schema import strict_schema
 from shared.providers.openai.vendor import vendor as openai
 from shared.schemas.chat import (
@@ -24,8 +26,9 @@ from shared.schemas.chat import (
     Tool,
     ToolChoice,
 )
+from shared.schemas.content import ToolCall
 from shared.schemas.events import ChatEvent
-from shared.schemas.model import Capability, Model
+from shared.schemas.model import Model
 from shared.schemas.original import WireFormat
 
 # The fields that are left out for a model with the quirk.
@@ -41,12 +44,6 @@ _LEFT_OUT: Mapping[str, tuple[str, ...]] = {
     "no_user": ("user",),
     "no_verbosity": ("verbosity",),
 }
-# A quirk, the effort that a model with it refuses, and the nearest effort that it accepts.
-_REFUSED_EFFORTS: tuple[tuple[str, str, str], ...] = (
-    ("always_thinks", "none", "low"),
-    ("no_minimal_effort", "minimal", "low"),
-    ("no_max_effort", "max", "xhigh"),
-)
 
 # Groq's names of OpenAI's tiers: https://console.groq.com/docs/service-tiers.
 _ON_DEMAND_TIERS: Mapping[ServiceTier | None, str] = {
@@ -58,9 +55,12 @@ _ON_DEMAND_TIERS: Mapping[ServiceTier | None, str] = {
 
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
+# The Responses API refuses a smaller `max_output_tokens`.
+_LEAST_RESPONSE = 16
+
 
 class OpenAIChat:
-    """Chat completions, whole and streamed.
+    """Chat, whole and streamed.
 
     `metadata` is not sent: OpenAI accepts it only together with `store`, for conversations that it is to keep.
     """
@@ -71,17 +71,34 @@ class OpenAIChat:
         """Raises UnsupportedFeature for log probabilities, image output or a forced tool call that the model lacks, and
         InvalidRequest for a strict JSON schema that is invalid or too large.
         """
+        original = request.original
+        if self.wire(model) == "responses":
+            if original is not None and original.wire == "responses":
+                payload = original_payload(request, original, model)
+                return Call("/responses", payload, headers=original.headers, streamed=request.stream)
+            if not _is_for_chat(request):
+                return Call("/responses", responses_payload(request, model), streamed=request.stream)
         payload = _payload(request, model)
         return Call("/chat/completions", payload, headers=_headers(request, model), streamed=request.stream)
 
     def wire(self, model: Model) -> WireFormat:
-        return "chat"
+        return "responses" if "responses" in model.quirks else "chat"
 
     def frames(self) -> FrameDecoder:
         return openai.frames()
 
     def reader(self, request: ChatRequest) -> Reader[ChatEvent]:
-        return ChatReader()
+        return EitherReader(request)
+
+
+def _is_for_chat(request: ChatRequest) -> bool:
+    """Whether the answer must be shorter than the Responses API allows, and needs nothing that only that API has."""
+    most = request.max_output_tokens
+    if most is None or most >= _LEAST_RESPONSE or request.web_search is not None:
+        return False
+    return not any(tool.custom for tool in request.tools) and not any(
+        isinstance(part, ToolCall) and part.custom for message in request.messages for part in message.parts
+    )
 
 
 def _headers(request: ChatRequest, model: Model) -> Mapping[str, str]:
@@ -94,11 +111,11 @@ def _headers(request: ChatRequest, model: Model) -> Mapping[str, str]:
 def _payload(request: ChatRequest, model: Model) -> JsonObject:
     quirks = model.quirks
     budget = Budget()
-    effort = _effort(request, model)
-    samples = "default_temperature_only" not in quirks or ("tools_without_reasoning" in quirks and effort == "none")
-    if lacking := _lacking_feature(request, model, samples=samples):
-        raise UnsupportedFeature(f"The model '{model.id}' does not support {lacking}.")
+    effort = reasoning_effort(request, model)
+    check_features(request, model, effort)
+    samples = takes_sampling(model, effort)
     fields: JsonObject = {
+        **_unknown_fields(request, quirks),
         "model": model.upstream,
         "messages": messages(request, quirks),
         "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens": request.max_output_tokens,
@@ -129,37 +146,9 @@ def _payload(request: ChatRequest, model: Model) -> JsonObject:
     return {name: value for name, value in fields.items() if value is not None and name not in left_out}
 
 
-def _lacking_feature(request: ChatRequest, model: Model, *, samples: bool) -> str | None:
-    """A feature that the request needs and the model lacks; `samples` says whether it accepts sampling parameters."""
-    if request.logprobs and ("no_logprobs" in model.quirks or not samples):
-        return "logprobs"
-    if request.image_output and Capability.IMAGE_OUTPUT not in model.capabilities:
-        return "image output"
-    if "no_forced_tool_choice" in model.quirks and "thinking_switch" not in model.quirks and _forces_a_tool(request):
-        return "a tool_choice that forces a tool"
-    return None
-
-
-def _forces_a_tool(request: ChatRequest) -> bool:
-    return bool(request.tools) and request.tool_choice not in (None, "auto", "none")
-
-
-def _effort(request: ChatRequest, model: Model) -> str | None:
-    """The reasoning effort to ask for; None leaves it to the model."""
-    quirks = model.quirks
-    if Capability.REASONING not in model.capabilities:
-        return None
-    if "tools_without_reasoning" in quirks and request.tools:
-        return "none"
-    if "no_forced_tool_choice" in quirks and _forces_a_tool(request):  # a model that can do so while it does not think
-        return "none"
-    effort: str | None = request.reasoning_effort
-    if effort is None and "reasoning_opt_in" in quirks:
-        effort = "none"
-    for quirk, refused, nearest in _REFUSED_EFFORTS:
-        if quirk in quirks and effort == refused:
-            effort = nearest
-    return effort
+def _unknown_fields(request: ChatRequest, quirks: frozenset[str]) -> Mapping[str, Any]:
+    original = request.original
+    return original.body if original is not None and original.wire == "chat" and "unknown_fields" in quirks else {}
 
 
 def _effort_fields(effort: str | None, budget: int | None, quirks: frozenset[str]) -> JsonObject:

@@ -12,11 +12,12 @@ from pydantic_core import from_json
 from shared.errors import UpstreamError
 from shared.framing import Frame
 from shared.providers.base import drawn_image, overloaded, truncated
+from shared.providers.openai.logprobs import token_logprobs
 from shared.providers.openai.messages import DETAIL_TEXT
 from shared.providers.openai.usage import chat_usage
 from shared.providers.openai.vendor import NAME, raise_error
 from shared.providers.service_tiers import told_tier
-from shared.schemas.chat import Citation, JsonObject, TokenLogprob, TopLogprob
+from shared.schemas.chat import Citation, JsonObject, TokenLogprob
 from shared.schemas.events import (
     ChatEvent,
     CitationDelta,
@@ -66,8 +67,10 @@ class ChatReader:
     _sources: list[Any] = field(default_factory=list)  # of all candidates
 
     def body(self, body: bytes) -> Iterator[ChatEvent]:
-        answer = from_json(body)
-        del body
+        return self.answer(from_json(body))
+
+    def answer(self, answer: Any) -> Iterator[ChatEvent]:
+        """All events of a whole answer, which is changed in place."""
         raise_error(answer)
         if not answer["choices"]:
             raise ValueError("no choices")
@@ -319,15 +322,4 @@ def _compact(value: Any) -> str:
 
 
 def _logprobs(logprobs: JsonObject) -> tuple[TokenLogprob, ...]:
-    tokens = [*(logprobs.get("content") or ()), *(logprobs.get("refusal") or ())]
-    return tuple(
-        TokenLogprob(
-            **_token(token),
-            top_logprobs=tuple(TopLogprob(**_token(other)) for other in token.get("top_logprobs") or ()),
-        )
-        for token in tokens
-    )
-
-
-def _token(token: JsonObject) -> JsonObject:
-    return {"token": token["token"], "logprob": token["logprob"], "bytes": token.get("bytes")}
+    return token_logprobs([*(logprobs.get("content") or ()), *(logprobs.get("refusal") or ())])

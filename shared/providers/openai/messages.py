@@ -39,7 +39,7 @@ def messages(request: ChatRequest, quirks: frozenset[str]) -> list[JsonObject]:
     wire: list[JsonObject] = []
     carried: list[JsonObject] = []
     if request.system:
-        wire.append({"role": "system", "content": _system_content(request, request.system, quirks)})
+        wire.append({"role": "system", "content": system_content(request, request.system, quirks)})
     for message in request.messages:
         if carried and message.role != "tool":
             wire.append({"role": "user", "content": carried})
@@ -51,7 +51,7 @@ def messages(request: ChatRequest, quirks: frozenset[str]) -> list[JsonObject]:
     return wire
 
 
-def _system_content(request: ChatRequest, system: str, quirks: frozenset[str]) -> str | list[JsonObject]:
+def system_content(request: ChatRequest, system: str, quirks: frozenset[str]) -> str | list[JsonObject]:
     """The system text, cut at its cache points where the vendor takes them."""
     if quirks.isdisjoint(("cache_control", "cache_breakpoints")):
         return system
@@ -59,7 +59,7 @@ def _system_content(request: ChatRequest, system: str, quirks: frozenset[str]) -
     begin = 0
     for point in request.system_cache:
         if point.end > begin:
-            parts.append(_with_cache({"type": "text", "text": system[begin : point.end]}, point, quirks))
+            parts.append(with_cache({"type": "text", "text": system[begin : point.end]}, point, quirks))
             begin = point.end
     if not parts:
         return system
@@ -71,7 +71,7 @@ def cache_control(point: CachePoint) -> JsonObject:
     return {"type": "ephemeral"} if point.ttl in (None, "5m") else {"type": "ephemeral", "ttl": "1h"}
 
 
-def _with_cache(wire: JsonObject, point: CachePoint | None, quirks: frozenset[str]) -> JsonObject:
+def with_cache(wire: JsonObject, point: CachePoint | None, quirks: frozenset[str]) -> JsonObject:
     """A content part with a cache point, in the form that the vendor takes."""
     if point is None:
         return wire
@@ -112,7 +112,7 @@ def _plain_where_possible(content: list[JsonObject]) -> str | list[JsonObject]:
 
 def _text_content(texts: Sequence[Text], separator: str, quirks: frozenset[str]) -> str | list[JsonObject]:
     """Texts as one string or, with a cache point that the vendor takes, as parts."""
-    parts = [_with_cache({"type": "text", "text": text.text}, text.cache, quirks) for text in texts]
+    parts = [with_cache({"type": "text", "text": text.text}, text.cache, quirks) for text in texts]
     if all(part.keys() == {"type", "text"} for part in parts):
         return separator.join(text.text for text in texts)
     return parts
@@ -122,7 +122,7 @@ def _cached_part(part: Part, quirks: frozenset[str]) -> JsonObject | None:
     wire = _content_part(part, quirks)
     if wire is None or isinstance(part, Reasoning | Refusal):
         return wire
-    return _with_cache(wire, part.cache, quirks)
+    return with_cache(wire, part.cache, quirks)
 
 
 def _content_part(part: Part, quirks: frozenset[str]) -> JsonObject | None:
@@ -130,7 +130,7 @@ def _content_part(part: Part, quirks: frozenset[str]) -> JsonObject | None:
         case Text():
             return {"type": "text", "text": part.text}
         case Image():
-            image = {"url": _url(part.source)}
+            image = {"url": media_url(part.source)}
             return {"type": "image_url", "image_url": {**image, "detail": part.detail} if part.detail else image}
         case Audio():
             return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
@@ -139,14 +139,14 @@ def _content_part(part: Part, quirks: frozenset[str]) -> JsonObject | None:
                 raise unsupported("file_data", "this model takes no URLs of documents; send the document in base64")
             media_type = part.source.media_type if isinstance(part.source, Inline) else "application/pdf"
             name = part.name or "document." + media_type.rpartition("/")[2]
-            return {"type": "file", "file": {"filename": name, "file_data": _url(part.source)}}
+            return {"type": "file", "file": {"filename": name, "file_data": media_url(part.source)}}
         case Reasoning() | Refusal() | ToolCall() | ToolResult():
             return None
         case _:
             assert_never(part)
 
 
-def _url(source: Inline | Remote) -> str:
+def media_url(source: Inline | Remote) -> str:
     match source:
         case Inline():
             return f"data:{source.media_type};base64,{source.data}"
@@ -237,14 +237,14 @@ def _returned_reasoning(reasoning: list[Reasoning], text: str, quirks: frozenset
 
 def _reasoning_detail(part: Reasoning) -> JsonObject | None:
     """The reasoning_details entry that the part was made from; None for a part from another vendor."""
-    detail = _json_object(part.signature) if part.issuer == NAME else None
-    if detail is None:
+    detail = json_object(part.signature) if part.issuer == NAME else None
+    if detail is None or detail.keys() == {"type", "id", "encrypted_content"}:  # the Responses API's
         return None
     text_field = DETAIL_TEXT.get(str(detail.get("type")))
     return {**detail, text_field: part.text} if text_field else detail
 
 
-def _json_object(text: str | None) -> JsonObject | None:
+def json_object(text: str | None) -> JsonObject | None:
     """A signature that this adapter generated; None for one that a caller has altered."""
     try:
         value = json.loads(text or "")

@@ -53,6 +53,25 @@ def chat_usage(usage: JsonObject) -> Usage:
     )
 
 
+def responses_usage(usage: JsonObject, tool_usage: JsonObject, searches: int) -> Usage:
+    """The `usage` and `tool_usage` of a response in whose output `searches` of the web were seen.
+
+    OpenAI charges by its own count of searches, which is lower; it may be absent.
+    """
+    inputs = usage.get("input_tokens_details") or {}
+    outputs = usage.get("output_tokens_details") or {}
+    charged = (tool_usage.get("web_search") or {}).get("num_requests")
+    return Usage(
+        input_tokens=usage.get("input_tokens") or 0,
+        output_tokens=usage.get("output_tokens") or 0,
+        cached_read_tokens=inputs.get("cached_tokens") or 0,
+        cache_write_tokens=inputs.get("cache_write_tokens") or 0,
+        reasoning_tokens=outputs.get("reasoning_tokens") or 0,
+        searches=searches if charged is None else charged,
+        cost=reported_cost(usage),
+    )
+
+
 def reported_cost(usage: JsonObject) -> int | None:
     """The cost that the vendor reports, in micro-dollars, rounded up; None without one, or for an implausible one.
 

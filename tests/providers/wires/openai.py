@@ -1,4 +1,4 @@
-"""What goes over OpenAI's wire, as its API sends it, and over a compatible host's where that has more to show."""
+"""What goes over the wire of chat completions: as OpenAI sends it, and a compatible host where that shows more."""
 
 import json
 from collections.abc import Iterable
@@ -54,8 +54,8 @@ from shared.schemas.content import (
 from shared.schemas.usage import FinishReason, Usage
 from tests.providers.wire import Answer, ChatWire, Failure, Sent
 
-MODEL = "gpt-4o-mini"
-UPSTREAM = "gpt-6-luna"  # what the catalog has serve it, without reasoning unless asked for
+MODEL = "openai/gpt-5.6-luna"  # no row of the catalog says that it needs the Responses API
+UPSTREAM = "gpt-5.6-luna"
 HOST_MODEL = "deepseek-ai/DeepSeek-V3-0324"  # on DeepInfra, which takes every parameter
 HOST_UPSTREAM = "deepseek-ai/DeepSeek-V3.2"
 THINKING_MODEL = "deepseek-reasoner"
@@ -66,7 +66,7 @@ PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAW
 HEAD = {
     "id": "chatcmpl-CkXf0pYp3Q8tYy0mZ0d5lW8cN2aBv",
     "created": 1795219200,
-    "model": "gpt-6-luna-2026-09-22",
+    "model": "gpt-5.6-luna-2026-06-30",
     "service_tier": "default",
     "system_fingerprint": "fp_7c1f0a9d2e",
 }
@@ -363,7 +363,7 @@ def _reasoning_answer() -> Answer:
 
 HELLO = Message(role="user", parts=(Text(text="Hello"),))
 HELLO_JSON = {"role": "user", "content": "Hello"}
-PLAIN = {"model": UPSTREAM, "reasoning_effort": "none"}
+PLAIN = {"model": UPSTREAM}
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = Tool(name="get_weather", description="The weather in a city.", parameters=PARAMETERS)
 WEATHER_JSON = {
@@ -460,14 +460,17 @@ PERSON = {
 SENT = {
     "minimal": _sent({}),
     "streamed": _sent(STREAMED, stream=True),
-    # The knobs that the model behind this id refuses stay here.
     "everything": _sent(
         {
             "max_completion_tokens": 64,
             "temperature": 0.5,
             "top_p": 0.9,
             "n": 2,
+            "stop": ["END", "\n\n"],
             "seed": 7,
+            "presence_penalty": 0.25,
+            "frequency_penalty": -0.5,
+            "logit_bias": {"50256": -100},
             "logprobs": True,
             "top_logprobs": 3,
             "verbosity": "low",
@@ -643,7 +646,7 @@ FAILURES = {
     ),
     "rate_limited": Failure(
         429,
-        _error("Rate limit reached for gpt-6-luna.", "tokens", code="rate_limit_exceeded"),
+        _error("Rate limit reached for gpt-5.6-luna.", "tokens", code="rate_limit_exceeded"),
         UpstreamRateLimited,
         headers={"retry-after-ms": "1820", "retry-after": "2"},
         retry_after=2,

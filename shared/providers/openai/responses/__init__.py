@@ -1,0 +1,1 @@
+"""OpenAI's Responses API, through which its reasoning models are called."""
