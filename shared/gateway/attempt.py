@@ -175,7 +175,6 @@ class Attempt:
                         is_heavy = len(body) > HEAVY_ANSWER_BYTES
                         for event in await off_loop(is_heavy, lambda: list(reader.body(body))):
                             yield event
-                        _probe(call, reader)
                         return
                     decoder = adapter.frames()
                     async for chunk in answer:
@@ -186,7 +185,6 @@ class Attempt:
                             break
                     for event in reader.end():
                         yield event
-                    _probe(call, reader)
                 await answer.drain()
         except GatewayError as error:
             self._log(error, progress)
@@ -364,12 +362,3 @@ class Attempt:
         meter.unsettled = True  # for the log, unless it is written in time
         await asyncio.wait([settling], timeout=_SETTLING_SECONDS)
         meter.unsettled = not settling.done() or settling.exception() is not None or not settling.result()
-
-
-def _probe(call: Any, reader: Any) -> None:
-    inner = getattr(reader, "_reader", None)
-    if call.path == "/responses" and inner is not None and type(inner).__name__ != "ResponsesReader":
-        import sys
-
-        print("PROBE: chat answer on /responses", file=sys.stderr)
-        raise AssertionError("PROBE")

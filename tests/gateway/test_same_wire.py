@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -66,7 +67,8 @@ def asked(model: str = "gpt-6-sol", body: Any = BODY, **fields: Any) -> ChatRequ
 
 def context(*, budgeted: bool = False) -> RequestContext:
     limits = Limits(budget_day=10_000_000) if budgeted else Limits()
-    return RequestContext(RequestInfo("r-1", math.inf), KEYS[TOKEN].model_copy(update={"limits": limits}))
+    key = KEYS[TOKEN].model_copy(update={"key_id": f"key_{uuid4().hex}", "limits": limits})
+    return RequestContext(RequestInfo("r-1", math.inf), key)
 
 
 async def test_it_reaches_openai_as_it_came_and_the_answer_comes_back_as_it_is(

@@ -63,7 +63,13 @@ def events(*frames: Frame | dict[str, Any]) -> list[TranscriptEvent]:
 @pytest.mark.parametrize(
     ("operation", "needed"),
     [
-        ("chat", {"chat", "chat_answer", "messages", "strict_schema", "usage"}),
+        (
+            "chat",
+            {
+                *("abilities", "chat", "chat_answer", "chat_reader", "logprobs", "messages", "strict_schema", "usage"),
+                *("responses", *(f"responses.{name}" for name in ("items", "original", "reader", "request"))),
+            },
+        ),
         ("images", {"images", "usage"}),
         ("embeddings", {"embeddings", "usage"}),
         ("transcription", {"transcription", "usage"}),
