@@ -10,11 +10,9 @@ from shared.schemas.original import WireFormat
 def fitted(request: ChatRequest, model: Model, wire: WireFormat | None) -> ChatRequest:
     """The request as the model can serve it; `wire` is the wire format of the model's API.
 
-    An original of another wire format and optional tools that its provider lacks are left out, `max_tokens` is lowered where the dialect wants that, custom
-    tools become functions, and thinking gets room of its own.
+    An original of another wire format and optional tools that its provider lacks are left out, `max_tokens` is lowered
+    where the dialect wants that, custom tools become functions, and thinking gets room of its own.
     """
-    if request.original is not None and request.original.wire != wire:
-        request = request.model_copy(update={"original": None})
     if any(tool.wire != wire for tool in request.hosted_tools):
         own = tuple(tool for tool in request.hosted_tools if tool.wire == wire)
         request = request.model_copy(update={"hosted_tools": own})

@@ -15,7 +15,7 @@ from tests.contract.vendor import KEY
 PATH = "/v1/messages"
 HOST = "vendor.test"
 CLAUDE = "claude-sonnet-5"
-GPT = "gpt-4o-mini"
+GPT = "openai/gpt-5.6-sol"  # asked by chat completions
 DEEPSEEK = "deepseek-ai/DeepSeek-V3-0324"
 GEMINI = "gemini-3.8-flash"
 ENVIRONMENT = {

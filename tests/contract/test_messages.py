@@ -482,7 +482,7 @@ async def test_m17_knobs_that_a_vendor_lacks_are_left_out_and_others_reach_it(ve
         ({"thinking": {"type": "disabled"}, "output_config": {"effort": "high"}}, "none"),
         ({"output_config": {"effort": "high"}}, "high"),
     ):
-        assert (await sent(vendor, asking("gpt-6-sol", **thinking)))["reasoning_effort"] in (effort, "low")
+        assert (await sent(vendor, asking("gpt-6-sol", **thinking)))["reasoning"]["effort"] in (effort, "low")
     body = await sent(vendor, asking(GEMINI, top_k=40))
     assert body["generationConfig"]["topK"] == 40
 
