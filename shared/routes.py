@@ -7,7 +7,7 @@ from typing import Literal
 
 from shared.schemas.caller import Permission
 
-DialectName = Literal["openai", "stable", "compact", "envelope"]
+DialectName = Literal["openai", "stable", "compact", "envelope", "responses"]
 
 _USE_MODELS = (Permission.MODELS_USE,)
 _USE_BATCHES = (Permission.MODELS_USE, Permission.BATCH_USE)
@@ -47,6 +47,14 @@ ROUTES = (
     Route("POST", "/ai/ai/generate", "compact", "completions", "chat.complete", "chat.generate"),
     Route("POST", "/v1/inference/generate", "envelope", "completions", "chat.complete", "chat.generate",
           batchable=True),
+
+    Route("POST", "/v1/responses", "responses", "responses", "responses.create_response", batchable=True),
+    Route("POST", "/v1/responses/input_tokens", "responses", "responses", "responses.count_input_tokens"),
+    Route("POST", "/v1/responses/compact", "responses", "responses", "responses.compact"),
+    Route("GET", "/v1/responses/{response_id}", "responses", "responses", "responses.retrieve_response"),
+    Route("DELETE", "/v1/responses/{response_id}", "responses", "responses", "responses.delete_response"),
+    Route("GET", "/v1/responses/{response_id}/input_items", "responses", "responses", "responses.list_items"),
+    Route("POST", "/v1/responses/{response_id}/cancel", "responses", "responses", "responses.cancel_response"),
 
     Route("POST", "/v1/embeddings", "openai", "embeddings", "embeddings.embed", "embeddings.embedding", batchable=True),
     Route("POST", "/ai/embeddings", "compact", "embeddings", "embeddings.embed", "embeddings.embedding"),
@@ -102,7 +110,11 @@ BUFFERED_FUNCTIONS = frozenset({"batches", "models"})
 """Functions with short responses, which run on AWS's standard runtime. All others stream."""
 
 # The dialects of paths without a route; all other paths are OpenAI's.
-_PREFIXES: dict[str, DialectName] = {"/v1/inference": "envelope", "/ai": "compact"}
+_PREFIXES: dict[str, DialectName] = {
+    "/v1/inference": "envelope",
+    "/v1/responses": "responses",
+    "/ai": "compact",
+}
 _DIALECTS = {route.path: route.dialect for route in ROUTES}
 
 

@@ -3,6 +3,7 @@
 import base64
 import hmac
 import os
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
 
 _PREFIX = "gw1_"
 _NONCE_BYTES = 12
+
+
+def is_token(value: object) -> bool:
+    """Whether a value looks like a token, of whatever secret."""
+    return isinstance(value, str) and value.startswith(_PREFIX)
 
 
 class Sealer:
@@ -30,7 +36,7 @@ class Sealer:
 
     def open(self, token: str, purpose: str) -> str | None:
         """The text of a token; None for what is no token of this secret and purpose, or has been altered."""
-        if not token.startswith(_PREFIX):
+        if not is_token(token):
             return None
         from cryptography.exceptions import InvalidTag
 
@@ -46,3 +52,19 @@ class Sealer:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # only requests with seals load it
 
         return AESGCM(hmac.digest(self._secret, b"sealing", "sha256"))
+
+
+@dataclass(frozen=True, slots=True)
+class BoundSealer:
+    """A Sealer for one purpose."""
+
+    sealer: Sealer
+    purpose: str
+
+    def seal(self, text: str) -> str:
+        """The text as a token of URL-safe characters."""
+        return self.sealer.seal(text, self.purpose)
+
+    def open(self, token: str) -> str | None:
+        """The text of a token; None for what is no token of this purpose, or has been altered."""
+        return self.sealer.open(token, self.purpose)

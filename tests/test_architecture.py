@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 
 # Leaves: small tools that know no other part; everything may use them.
-LEAVES = {"errors", "framing", "media", "png", "gif", "png_mask", "pump", "request_id", "snapshot"}
+LEAVES = {"errors", "framing", "media", "png", "gif", "png_mask", "pump", "request_id", "snapshot", "sealing"}
 MAY_IMPORT = {
     "functions": {
         "functions",
@@ -35,8 +35,20 @@ MAY_IMPORT = {
         "authentication",
         "authorizer",
         "dialects",
+        "responses",
         "routes",
         "schemas",
+        "observability",
+    },
+    # What /v1/responses does around a call: continue, store, answer in the background. Web and the worker share it.
+    "responses": {
+        "responses",
+        "authentication",
+        "gateway",
+        "dialects",
+        "stores",
+        "schemas",
+        "settings",
         "observability",
     },
     # A line of a batch goes the way that a request goes through web, without HTTP.
@@ -45,6 +57,7 @@ MAY_IMPORT = {
         "authentication",
         "gateway",
         "dialects",
+        "responses",
         "routes",
         "stores",
         "schemas",
@@ -100,6 +113,7 @@ ONLY_IN = {
     "httpcore": {"fetch", "http_transport", "upstream"},
     "idna": {"fetch"},
     "aws_lambda_powertools": {"observability", "terminal_log", "batches"},
+    "cryptography": {"sealing"},
     "pydantic": {"schemas", "dialects", "providers", "catalog", "web"},
     "pydantic_core": {"batches", "dialects", "providers", "gateway", "web"},
 }

@@ -23,7 +23,8 @@ _Answer = Callable[[Any, JsonObject, Services, RequestContext], Awaitable[JsonOb
 async def answer(url: str, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     """The response body for a request whose `url` is one of URLS. Raises any GatewayError, and AwsError."""
     route = URLS[url]
-    return await _ANSWERS[route.operation](parser(route.dialect, route.parser), body, services, context)
+    parse = parser(route.dialect, route.parser) if route.parser else None
+    return await _ANSWERS[route.operation](parse, body, services, context)
 
 
 def error_answer(url: str, error: GatewayError, request_id: str) -> tuple[int, JsonObject]:
@@ -41,6 +42,16 @@ async def _chat(parse: Any, body: JsonObject, services: Services, context: Reque
     if operation.requests[0].stream:
         raise InvalidRequest.field("stream", "must not be true in a batch")
     return operation.body(await chat(services, operation.requests, context), context)
+
+
+async def _responses(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
+    from shared.responses.service import ResponseService
+
+    for name in ("stream", "background"):
+        if body.get(name):
+            raise InvalidRequest.field(name, "must not be true in a batch")
+    service = ResponseService(services)
+    return await service.answer(await service.prepare(body, context.caller), context)
 
 
 async def _embeddings(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
@@ -72,6 +83,7 @@ async def _speech(parse: Any, body: JsonObject, services: Services, context: Req
 
 _ANSWERS: dict[str, _Answer] = {
     "chat.complete": _chat,
+    "responses.create_response": _responses,
     "embeddings.embed": _embeddings,
     "images.generate": _images,
     "speech.speak": _speech,

@@ -28,12 +28,28 @@ _MAX_DETAILS = 20
 _WORDS = {"model_type": "Input should be an object", "missing": "is required"}
 
 
+class Seal(Protocol):
+    """Seals texts for the tenant of a request, who can neither read nor alter them."""
+
+    def seal(self, text: str) -> str:
+        """The text as a token."""
+        ...
+
+    def open(self, token: str) -> str | None:
+        """The text of a token; None for one that is not the tenant's, or has been altered."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """The operator's defaults for fields that a caller leaves out."""
+    """The operator's defaults for fields that a caller leaves out, and the seal of the caller's tenant.
+
+    `seal` is None for dialects that seal nothing.
+    """
 
     max_tokens: int
     thinking_tokens: int
+    seal: Seal | None = None
 
 
 class Dialect(Protocol):

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from shared.gateway.chat_images import Inputs
     from shared.prices import PriceTable
     from shared.schemas.price import Price
+    from shared.sealing import Sealer
     from shared.stores.batches import BatchStore
     from shared.stores.files import FileStore
     from shared.stores.images import ImageStore
     from shared.stores.limits.store import LimitStore
     from shared.stores.objects import ObjectStore
     from shared.stores.queue import Queue
+    from shared.stores.responses import ResponseStore
     from shared.upstream import Upstream
 
 _SETTLING_SECONDS = 5.0
@@ -55,6 +57,7 @@ class Services:
         self.catalog = self._configuration.catalog
         self._given_fetcher = fetcher
         self._transport = transport
+        self._sealer: Sealer | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], aws: Aws | None = None) -> "Services":
@@ -148,6 +151,24 @@ class Services:
         from shared.gateway.chat_images import Inputs
 
         return Inputs(lambda: self.fetcher, lambda: self.images)
+
+    @cached_property
+    def responses(self) -> "ResponseStore":
+        """Stores responses."""
+        from shared.stores.responses import ResponseStore
+
+        return ResponseStore(self.objects)
+
+    async def sealer(self) -> "Sealer":
+        """Seals what callers carry for the gateway.
+
+        TODO(lead): the stack's tenant secret in place of one that only this process knows.
+        """
+        if self._sealer is None:
+            from shared.sealing import Sealer
+
+            self._sealer = Sealer(os.urandom(32))
+        return self._sealer
 
     async def aclose(self) -> None:
         if "limits" in self.__dict__ and self.limits is not None:

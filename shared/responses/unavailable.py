@@ -1,0 +1,19 @@
+"""What callers are told while stored responses cannot be reached."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shared.errors import ModelUnavailable
+from shared.observability import logger
+from shared.stores.aws_calls import AwsError
+
+
+@contextmanager
+def store_failures_answered() -> Iterator[None]:
+    """Raises ModelUnavailable in place of AwsError, whose text goes to the log alone."""
+    try:
+        yield
+    except AwsError as error:
+        logger().warning("stored responses cannot be reached", extra={"error": str(error)})
+        message = "Stored responses cannot be reached at the moment. Try again later."
+        raise ModelUnavailable(message, retry_after=1) from error
