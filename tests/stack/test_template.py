@@ -24,6 +24,7 @@ from shared.settings import KeyHeader, Settings
 from shared.stores.files import KEPT_DAYS
 from shared.stores.objects import MAX_PRESIGNED_SECONDS
 from shared.stores.operator_catalog import KEY as CATALOG_KEY
+from shared.stores.responses import KEPT_DAYS as RESPONSE_DAYS
 from tests.entry_points import entry_point, resource_path
 
 ROOT = Path(__file__).parents[2]
@@ -522,6 +523,8 @@ MAY: dict[str, dict[str, set[str]]] = {
     "batch_worker": {
         **CALLS_MODELS,
         "MediaBucket/images/*": {READS, WRITES},
+        "MediaBucket/responses/*": {READS, WRITES},
+        "MediaBucket below responses/*": LISTS,
         "MediaBucket below batches/*": LISTS,
         "MediaBucket below files/*": LISTS,
         "MediaBucket below images/*": LISTS,
@@ -550,6 +553,15 @@ MAY: dict[str, dict[str, set[str]]] = {
     "files": {"MediaBucket/files/*": {READS, WRITES, "s3:DeleteObject"}, "MediaBucket below files/*": LISTS},
     "images": {**CALLS_MODELS, **KEEPS_IMAGES},
     "models": READS_PROVIDERS_KEYS,
+    "responses": {
+        **CALLS_MODELS,
+        **KEEPS_IMAGES,
+        "MediaBucket/responses/*": {READS, WRITES, "s3:DeleteObject"},
+        "MediaBucket below responses/*": LISTS,
+        "MediaBucket/files/*": {READS},
+        "MediaBucket below files/*": LISTS,
+        "BatchQueue": {"sqs:SendMessage"},
+    },
     "speech": CALLS_MODELS,
     "transcriptions": {**CALLS_MODELS, "MediaBucket/files/*": {READS}, "MediaBucket below files/*": LISTS},
 }
@@ -775,7 +787,7 @@ def test_media_are_private_encrypted_and_temporary() -> None:
     assert "BucketEncryption" in bucket
     quirks = bucket["LifecycleConfiguration"]["Rules"]
     days = {quirk["Prefix"]: quirk["ExpirationInDays"] for quirk in quirks if "ExpirationInDays" in quirk}
-    assert days == {"images/": 30, "files/": KEPT_DAYS, "batches/": 7}
+    assert days == {"images/": 30, "files/": KEPT_DAYS, "responses/": RESPONSE_DAYS, "batches/": 7}
     assert days["batches/"] * 86_400 > 2 * max(WINDOW_SECONDS.values())
     ((statement,),) = [policy["PolicyDocument"]["Statement"] for policy in of_type("AWS::S3::BucketPolicy").values()]
     assert statement["Effect"] == "Deny"
