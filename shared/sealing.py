@@ -14,9 +14,9 @@ _PREFIX = "gw1_"
 _NONCE_BYTES = 12
 
 
-def is_token(value: object) -> bool:
-    """Whether a value looks like a token, of whatever secret."""
-    return isinstance(value, str) and value.startswith(_PREFIX)
+def is_seal(token: str) -> bool:
+    """Whether a text looks like a token of a Sealer. No vendor's signature does."""
+    return token.startswith(_PREFIX)
 
 
 class Sealer:
@@ -36,7 +36,7 @@ class Sealer:
 
     def open(self, token: str, purpose: str) -> str | None:
         """The text of a token; None for what is no token of this secret and purpose, or has been altered."""
-        if not is_token(token):
+        if not is_seal(token):
             return None
         from cryptography.exceptions import InvalidTag
 

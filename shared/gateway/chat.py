@@ -53,7 +53,7 @@ def chat_events(
 
     customs = custom_names(requests[0])
     model = select(requests[0], services.catalog, context.caller)
-    check_surcharge(services, context, requests[0], model)
+    check_surcharge(services, context, fit(model)[0], model)
     plan = Plan("chat", requests[0].model, [model], lambda model: of_chat(fit(model), model), sources)
     return run(services, context, plan)
 

@@ -147,6 +147,8 @@ def _common_headers(request: RequestInfo, meter: Meter) -> dict[str, str]:
     if meter.model is not None:
         headers["x-gateway-model"] = meter.model.id
         headers["x-gateway-backend"] = meter.backend or ""
+    if meter.lowered_max_tokens is not None:
+        headers["x-gateway-max-tokens"] = str(meter.lowered_max_tokens)
     if meter.rates is not None:
         headers |= meter.rates.headers()
     if meter.cost is not None:

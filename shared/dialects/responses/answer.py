@@ -181,7 +181,7 @@ class ResponseWriter:
         if self._reasoning is not None and event.redacted:
             events += self._close_reasoning()
         if self._reasoning is None:
-            events += self._open_reasoning(is_summary=event.issuer is not None)
+            events += self._open_reasoning()
         assert self._reasoning is not None
         if event.text:
             events += self._reasoning.add_text(event.text)
@@ -198,15 +198,15 @@ class ResponseWriter:
             events += self._close_reasoning()
         return events
 
-    def _open_reasoning(self, *, is_summary: bool) -> list[JsonObject]:
-        self._reasoning = ReasoningItem(*self._new("rs"), is_summary=is_summary)
+    def _open_reasoning(self) -> list[JsonObject]:
+        self._reasoning = ReasoningItem(*self._new("rs"))
         return self._reasoning.open()
 
     def _open_call(self, event: ToolCallStarted) -> list[JsonObject]:
         events = self._close_message()
         if event.signature is not None:
             if self._reasoning is None:
-                events += self._open_reasoning(is_summary=True)
+                events += self._open_reasoning()
             self._carried[1].append(CallSignature(event.id, event.signature, event.issuer))
         events += self._close_reasoning()
         namespace, name = self._names.get(event.name, (None, event.name))

@@ -34,7 +34,7 @@ from shared.schemas.content import (
     ToolCall,
     ToolResult,
 )
-from shared.sealing import is_token
+from shared.sealing import is_seal
 
 # Items of tools that OpenAI has run; what they told the model is in its answer.
 _TOLD = frozenset(
@@ -337,4 +337,4 @@ def _file(part: WirePart, path: str) -> File | Text:
 
 def without_carriers(items: Iterable[Mapping[str, Any]]) -> list[JsonObject]:
     """The items for OpenAI's own API: without the reasoning items that carry other vendors' thoughts."""
-    return [dict(item) for item in items if not is_token(item.get("encrypted_content"))]
+    return [dict(item) for item in items if not is_seal(item.get("encrypted_content") or "")]

@@ -145,11 +145,10 @@ class MessageItem(_Item):
 
 
 class ReasoningItem(_Item):
-    """What the model thought: as `content`, or as the `summary` that its vendor tells of it."""
+    """What is told of the model's thoughts, and what carries them sealed."""
 
-    def __init__(self, numbering: Numbering, index: int, item_id: str, *, is_summary: bool) -> None:
+    def __init__(self, numbering: Numbering, index: int, item_id: str) -> None:
         super().__init__(numbering, index, item_id)
-        self._is_summary = is_summary
         self._chunks: list[str] = []
         self.encrypted_content: str | None = None
 
@@ -158,41 +157,26 @@ class ReasoningItem(_Item):
         return "".join(self._chunks)
 
     def item(self, status: str) -> JsonObject:
-        summary = [{"type": "summary_text", "text": self.text}] if self._is_summary and self._chunks else []
+        summary = [{"type": "summary_text", "text": self.text}] if self._chunks else []
         item: JsonObject = {"id": self._id, "type": "reasoning", "status": status, "summary": summary}
-        if self._chunks and not self._is_summary:
-            item["content"] = [{"type": "reasoning_text", "text": self.text}]
         if self.encrypted_content is not None:
             item["encrypted_content"] = self.encrypted_content
         return item
 
     def add_text(self, text: str) -> list[JsonObject]:
         events = []
-        if self._is_summary:
-            if not self._chunks:
-                events.append(self._summary_event("part.added", part={"type": "summary_text", "text": ""}))
-            events.append(self._summary_event("text.delta", delta=text))
-        else:
-            if not self._chunks:
-                part = {"type": "reasoning_text", "text": ""}
-                events.append(self._event("content_part.added", content_index=0, part=part))
-            events.append(self._event("reasoning_text.delta", content_index=0, delta=text))
+        if not self._chunks:
+            events.append(self._summary_event("part.added", part={"type": "summary_text", "text": ""}))
         self._chunks.append(text)
-        return events
+        return [*events, self._summary_event("text.delta", delta=text)]
 
     def close(self, *, is_complete: bool = True) -> list[JsonObject]:
-        return [*self._close_text(), self._closed(is_complete=is_complete)]
-
-    def _close_text(self) -> list[JsonObject]:
-        if not self._chunks:
-            return []
-        if self._is_summary:
+        events = []
+        if self._chunks:
             part = {"type": "summary_text", "text": self.text}
-            return [self._summary_event("text.done", text=self.text), self._summary_event("part.done", part=part)]
-        return [
-            self._event("reasoning_text.done", content_index=0, text=self.text),
-            self._event("content_part.done", content_index=0, part={"type": "reasoning_text", "text": self.text}),
-        ]
+            events.append(self._summary_event("text.done", text=self.text))
+            events.append(self._summary_event("part.done", part=part))
+        return [*events, self._closed(is_complete=is_complete)]
 
     def _summary_event(self, kind: str, **fields: Any) -> JsonObject:
         return self._event(f"reasoning_summary_{kind}", summary_index=0, **fields)
