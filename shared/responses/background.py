@@ -27,19 +27,23 @@ _MAX_RECEIVES = 3
 """A message received more often than this, since workers died on it, has its response failed."""
 _MAX_ROUNDS = 8
 _STORING_SECONDS = 10.0
-# How often a worker checks whether the response has been cancelled or deleted.
-_LOOK_SECONDS = 2.0
 _PATH = "/v1/responses"
 
 
 class BackgroundAnswers:
-    """Answers requests in the background; `clock` is Unix time."""
+    """Answers requests in the background; `clock` is Unix time.
 
-    def __init__(self, services: "Services", *, clock: Callable[[], float] = time.time) -> None:
+    Every `look_seconds` it checks whether the response that is being made has been cancelled or deleted.
+    """
+
+    def __init__(
+        self, services: "Services", *, clock: Callable[[], float] = time.time, look_seconds: float = 2.0
+    ) -> None:
         self._services = services
         self._store = services.responses
         self._service = ResponseService(services, clock=clock)
         self._clock = clock
+        self._look_seconds = look_seconds
 
     async def process(self, text: str, *, receives: int, remaining: Callable[[], float]) -> None:
         """Answers the request of a message that was received `receives` times, within `remaining` seconds.
@@ -88,7 +92,7 @@ class BackgroundAnswers:
         prepared = await self._service.prepare(request.body, context.caller, waiting=request.response)
         answering = asyncio.create_task(self._service.answer(prepared, context))
         try:
-            while not (await asyncio.wait((answering,), timeout=_LOOK_SECONDS))[0]:
+            while not (await asyncio.wait((answering,), timeout=self._look_seconds))[0]:
                 if await self._has_ended(request):
                     return
             answering.result()
