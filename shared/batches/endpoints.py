@@ -2,13 +2,13 @@
 route."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.dialects import dialect_named, parser
 from shared.dialects.base import Defaults, EmbeddingOperation, ImageOperation, JsonObject, Operation
 from shared.errors import GatewayError, InvalidRequest
 from shared.gateway.services import Services
-from shared.routes import ROUTES
+from shared.routes import ROUTES, Route
 from shared.schemas.context import RequestContext
 
 if TYPE_CHECKING:
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 # S3's limit. A line may be answered a day before its result is read.
 _AUDIO_URL_SECONDS = 7 * 24 * 3600
 
-_Answer = Callable[[Any, JsonObject, Services, RequestContext], Awaitable[JsonObject]]
+_Answer = Callable[[Route, JsonObject, Services, RequestContext], Awaitable[JsonObject]]
 
 
 async def answer(url: str, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     """The response body for a request whose `url` is one of URLS. Raises any GatewayError, and AwsError."""
     route = URLS[url]
-    parse = parser(route.dialect, route.parser) if route.parser else None
-    return await _ANSWERS[route.operation](parse, body, services, context)
+    return await _ANSWERS[route.operation](route, body, services, context)
 
 
 def error_answer(url: str, error: GatewayError, request_id: str) -> tuple[int, JsonObject]:
@@ -33,18 +32,18 @@ def error_answer(url: str, error: GatewayError, request_id: str) -> tuple[int, J
     return dialect.status(error), dialect.error(error, request_id)
 
 
-async def _chat(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
+async def _chat(route: Route, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     from shared.gateway.chat import chat
 
     settings = services.settings
     defaults = Defaults(max_tokens=settings.default_max_tokens, thinking_tokens=settings.thinking_tokens)
-    operation: Operation = parse(body, defaults)
+    operation: Operation = parser(route.dialect, route.parser)(body, defaults)
     if operation.requests[0].stream:
         raise InvalidRequest.field("stream", "must not be true in a batch")
     return operation.body(await chat(services, operation.requests, context), context)
 
 
-async def _responses(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
+async def _responses(route: Route, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     from shared.responses.service import ResponseService
 
     for name in ("stream", "background"):
@@ -54,26 +53,26 @@ async def _responses(parse: Any, body: JsonObject, services: Services, context: 
     return await service.answer(await service.prepare(body, context.caller), context)
 
 
-async def _embeddings(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
+async def _embeddings(route: Route, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     from shared.gateway.embeddings import embed
 
-    operation: EmbeddingOperation = parse(body)
+    operation: EmbeddingOperation = parser(route.dialect, route.parser)(body)
     return operation.body(await embed(services, operation.request, context), context)
 
 
-async def _images(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
+async def _images(route: Route, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     from shared.gateway.images import generate
 
-    operation: ImageOperation = parse(body)
+    operation: ImageOperation = parser(route.dialect, route.parser)(body)
     return operation.body(await generate(services, operation.request, context, delivery=operation.delivery), context)
 
 
-async def _speech(parse: Any, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
+async def _speech(route: Route, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     """Stores the audio as a file of the caller's; the body holds the file's id and URL."""
     from shared.dialects.openai.speech import MEDIA_TYPES
     from shared.gateway.speech import speak
 
-    request: SpeechRequest = parse(body)
+    request: SpeechRequest = parser(route.dialect, route.parser)(body)
     audio = b"".join([chunk async for chunk in speak(services, request, context)])
     stored = await services.files.put(context.caller.tenant, "batch_output", f"speech.{request.format}", audio)
     media_type = MEDIA_TYPES[request.format]

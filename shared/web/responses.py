@@ -40,8 +40,9 @@ async def retrieve_response(request: ApiRequest) -> Response:
 
 async def list_items(request: ApiRequest) -> Response:
     query = wire.items_query(request.http.query_params)
-    items = await ResponseService(request.services).items(request.caller, _response_id(request))
-    return json_response(wire.items_body(items, query))
+    response_id = _response_id(request)
+    items = await ResponseService(request.services).items(request.caller, response_id)
+    return json_response(wire.items_body(items, response_id, query))
 
 
 async def delete_response(request: ApiRequest) -> Response:

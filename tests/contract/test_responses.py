@@ -295,7 +295,6 @@ async def test_P07_a_custom_tool_is_a_function_of_one_string_and_called_as_itsel
     assert call == {
         "id": call["id"],
         "type": "custom_tool_call",
-        "status": "completed",
         "call_id": "c1",
         "name": "apply_patch",
         "input": "*** Begin\n",

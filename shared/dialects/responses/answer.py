@@ -419,9 +419,8 @@ def _replayed_item(item: JsonObject, index: int, numbering: Numbering) -> Iterat
             field = "arguments" if kind == "function_call" else "input"
             event = "response.function_call_arguments" if kind == "function_call" else "response.custom_tool_call_input"
             name = {"name": item["name"]} if kind == "function_call" else {}
-            yield numbering.event(
-                "response.output_item.added", output_index=index, item={**item, "status": "in_progress", field: ""}
-            )
+            opening = {**item, field: "", **({"status": "in_progress"} if "status" in item else {})}
+            yield numbering.event("response.output_item.added", output_index=index, item=opening)
             if item[field]:
                 yield numbering.event(f"{event}.delta", **within, delta=item[field])
             yield numbering.event(f"{event}.done", **within, **name, **{field: item[field]})

@@ -44,6 +44,8 @@ def opened(token: str, seal: Seal) -> Carried | None:
     if text is None:
         return None
     fields: dict[str, list[list[Any]]] = json.loads(text)
+    if fields.keys() != {"thoughts", "calls"}:  # a seal of another dialect
+        return None
     return Carried(
         tuple(
             Reasoning(text=text, signature=signature, redacted=redacted, issuer=issuer)

@@ -204,14 +204,12 @@ class CallItem(_Item):
         self._chunks: list[str] = []
 
     def item(self, status: str) -> JsonObject:
-        item: JsonObject = {
-            "id": self._id,
-            "type": "custom_tool_call" if self._custom else "function_call",
-            "status": status,
-            "call_id": self._call_id,
-            "name": self._name,
-            "input" if self._custom else "arguments": "".join(self._chunks),
-        }
+        text = "".join(self._chunks)
+        item: JsonObject = {"id": self._id, "call_id": self._call_id, "name": self._name}
+        if self._custom:
+            item |= {"type": "custom_tool_call", "input": text}
+        else:
+            item |= {"type": "function_call", "status": status, "arguments": text}
         return item if self._namespace is None else {**item, "namespace": self._namespace}
 
     def add(self, fragment: str) -> list[JsonObject]:

@@ -50,16 +50,18 @@ def items_query(parameters: Mapping[str, str]) -> ItemsQuery:
 
 
 def kept_items(items: Sequence[JsonObject], response_id: str) -> list[JsonObject]:
-    """A response's input items as they are kept: each with its type, and an id if the client gave it none."""
+    """A response's input items as they are kept: each with its type and an id, if the client gave it none.
+
+    They may be sent to OpenAI later, so that nothing is added that it does not take.
+    """
     return [_kept(item, response_id, number) for number, item in enumerate(items)]
 
 
 def _kept(item: JsonObject, response_id: str, number: int) -> JsonObject:
     kind = item.get("type") or "message"
-    kept = {name: value for name, value in item.items() if value is not None}
-    kept = {"id": input_id(_KINDS.get(kind, "item"), response_id, number), **kept, "type": kind}
-    if kind != "reasoning":
-        kept.setdefault("status", "completed")
+    kept = {name: value for name, value in item.items() if value is not None} | {"type": kind}
+    if kind in _KINDS:
+        kept = {"id": input_id(_KINDS[kind], response_id, number), **kept}
     if kind == "message" and isinstance(text := item.get("content"), str):
         is_answer = item.get("role") == "assistant"
         part = {"type": "output_text", "text": text, "annotations": []}
@@ -67,22 +69,27 @@ def _kept(item: JsonObject, response_id: str, number: int) -> JsonObject:
     return kept
 
 
-def items_body(items: Sequence[JsonObject], query: ItemsQuery) -> JsonObject:
+def items_body(items: Sequence[JsonObject], response_id: str, query: ItemsQuery) -> JsonObject:
     """A page of items. Raises InvalidRequest for an `after` that is none of them."""
-    ordered = list(items if query.order == "asc" else reversed(items))
+    listed = [
+        {"id": input_id("item", response_id, number), "status": "completed", **item}
+        for number, item in enumerate(items)
+    ]
+    if query.order == "desc":
+        listed.reverse()
     start = 0
     if query.after is not None:
-        ids = [item["id"] for item in ordered]
+        ids = [item["id"] for item in listed]
         if query.after not in ids:
             raise InvalidRequest.field("after", "is the id of none of the items")
         start = ids.index(query.after) + 1
-    page = ordered[start : start + query.limit]
+    page = listed[start : start + query.limit]
     return {
         "object": "list",
         "data": page,
         "first_id": page[0]["id"] if page else "",
         "last_id": page[-1]["id"] if page else "",
-        "has_more": len(ordered) > start + query.limit,
+        "has_more": len(listed) > start + query.limit,
     }
 
 
