@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from shared.dialects.base import Defaults, Ignored, JsonObject, Unsupported, Wire, read
-from shared.dialects.openai.caching import WirePromptCacheOptions
 from shared.dialects.openai.chat import MaxTokens, Penalty, Temperature, TopP, WireServiceTier, canonical_tier
 from shared.dialects.responses.items import Conversation, WireItems, without_carriers
 from shared.dialects.responses.tools import Toolbox, WireToolChoice, WireTools, repeated
@@ -57,6 +56,13 @@ class WireFormat(Wire):
 class WireText(Wire):
     format: WireFormat | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
+
+
+class WireCacheOptions(Wire):
+    mode: Literal["implicit", "explicit"] = "implicit"
+    ttl: Literal["30m", "12h"] | None = None
+    comparison_response_id: Ignored = None  # asks OpenAI for diagnostics
+    prewarm: Ignored = None
 
 
 class WireStreamOptions(Wire):
@@ -107,7 +113,7 @@ class CreateBody(Wire):
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
-    prompt_cache_options: WirePromptCacheOptions | None = None
+    prompt_cache_options: WireCacheOptions | None = None
     service_tier: WireServiceTier | None = None
     stream: bool = False
     stream_options: WireStreamOptions | None = None
@@ -173,7 +179,7 @@ def create(body: JsonObject, defaults: Defaults, context: Sequence[JsonObject] =
         hosted_tools=tuple(toolbox.hosted.values()),
         service_tier=canonical_tier(wire.service_tier),
         cache_key=wire.prompt_cache_key,
-        explicit_cache=(wire.prompt_cache_options or WirePromptCacheOptions()).mode == "explicit",
+        explicit_cache=(wire.prompt_cache_options or WireCacheOptions()).mode == "explicit",
         presence_penalty=wire.presence_penalty,
         frequency_penalty=wire.frequency_penalty,
         logprobs=logprobs,

@@ -89,26 +89,34 @@ class WireMessageItem(Wire):
     phase: Ignored = None
 
 
-class WireFunctionCall(Wire):
+class WireCall(Wire):
+    call_id: str
+    name: str
+    namespace: str | None = None
+    id: Ignored = None
+    status: Ignored = None
+    caller: Ignored = None  # the model, or a program of OpenAI's that it wrote
+
+
+class WireFunctionCall(WireCall):
     type: Literal["function_call"]
-    call_id: str
-    name: str
     arguments: str
-    namespace: str | None = None
 
 
-class WireCustomCall(Wire):
+class WireCustomCall(WireCall):
     type: Literal["custom_tool_call"]
-    call_id: str
-    name: str
     input: str
-    namespace: str | None = None
 
 
 class WireCallOutput(Wire):
     type: Literal["function_call_output", "custom_tool_call_output"]
     call_id: str
     output: WireContent
+    id: Ignored = None
+    status: Ignored = None
+    caller: Ignored = None
+    name: Ignored = None  # the call has it
+    namespace: Ignored = None
 
 
 class WireThought(Wire):
@@ -123,6 +131,8 @@ class WireReasoningItem(Wire):
     summary: list[WireThought] = Field(default_factory=list)
     content: list[WireThought] = Field(default_factory=list)
     encrypted_content: str | None = None
+    id: Ignored = None
+    status: Ignored = None
 
 
 class WireAdditionalTools(Wire):
@@ -131,6 +141,7 @@ class WireAdditionalTools(Wire):
     type: Literal["additional_tools"]
     tools: WireTools
     role: Ignored = None
+    id: Ignored = None
 
 
 class WireOtherItem(Wire):
