@@ -5,6 +5,7 @@ from shared.gateway.thinking import with_thinking_room
 from shared.schemas.chat import ChatRequest
 from shared.schemas.model import Capability, Model
 from shared.schemas.original import WireFormat
+from shared.schemas.quirk import Quirk
 
 
 def fitted(request: ChatRequest, model: Model, wire: WireFormat | None) -> ChatRequest:
@@ -13,17 +14,20 @@ def fitted(request: ChatRequest, model: Model, wire: WireFormat | None) -> ChatR
     An optional web search is left out, `max_tokens` is lowered where the dialect wants that, custom tools become
     functions, and thinking gets room of its own.
     """
-    if (
-        request.web_search is not None
-        and request.web_search.optional
-        and Capability.WEB_SEARCH not in model.capabilities
-    ):
+    if request.web_search is not None and request.web_search.optional and not _can_search(request, model):
         request = request.model_copy(update={"web_search": None})
     if (most := lowered_max_tokens(request, model)) is not None:
         request = request.model_copy(update={"max_tokens": most})
     if wire != "responses" and has_custom_tools(request):
         request = with_functions(request)
     return with_thinking_room(request, model)
+
+
+def _can_search(request: ChatRequest, model: Model) -> bool:
+    """Whether the model can search the web for this request."""
+    if Capability.WEB_SEARCH not in model.capabilities:
+        return False
+    return Quirk.SEARCH_WITHOUT_TOOLS not in model.quirks or not request.tools
 
 
 def lowered_max_tokens(request: ChatRequest, model: Model) -> int | None:

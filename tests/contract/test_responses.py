@@ -361,6 +361,15 @@ async def test_P08_a_web_search_goes_to_a_vendor_that_has_one(vendor: Vendor) ->
     assert "web_search" in json.dumps(sent(vendor)["tools"])
 
 
+async def test_P08_an_offered_web_search_is_left_out_where_it_cannot_be_with_other_tools(vendor: Vendor) -> None:
+    script(vendor, Saying())
+    await ask(vendor, GEMINI, tools=[{"type": "web_search"}, WEATHER])
+    assert [*sent(vendor)["tools"][0]] == ["functionDeclarations"]
+    assert len(sent(vendor)["tools"]) == 1
+    await ask(vendor, GEMINI, tools=[{"type": "web_search"}])
+    assert [*sent(vendor)["tools"][0]] != ["functionDeclarations"]
+
+
 # ---- Reasoning -------------------------------------------------------------------------------------------------------
 
 
