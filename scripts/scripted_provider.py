@@ -95,18 +95,19 @@ def _chat(asked: Json, script: Script) -> Iterator[bytes]:
 
 def _responses(asked: Json, script: Script) -> Iterator[bytes]:
     results = sum(item.get("type", "").endswith("_call_output") for item in asked["input"])
-    said = script({tool.get("name", tool["type"]) for tool in asked.get("tools", ())}, results)
-    custom = {tool["name"] for tool in asked.get("tools", ()) if tool["type"] == "custom"}
+    tools = _response_tools(asked)
+    said = script(set(tools), results)
     item: Json
     if isinstance(said, str):
         content = [{"type": "output_text", "text": said, "annotations": [], "logprobs": []}]
         item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": content}
-    elif said.name in custom:
-        call = {"call_id": f"call_{results}", "name": said.name, "input": said.text}
-        item = {"id": f"ctc_{results}", "type": "custom_tool_call", "status": "completed", **call}
     else:
-        call = {"call_id": f"call_{results}", "name": said.name, "arguments": said.json}
-        item = {"id": f"fc_{results}", "type": "function_call", "status": "completed", **call}
+        tool = tools[said.name]
+        item = {"call_id": f"call_{results}", **{name: tool[name] for name in ("name", "namespace") if name in tool}}
+        if tool["type"] == "custom":
+            item |= {"id": f"ctc_{results}", "type": "custom_tool_call", "input": said.text}
+        else:
+            item |= {"id": f"fc_{results}", "type": "function_call", "status": "completed", "arguments": said.json}
     usage = {
         "input_tokens": 1000,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
@@ -130,6 +131,15 @@ def _responses(asked: Json, script: Script) -> Iterator[bytes]:
         },
     ]
     yield from (_named({**event, "sequence_number": number}) for number, event in enumerate(events))
+
+
+def _response_tools(asked: Json) -> dict[str, Json]:
+    """The tools of a request, those of a namespace under both names as the gateway joins them for other wires."""
+    given = [*asked.get("tools", ()), *(tool for item in asked["input"] for tool in item.get("tools", ()))]
+    found = {tool["name"]: tool for tool in given if tool["type"] in ("function", "custom")}
+    for space in (tool for tool in given if tool["type"] == "namespace"):
+        found |= {f"{space['name']}__{tool['name']}": {**tool, "namespace": space["name"]} for tool in space["tools"]}
+    return found
 
 
 def _anthropic(asked: Json, script: Script) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ writes and changes a file in an empty folder with its own tools, once for each w
 machine answers: OpenAI's, Anthropic's and Gemini's. Not part of CI.
 """
 
+import json
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,12 @@ from scripts.scripted_provider import Call, provider
 from scripts.serving import gateway, isolated
 
 TOKEN = "sk-local"  # noqa: S105 - of the local server
-MODELS = {"openai": "gpt-5", "anthropic": "claude-sonnet-5-5", "gemini": "gemini-3-pro-preview"}
+MODELS = (
+    ("openai", "gpt-5"),
+    ("openai", "gpt-6-sol"),  # which the agent knows, and gives other tools
+    ("anthropic", "claude-sonnet-5-5"),
+    ("gemini", "gemini-3-pro-preview"),
+)
 CONFIG = """
 model = "{model}"
 model_provider = "gateway"
@@ -27,7 +33,6 @@ env_key = "GATEWAY_KEY"
 wire_api = "responses"
 """
 PROMPT = "Write a file greeting.txt that says hello, then change it to say goodbye."
-PATCH = "*** Begin Patch\n*** Update File: greeting.txt\n@@\n-hello\n+goodbye\n*** End Patch\n"
 _SECONDS = 120
 _FILE = "greeting.txt"
 _DONE = "I wrote the file and changed it."
@@ -40,26 +45,23 @@ def main() -> None:
         sys.exit("usage: python -m scripts.try_codex PATH, after npm install @openai/codex")
     failed = 0
     with provider(_script) as address:
-        environment = {f"{name.upper()}_API_KEY": "scripted" for name in MODELS}
-        environment |= {f"{name.upper()}_BASE_URL": f"{address}/{name}" for name in MODELS}
+        environment = {f"{name.upper()}_API_KEY": "scripted" for name, _ in MODELS}
+        environment |= {f"{name.upper()}_BASE_URL": f"{address}/{name}" for name, _ in MODELS}
         with gateway(environment) as server:
-            for wire, model in MODELS.items():
+            for wire, model in MODELS:
                 failed += not _passes(codex, server.url, wire, model)
     sys.exit(1 if failed else 0)
 
 
 def _script(tools: set[str], results: int) -> Call | str:
-    """Writes the file by a command, and changes it by a patch where the agent offers that."""
-    if "exec_command" not in tools and "shell_command" not in tools:
+    """Writes the file, and changes it, by commands: as calls of a tool, or in a program that calls it."""
+    commands = (f"echo hello > {_FILE}", f"echo goodbye > {_FILE}")
+    if results >= len(commands):
         return _DONE
-    command = ("exec_command", "cmd") if "exec_command" in tools else ("shell_command", "command")
-    match results:
-        case 0:
-            return Call(command[0], {command[1]: f"echo hello > {_FILE}"})
-        case 1 if "apply_patch" in tools:
-            return Call("apply_patch", text=PATCH)
-        case 1:
-            return Call(command[0], {command[1]: f"echo goodbye > {_FILE}"})
+    if "exec_command" in tools:
+        return Call("exec_command", {"cmd": commands[results]})
+    if "functions__exec" in tools:
+        return Call("functions__exec", text=f"await tools.exec_command({json.dumps({'cmd': commands[results]})});")
     return _DONE
 
 
