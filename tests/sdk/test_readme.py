@@ -50,6 +50,7 @@ SHOWN = {
     "/v1/chat/completions/stable": b"Hello",
     "/ai/chat": b"Hello",
     "/v1/inference/chat": b"Hello",
+    "/v1/responses": b'"object":"response"',
     "/v1/images/generations": b'"url":"http',
     "/v1/inference/images/generate": b'"b64_json":"iVBORw0KGgo',
     "/v1/image/generation/stable": b'"inline_data"',
