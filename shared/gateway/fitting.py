@@ -1,6 +1,7 @@
 """Fits a chat request to its model, where a dialect leaves that to the gateway."""
 
 from shared.gateway.custom_tools import has_custom_tools, with_functions
+from shared.gateway.text_files import has_text_files, with_texts
 from shared.gateway.thinking import with_thinking_room
 from shared.schemas.chat import ChatRequest
 from shared.schemas.model import Capability, Model
@@ -12,7 +13,7 @@ def fitted(request: ChatRequest, model: Model, wire: WireFormat | None) -> ChatR
     """The request as the model can serve it; `wire` is the wire format of the model's API.
 
     An optional web search is left out, `max_tokens` is lowered where the dialect wants that, custom tools become
-    functions, and thinking gets room of its own.
+    functions, files of text become texts, and thinking gets room of its own.
     """
     if request.web_search is not None and request.web_search.optional and not _can_search(request, model):
         request = request.model_copy(update={"web_search": None})
@@ -20,6 +21,8 @@ def fitted(request: ChatRequest, model: Model, wire: WireFormat | None) -> ChatR
         request = request.model_copy(update={"max_tokens": most})
     if wire != "responses" and has_custom_tools(request):
         request = with_functions(request)
+    if wire != "responses" and has_text_files(request):
+        request = with_texts(request)
     return with_thinking_room(request, model)
 
 

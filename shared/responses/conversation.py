@@ -19,6 +19,8 @@ _MAX_REFERRED = 100
 _MAX_FILES = 20
 _MAX_FILE_BYTES = 50 * 2**20
 _AT_ONCE = 10
+_MAX_CONVERSATION = 32 * 2**20
+"""In bytes: a conversation is held in memory whole, together with the request that continues it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,11 @@ async def continued(services: "Services", tenant: str, previous: object, own: Se
         if found is None or found.body["status"] in ("cancelled", "failed"):
             message = f"Previous response with id '{previous[:100]}' not found, or not complete."
             raise PreviousNotFound(message, details=[FieldError("previous_response_id", message)])
+        if found.size > _MAX_CONVERSATION:
+            raise PayloadTooLarge(
+                f"The conversation is larger than {_MAX_CONVERSATION // 2**20} MB and can no longer be continued by"
+                " previous_response_id."
+            )
         context = found.conversation
     return Conversation(context, tuple(await _dereferenced(services, tenant, context, own)))
 

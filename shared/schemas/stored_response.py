@@ -45,12 +45,14 @@ def response_of(item_id: str) -> str | None:
 class StoredResponse:
     """A response that has ended: its body, the items of the conversation before it, and its own input items.
 
-    It holds the whole conversation, so that continuing from it takes one read.
+    It holds the whole conversation, so that continuing from it takes one read. `size` is that of the stored object, in
+    bytes, where it has been read.
     """
 
     body: JsonObject = field(repr=False)
     context: tuple[JsonObject, ...] = field(default=(), repr=False)
     input: tuple[JsonObject, ...] = field(default=(), repr=False)
+    size: int = 0
 
     @property
     def id(self) -> str:

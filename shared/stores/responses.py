@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from shared.schemas.stored_response import BackgroundRequest, StoredResponse, is_response_id
-from shared.stores.objects import ObjectExists, ObjectNotFound, ObjectStore, tenant_folder
+from shared.stores.objects import ObjectExists, ObjectNotFound, ObjectStore, StoredObject, tenant_folder
 
 KEPT_DAYS = 30
 _JSON = "application/json"
@@ -31,11 +31,13 @@ class ResponseStore:
 
     async def find(self, tenant: str, response_id: str) -> StoredResponse | None:
         """A response that has ended; None if unknown or deleted."""
-        found = await self._read(tenant, response_id, "outcome")
-        if not found:
+        stored = await self._read(tenant, response_id, "outcome")
+        if stored is None:
             return None
-        body, _ = found
-        return StoredResponse(body["body"], tuple(body["context"]), tuple(body["input"])) if body else None
+        outcome = json.loads(stored.content)
+        if not outcome:
+            return None
+        return StoredResponse(outcome["body"], tuple(outcome["context"]), tuple(outcome["input"]), stored.size)
 
     async def queue(self, tenant: str, request: BackgroundRequest) -> None:
         """Stores a request that will be answered in the background."""
@@ -47,11 +49,10 @@ class ResponseStore:
 
     async def find_request(self, tenant: str, response_id: str) -> tuple[BackgroundRequest, str] | None:
         """A request in the background and its status, `queued` or `in_progress`; None if unknown or deleted."""
-        found = await self._read(tenant, response_id, "request")
-        if found is None:
+        stored = await self._read(tenant, response_id, "request")
+        if stored is None:
             return None
-        body, metadata = found
-        return BackgroundRequest.model_validate(body), metadata.get(_STATUS, "queued")
+        return BackgroundRequest.model_validate_json(stored.content), stored.metadata.get(_STATUS, "queued")
 
     async def has_ended(self, tenant: str, response_id: str) -> bool:
         """Whether a response has ended, has been cancelled or deleted."""
@@ -81,14 +82,13 @@ class ResponseStore:
             return False
         return True
 
-    async def _read(self, tenant: str, response_id: str, name: str) -> tuple[Any, Any] | None:
+    async def _read(self, tenant: str, response_id: str, name: str) -> StoredObject | None:
         if not is_response_id(response_id):
             return None
         try:
-            stored = await self._objects.get(await self._key(tenant, response_id, name))
+            return await self._objects.get(await self._key(tenant, response_id, name))
         except ObjectNotFound:
             return None
-        return json.loads(stored.content), stored.metadata
 
     async def _key(self, tenant: str, response_id: str, name: str) -> str:
         return f"responses/{tenant_folder(tenant)}/{response_id}/{name}.json"

@@ -1,5 +1,6 @@
 """The responses dialect: what CONTRACT.md says of /v1/responses, over every vendor's wire."""
 
+import asyncio
 import base64
 import json
 import re
@@ -490,6 +491,33 @@ async def test_P12_a_file_of_text_is_read(vendor: Vendor) -> None:
     assert "Hello world" in json.dumps(sent(vendor))
 
 
+async def test_P12_a_file_of_text_in_a_tools_result_is_read(vendor: Vendor) -> None:
+    part = {"type": "input_file", "file_data": "SGVsbG8gd29ybGQ=", "filename": "a.txt"}
+    items = [
+        {"role": "user", "content": "Read"},
+        {"type": "function_call", "call_id": "c1", "name": "get_weather", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": [part]},
+    ]
+    await ask(vendor, input=items)
+    assert sent(vendor)["messages"][-1]["content"] == "a.txt:\nHello world"
+
+
+@pytest.mark.parametrize(
+    ("items", "named"),
+    [
+        ([{"role": "user", "content": [{"type": "input_file", "file_data": "0M8R4KGxGuE="}]}], "input_file"),
+        ([{"role": "user", "content": [{"type": "input_video", "video": "x"}]}], "input_video"),
+        ([{"role": "user", "content": "Hi"}, {"type": "shell_call_output", "call_id": "c"}], "shell_call_output"),
+        ([{"role": "user", "content": "Hi"}, {"type": "compaction", "encrypted_content": "x"}], "compaction"),
+    ],
+    ids=["file", "part", "output", "compaction"],
+)
+async def test_what_only_openai_understands_is_refused_elsewhere_by_name(
+    vendor: Vendor, items: list[dict[str, Any]], named: str
+) -> None:
+    assert named in await refused(vendor, "unsupported", "tools", model=ANTHROPIC, input=items)
+
+
 async def test_P12_a_file_that_is_not_stored_is_named(vendor: Vendor) -> None:
     part = {"type": "input_image", "file_id": "file-nothing"}
     await refused(vendor, field="input[0].content[0].file_id", input=[{"role": "user", "content": [part]}])
@@ -562,6 +590,25 @@ async def test_P15_a_failure_after_the_first_event_is_told_in_the_stream(vendor:
     assert failed["response"]["status"] == "failed"
     assert failed["response"]["error"] == {"code": "server_error", "message": error["message"]}
     assert failed["response"]["output"][0]["content"][0]["text"] == "Hello"
+
+
+async def test_P15_a_failure_after_the_status_was_sent_is_a_whole_failed_stream(keys: KeyStore) -> None:
+    released = asyncio.Event()
+
+    async def late(request: httpx.Request) -> httpx.Response:
+        await released.wait()
+        return httpx.Response(500)
+
+    async with every_vendor(keys, {"GATEWAY_FIRST_EVENT_WAIT": "0"}) as vendor:
+        vendor.answer = late
+        asyncio.get_running_loop().call_later(0.05, released.set)
+        events = await stream(vendor)
+    assert [event["type"] for event in events] == [
+        "response.created",
+        "response.in_progress",
+        "error",
+        "response.failed",
+    ]
 
 
 async def test_P20_input_tokens_are_counted(vendor: Vendor) -> None:

@@ -14,10 +14,13 @@ from openai.types.responses.response_item_list import ResponseItemList
 from shared.batches.delivery import deliver
 from shared.gateway.services import Services
 from shared.responses.background import BackgroundAnswers
+from shared.schemas.stored_response import StoredResponse
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
+from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
-from tests.client import gateway_client, make_services
+from shared.stores.responses import ResponseStore
+from tests.client import BUCKET, gateway_client, make_services
 from tests.contract.accounts import account
 from tests.contract.all_vendors import ENVIRONMENT, every_vendor
 from tests.contract.response_events import events_of, response_of
@@ -191,6 +194,18 @@ async def test_P17_items_are_referred_to_by_id(client: httpx.AsyncClient) -> Non
     assert "turn 2" in text(await create(client, input=items, store=False))
     answer = await client.post(RESPONSES, json={"model": SANDBOX, "input": [{"id": "msg_unknown"}]})
     assert_error(answer, "validation", field="input[0].id")
+
+
+async def test_P17_a_conversation_that_is_too_large_is_no_longer_continued(keys: KeyStore) -> None:
+    item = {"id": "msg_1", "type": "message", "role": "user", "content": "x" * (33 * 2**20)}
+    body = {"id": UNKNOWN[:-1] + "1", "status": "completed", "output": []}
+    async with account(keys) as owner:
+        store = ResponseStore(ObjectStore(keys.aws, BUCKET))
+        await store.put(owner.key.tenant, StoredResponse(body, (item,)))
+        answer = await owner.client.post(
+            RESPONSES, json={"model": SANDBOX, "input": "Hi", "previous_response_id": body["id"]}
+        )
+    assert_error(answer, "too_large")
 
 
 class CountingTransport(httpx.AsyncHTTPTransport):

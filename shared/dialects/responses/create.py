@@ -17,6 +17,7 @@ from shared.errors import InvalidRequest
 from shared.schemas.chat import ChatRequest, JsonObjectFormat, JsonSchemaFormat, ReasoningEffort, ResponseFormat
 from shared.schemas.original import Original
 
+_FORMATS = frozenset({"text", "json_object", "json_schema"})
 _LOGPROBS = "message.output_text.logprobs"
 # What the gateway does itself, so that a vendor of the same wire format is not asked for it.
 _OWN_FIELDS = frozenset({"background", "previous_response_id", "store"})
@@ -31,7 +32,7 @@ class WireReasoning(Wire):
 
 
 class WireFormat(Wire):
-    type: Literal["text", "json_object", "json_schema"]
+    type: str
     name: str | None = None
     # `schema` would shadow a method of pydantic's.
     json_schema: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
@@ -39,9 +40,8 @@ class WireFormat(Wire):
     strict: bool | None = None
 
     def canonical(self) -> ResponseFormat | None:
+        """None for text, and for formats that only OpenAI's own API has."""
         match self.type:
-            case "text":
-                return None
             case "json_object":
                 return JsonObjectFormat()
             case "json_schema":
@@ -51,6 +51,7 @@ class WireFormat(Wire):
                 return JsonSchemaFormat(
                     name=self.name, json_schema=self.json_schema, description=self.description, strict=self.strict
                 )
+        return None
 
 
 class WireText(Wire):
@@ -157,6 +158,8 @@ def create(body: JsonObject, defaults: Defaults, context: Sequence[JsonObject] =
     toolbox.choose(wire.tool_choice)
     system, system_cache, messages = conversation.close()
     text, reasoning = wire.text or WireText(), wire.reasoning or WireReasoning()
+    if text.format is not None and text.format.type not in _FORMATS:
+        toolbox.need(text.format.type)
     logprobs = _LOGPROBS in wire.include
     request = ChatRequest(
         model=wire.model,

@@ -52,7 +52,9 @@ _TOLD = frozenset(
 
 
 class WirePart(Cacheable):
-    type: Literal["input_text", "output_text", "text", "refusal", "input_image", "input_file", "input_audio"]
+    """A part of a message. What other types hold is for OpenAI."""
+
+    type: str
     text: str | None = None
     refusal: str | None = None
     image_url: str | None = None
@@ -234,7 +236,7 @@ class Conversation:
         return *leading_system(self._leading), tuple(self._messages)
 
     def _add_message(self, item: WireMessageItem, path: str) -> None:
-        parts = _parts(item.content, path)
+        parts = self._parts(item.content, path)
         match item.role:
             case "assistant":
                 self._answer += parts
@@ -267,7 +269,7 @@ class Conversation:
     def _add_output(self, item: WireCallOutput, path: str) -> None:
         if item.call_id not in self._called:
             raise InvalidRequest.field(f"{path}.call_id", "no earlier item is this call")
-        parts = _parts(item.output, f"{path}.output")
+        parts = self._parts(item.output, f"{path}.output")
         kept = tuple(part for part in parts if isinstance(part, Text | Image | File))
         if len(kept) < len(parts):
             raise InvalidRequest.field(f"{path}.output", "may only hold text, images and files")
@@ -285,6 +287,50 @@ class Conversation:
         elif thought := "".join(part.text for part in item.content):
             self._answer.append(Reasoning(text=thought))
 
+    def _parts(self, wire: str | list[WirePart], path: str) -> list[Part]:
+        if isinstance(wire, str):
+            return [Text(text=wire)]
+        return [part for at, given in enumerate(wire) for part in self._part(given, f"{path}[{at}]")]
+
+    def _part(self, part: WirePart, path: str) -> list[Part]:
+        match part.type:
+            case "input_text" | "output_text" | "text":
+                return [Text(text=_present(part.text, f"{path}.text"), cache=part.cache)]
+            case "refusal":
+                return [Refusal(text=_present(part.refusal, f"{path}.refusal"))]
+            case "input_image":
+                field_path = f"{path}.image_url"
+                source = image_source(_present(part.image_url, field_path), field_path)
+                detail = "high" if part.detail == "original" else part.detail
+                return [Image(source=source, detail=detail, cache=part.cache)]
+            case "input_audio":
+                audio = _present(part.input_audio, f"{path}.input_audio")
+                data = audio_content(audio.data, audio.format, f"{path}.input_audio.data")
+                return [Audio(data=data, format=audio.format, cache=part.cache)]
+            case "input_file":
+                return [self._file(part, path)]
+            case _:
+                self.toolbox.need(part.type)
+                return []
+
+    def _file(self, part: WirePart, path: str) -> File:
+        """A document. One that is neither a PDF nor text is for OpenAI alone."""
+        if part.file_url is not None:
+            if not is_web_url(part.file_url):
+                raise InvalidRequest.field(f"{path}.file_url", "must be an https URL")
+            return File(source=Remote(url=part.file_url), name=part.filename, cache=part.cache)
+        field_path = f"{path}.file_data"
+        data = content(_present(part.file_data, field_path), field_path)
+        if sniffed(data) == "application/pdf":
+            media_type = "application/pdf"
+        elif _is_text(data):
+            media_type = "text/plain"
+        else:
+            media_type = "application/octet-stream"
+            self.toolbox.need("input_file of a type other than PDF and text")
+        source = Inline(media_type=media_type, data=data)
+        return File(source=source, name=part.filename, cache=part.cache)
+
     def _turn(self, role: Role, parts: Sequence[Part]) -> None:
         self._end_answer()
         self._messages.append(Message(role=role, parts=tuple(parts)))
@@ -293,12 +339,6 @@ class Conversation:
         if self._answer:
             self._messages.append(Message(role="assistant", parts=tuple(self._answer)))
             self._answer = []
-
-
-def _parts(wire: str | list[WirePart], path: str) -> list[Part]:
-    if isinstance(wire, str):
-        return [Text(text=wire)]
-    return [_part(part, f"{path}[{at}]") for at, part in enumerate(wire)]
 
 
 _FieldT = TypeVar("_FieldT")
@@ -310,40 +350,12 @@ def _present(value: _FieldT | None, path: str) -> _FieldT:
     return value
 
 
-def _part(part: WirePart, path: str) -> Part:
-    match part.type:
-        case "input_text" | "output_text" | "text":
-            return Text(text=_present(part.text, f"{path}.text"), cache=part.cache)
-        case "refusal":
-            return Refusal(text=_present(part.refusal, f"{path}.refusal"))
-        case "input_image":
-            field_path = f"{path}.image_url"
-            source = image_source(_present(part.image_url, field_path), field_path)
-            return Image(source=source, detail="high" if part.detail == "original" else part.detail, cache=part.cache)
-        case "input_audio":
-            audio = _present(part.input_audio, f"{path}.input_audio")
-            data = audio_content(audio.data, audio.format, f"{path}.input_audio.data")
-            return Audio(data=data, format=audio.format, cache=part.cache)
-        case "input_file":
-            return _file(part, path)
-
-
-def _file(part: WirePart, path: str) -> File | Text:
-    """A PDF, or the text of a file of text."""
-    if part.file_url is not None:
-        if not is_web_url(part.file_url):
-            raise InvalidRequest.field(f"{path}.file_url", "must be an https URL")
-        return File(source=Remote(url=part.file_url), name=part.filename, cache=part.cache)
-    field_path = f"{path}.file_data"
-    data = content(_present(part.file_data, field_path), field_path)
-    if sniffed(data) == "application/pdf":
-        source = Inline(media_type="application/pdf", data=data)
-        return File(source=source, name=part.filename, cache=part.cache)
+def _is_text(data: str) -> bool:
     try:
-        text = base64.b64decode(data).decode()
+        base64.b64decode(data).decode()
     except UnicodeDecodeError:
-        raise InvalidRequest.field(field_path, "is neither a PDF nor text") from None
-    return Text(text=f"{part.filename or 'file'}:\n{text}", cache=part.cache)
+        return False
+    return True
 
 
 def without_carriers(items: Iterable[Mapping[str, Any]]) -> list[JsonObject]:
