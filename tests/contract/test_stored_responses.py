@@ -403,7 +403,7 @@ async def test_P19_a_stream_in_the_background_follows_it_to_its_end(background: 
     body = {"model": OPENAI, "input": "Hello", "background": True, "stream": True}
     following = asyncio.create_task(background.client.post(RESPONSES, json=body))
     while not (messages := await background.worker.batch_queue.receive(10, wait=1)):
-        pass
+        assert not following.done(), following.result().text
     await deliver(messages[0], background.worker, remaining=lambda: 300.0)
     events = events_of(await following)
     assert [event["type"] for event in events[:3]] == ["response.created", "response.queued", "response.in_progress"]
