@@ -29,12 +29,14 @@ from shared.batches.object_keys import input_key
 from shared.dialects.openai.speech import MEDIA_TYPES
 from shared.schemas.batch import WINDOW_SECONDS, Submission
 from shared.schemas.caller import Caller
+from shared.schemas.stored_response import BackgroundRequest, StoredResponse
 from shared.stores.aws import Aws
 from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore, hash_token
 from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
+from shared.stores.responses import ResponseStore
 from shared.stores.stack_secret import StackSecret
 from shared.stores.tenants import TenantFolders
 
@@ -111,6 +113,7 @@ async def _fill(environment: dict[str, str]) -> None:
     batches = BatchStore(aws, BATCHES)
     await seed_batches(batches, Queue(aws, BATCHES))
     await store_sample_batches(objects, batches, folders)
+    await store_sample_responses(ResponseStore(objects, folders))
     given = {name: os.environ[name] for name in _provider_variables() if os.environ.get(name)}
     await aws.call("secretsmanager", "CreateSecret", {"Name": SECRET, "SecretString": json.dumps(given)})
     await aws.aclose()
@@ -152,6 +155,22 @@ async def store_sample_batches(objects: ObjectStore, batches: BatchStore, folder
             file_id = json.loads(event["body"])["input_file_id"]
             folder = await folders.of(caller.tenant)
             await objects.put(f"files/{folder}/{file_id}/batch/lines.jsonl", SAMPLE_LINE, "application/jsonl")
+
+
+async def store_sample_responses(responses: ResponseStore) -> None:
+    """Stores each response that a sample event names; that of a cancellation is one in the background."""
+    for path in (ROOT / "events").glob("*.json"):
+        event = json.loads(path.read_text("utf-8"))
+        if response_id := (event.get("pathParameters") or {}).get("response_id"):
+            caller = Caller.model_validate_json(event["requestContext"]["authorizer"]["caller"])
+            body = {"id": response_id, "status": "completed", "background": True, "created_at": 0, "output": []}
+            if event["resource"].endswith("/cancel"):
+                token_hash = hash_token(LOCAL_TOKEN)
+                await responses.queue(
+                    caller.tenant, BackgroundRequest(caller=caller, token_hash=token_hash, body={}, response=body)
+                )
+            else:
+                await responses.put(caller.tenant, StoredResponse(body))
 
 
 def _provider_variables() -> set[str]:

@@ -26,7 +26,7 @@ def main() -> None:
     model = os.environ.get("MODEL", "Auto")
     failed = 0
     with httpx.Client(base_url=url, timeout=120) as client:
-        for step in (_unauthorized, _models, _chat, _dialects, _stream, _image, _batch):
+        for step in (_unauthorized, _models, _chat, _dialects, _responses, _stream, _image, _batch):
             failed += not _passes(step, client, {"authorization": f"Bearer {key}"}, model)
     sys.exit(1 if failed else 0)
 
@@ -87,6 +87,20 @@ def _dialects(client: httpx.Client, headers: dict[str, str], model: str) -> str:
     key = headers["authorization"].removeprefix("Bearer ")
     assert _ask(client, {"x-api-key": key}, "/v1/messages", {**body, "max_tokens": 4000})["content"]
     return "the other dialects answer too"
+
+
+def _responses(client: httpx.Client, headers: dict[str, str], model: str) -> str:
+    first = _ask(client, headers, "/v1/responses", {"model": model, "input": _QUESTION})
+    assert first["output"], "the response is empty"
+    if not first["store"]:
+        return "a response was answered; none is stored here"
+    body = {"model": model, "input": "And backwards?", "previous_response_id": first["id"]}
+    second = _ask(client, headers, "/v1/responses", body)
+    assert client.get(f"/v1/responses/{second['id']}", headers=headers).json() == second, "it is not as it was answered"
+    for response in (first, second):
+        status = client.delete(f"/v1/responses/{response['id']}", headers=headers).status_code
+        assert status == 200, f"deleting a response answered {status}"
+    return "a response was stored, continued and deleted"
 
 
 def _stream(client: httpx.Client, headers: dict[str, str], model: str) -> str:

@@ -6,6 +6,7 @@
     │   ├── ValidationFailed      400   a field is missing, of the wrong type or out of range (422 on envelope)
     │   ├── UnsupportedFeature    400   the chosen model lacks a feature that the request needs
     │   ├── ContentFiltered       400   a content filter refused the whole request
+    │   ├── PreviousNotFound      400   the response to continue from is unknown, deleted or not complete
     │   └── UpstreamRejected      400   the provider's own 400, cleaned
     │       └── ContextTooLong    400   the input, or the input and the answer, do not fit into the model's context
     ├── Unauthorized              401
@@ -14,6 +15,7 @@
     │   └── ModelAccessDenied     403
     ├── NotFound                  404
     │   ├── ModelNotFound         404
+    │   ├── ResponseNotFound      404
     │   └── BatchNotFound         404
     ├── MethodNotAllowed          405
     ├── Conflict                  409   what is asked for no longer fits the state of its object
@@ -115,6 +117,10 @@ class ContentFiltered(InvalidRequest):
     code = "content_filter"
 
 
+class PreviousNotFound(InvalidRequest):
+    code = "previous_response_not_found"
+
+
 class UpstreamRejected(InvalidRequest):
     """`vendor_code` is the provider's code, such as `unsupported_parameter`, and `param` the field that it names."""
 
@@ -152,6 +158,10 @@ class NotFound(GatewayError):
 
 class ModelNotFound(NotFound):
     code = "model_not_found"
+
+
+class ResponseNotFound(NotFound):
+    pass
 
 
 class BatchNotFound(NotFound):

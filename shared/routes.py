@@ -7,9 +7,9 @@ from typing import Literal
 
 from shared.schemas.caller import Permission
 
-DialectName = Literal["openai", "stable", "compact", "envelope", "messages"]
+DialectName = Literal["openai", "stable", "compact", "envelope", "messages", "responses"]
 
-SEALING_DIALECTS = frozenset({"messages"})
+SEALING_DIALECTS = frozenset({"messages", "responses"})
 """The dialects whose answers carry other vendors' thoughts in sealed form."""
 
 _USE_MODELS = (Permission.MODELS_USE,)
@@ -62,6 +62,14 @@ ROUTES = (
     Route("POST", "/ai/ai/generate", "compact", "completions", "chat.complete", "chat.generate"),
     Route("POST", "/v1/inference/generate", "envelope", "completions", "chat.complete", "chat.generate",
           batchable=True),
+
+    Route("POST", "/v1/responses", "responses", "responses", "responses.create_response", batchable=True),
+    Route("POST", "/v1/responses/input_tokens", "responses", "responses", "responses.count_input_tokens"),
+    Route("POST", "/v1/responses/compact", "responses", "responses", "responses.compact"),
+    Route("GET", "/v1/responses/{response_id}", "responses", "responses", "responses.retrieve_response"),
+    Route("DELETE", "/v1/responses/{response_id}", "responses", "responses", "responses.delete_response"),
+    Route("GET", "/v1/responses/{response_id}/input_items", "responses", "responses", "responses.list_items"),
+    Route("POST", "/v1/responses/{response_id}/cancel", "responses", "responses", "responses.cancel_response"),
 
     Route("POST", "/v1/embeddings", "openai", "embeddings", "embeddings.embed", "embeddings.embedding", batchable=True),
     Route("POST", "/ai/embeddings", "compact", "embeddings", "embeddings.embed", "embeddings.embedding"),
@@ -123,7 +131,12 @@ BUFFERED_FUNCTIONS = frozenset({"batches", "models"})
 """Functions with short responses, which run on AWS's standard runtime. All others stream."""
 
 # The dialects of paths without a route; all other paths are OpenAI's.
-_PREFIXES: dict[str, DialectName] = {"/v1/inference": "envelope", "/v1/messages": "messages", "/ai": "compact"}
+_PREFIXES: dict[str, DialectName] = {
+    "/v1/inference": "envelope",
+    "/v1/messages": "messages",
+    "/v1/responses": "responses",
+    "/ai": "compact",
+}
 _DIALECTS = {route.path: route.dialect for route in ROUTES}
 
 

@@ -96,6 +96,8 @@ class Settings:
     """The largest input of a batch."""
     batch_url_lifetime: int = 3600
     """How long the URLs of a batch's results are valid; each request for the batch returns new ones."""
+    store_responses: bool = True
+    """Whether answers of /v1/responses are kept, for 30 days, unless a request says `store: false`. Off: none is."""
     fetch_http: bool = False
     """Whether images may be fetched by plain http."""
 

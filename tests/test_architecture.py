@@ -53,8 +53,20 @@ MAY_IMPORT = {
         "authentication",
         "authorizer",
         "dialects",
+        "responses",
         "routes",
         "schemas",
+        "observability",
+    },
+    # What /v1/responses does around a call: continue, store, answer in the background. Web and the worker share it.
+    "responses": {
+        "responses",
+        "authentication",
+        "gateway",
+        "dialects",
+        "stores",
+        "schemas",
+        "settings",
         "observability",
     },
     # A line of a batch goes the way that a request goes through web, without HTTP.
@@ -63,6 +75,7 @@ MAY_IMPORT = {
         "authentication",
         "gateway",
         "dialects",
+        "responses",
         "routes",
         "stores",
         "schemas",

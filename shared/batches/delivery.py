@@ -10,6 +10,7 @@ from shared.gateway.services import Services
 from shared.observability import logger
 from shared.schemas.batch import read_message
 from shared.schemas.settlement import SettlementMessage
+from shared.schemas.stored_response import BackgroundMessage
 from shared.stores.aws_calls import AwsError
 from shared.stores.queue import MAX_DELAY_SECONDS, Outgoing, Received
 
@@ -31,6 +32,12 @@ async def deliver(
     try:
         if SettlementMessage.is_kind_of(message.body):
             await settle_deferred(message.body, services)
+        elif BackgroundMessage.is_kind_of(message.body):
+            from shared.responses.background import BackgroundAnswers  # imports a dialect that batches do not need
+
+            await BackgroundAnswers(services, clock=clock).process(
+                message.body, receives=message.receives, remaining=remaining
+            )
         else:
             await Steps(services, clock=clock).process(message.body, receives=message.receives, remaining=remaining)
     except AwsError as error:
@@ -60,6 +67,10 @@ def _failed_again(text: str) -> tuple[str, int]:
     if SettlementMessage.is_kind_of(text):
         deferred = SettlementMessage.read(text)
         return replace(deferred, failures=deferred.failures + 1).text(), deferred.failures + 1
+    if BackgroundMessage.is_kind_of(text):
+        waiting = BackgroundMessage.model_validate_json(text)
+        postponed = waiting.model_copy(update={"failures": waiting.failures + 1})
+        return postponed.model_dump_json(), postponed.failures
     content = read_message(text)
     return content.model_copy(update={"failures": content.failures + 1}).model_dump_json(), content.failures + 1
 

@@ -50,6 +50,16 @@ async def _chat(route: Route, body: JsonObject, services: Services, context: Req
     return operation.body(await chat(services, operation.requests, context), context)
 
 
+async def _responses(route: Route, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
+    from shared.responses.service import ResponseService
+
+    for name in ("stream", "background"):
+        if body.get(name):
+            raise InvalidRequest.field(name, "must not be true in a batch")
+    service = ResponseService(services)
+    return await service.answer(await service.prepare(body, context.caller), context)
+
+
 async def _embeddings(route: Route, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     from shared.gateway.embeddings import embed
 
@@ -79,6 +89,7 @@ async def _speech(route: Route, body: JsonObject, services: Services, context: R
 
 _ANSWERS: dict[str, _Answer] = {
     "chat.complete": _chat,
+    "responses.create_response": _responses,
     "embeddings.embed": _embeddings,
     "images.generate": _images,
     "speech.speak": _speech,

@@ -94,7 +94,7 @@ def _needed_by(part: Part) -> set[Capability]:
             return {Capability.VISION}
         case Audio():
             return {Capability.AUDIO_INPUT}
-        case File():
+        case File() if not part.is_text:
             return {Capability.FILE_INPUT}
         case ToolResult():
             return {need for piece in part.content for need in _needed_by(piece)}

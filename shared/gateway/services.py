@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from shared.stores.limits.store import LimitStore
     from shared.stores.objects import ObjectStore
     from shared.stores.queue import Queue
+    from shared.stores.responses import ResponseStore
     from shared.stores.stack_secret import StackSecret
     from shared.stores.stored_bytes import StoredBytes
     from shared.stores.tenants import TenantFolders
@@ -213,6 +214,13 @@ class Services:
         from shared.gateway.chat_images import Inputs
 
         return Inputs(lambda: self.fetcher, lambda: self.images)
+
+    @cached_property
+    def responses(self) -> "ResponseStore":
+        """Stores responses."""
+        from shared.stores.responses import ResponseStore
+
+        return ResponseStore(self.objects, self.tenant_folders)
 
     async def aclose(self) -> None:
         if "limits" in self.__dict__ and self.limits is not None:

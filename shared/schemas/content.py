@@ -67,12 +67,16 @@ class Audio(Frozen):
 
 
 class File(Frozen):
-    """A document in a message, in practice a PDF."""
+    """A document in a message: a PDF or text; of another type only for vendors of the request's own wire format."""
 
     kind: Literal["file"] = "file"
     source: Source
     name: str | None = None
     cache: CachePoint | None = None
+
+    @property
+    def is_text(self) -> bool:
+        return isinstance(self.source, Inline) and self.source.media_type == "text/plain"
 
 
 class Reasoning(Frozen):

@@ -31,6 +31,8 @@ class Quirk(StrEnum):
     """Takes `tool_choice` "auto" and "none" only; "required" and a named tool are refused."""
     NO_LOGPROBS = "no_logprobs"
     """Refuses `logprobs` and `top_logprobs`."""
+    SEARCH_WITHOUT_TOOLS = "search_without_tools"
+    """Searches the web only in requests without other tools."""
 
     # --- OpenAI: chat ---
 

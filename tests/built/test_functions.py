@@ -20,7 +20,7 @@ from PIL import Image as Pillow
 
 from functions.embedded_aws import LOCAL_TOKEN, seed, seed_batches
 from scripts.emulator import Emulated, built_functions, emulated, environment_of, lambda_python, peak_megabytes
-from scripts.sam_local import SAMPLE_FILE, store_sample_batches, store_sample_files
+from scripts.sam_local import SAMPLE_FILE, store_sample_batches, store_sample_files, store_sample_responses
 from shared.framing import SseDecoder
 from shared.stores.aws import Aws
 from shared.stores.batches import BatchStore
@@ -28,6 +28,7 @@ from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
 from shared.stores.objects import ObjectStore
 from shared.stores.queue import Queue
+from shared.stores.responses import ResponseStore
 from shared.stores.stack_secret import StackSecret
 from shared.stores.tenants import TenantFolders
 from tests.runtime.test_process import sandbox
@@ -77,6 +78,7 @@ def functions(aws_environment: dict[str, str]) -> Iterator[Functions]:
     batches = BatchStore(aws, "gateway-batches")
     asyncio.run(seed_batches(batches, Queue(aws, "gateway-batches")))
     asyncio.run(store_sample_batches(objects, batches, folders))
+    asyncio.run(store_sample_responses(ResponseStore(objects, folders)))
     with ExitStack() as stack:
         yield Functions(aws_environment, stack)
 
@@ -97,13 +99,15 @@ def status_and_body(answer: bytes) -> tuple[int, bytes]:
 
 
 BINARY = {"speech", "envelope-synthesize", "file-content"}
+# What no provider of the sandbox's does.
+REFUSED = {"response-compact": 400}
 HTTP_EVENTS = sorted(path.stem for path in EVENTS.glob("*.json") if path.stem not in ("authorizer", "batch-message"))
 
 
 @pytest.mark.parametrize("name", HTTP_EVENTS)
 def test_a_function_answers_its_sample_event(functions: Functions, name: str) -> None:
     status, body = functions.answer(event(name))
-    assert status == 200, body
+    assert status == REFUSED.get(name, 200), body
     if "stream" in name:
         frames = [frame.data for frame in SseDecoder().feed(body)]
         assert len(frames) > 2

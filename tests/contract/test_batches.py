@@ -13,6 +13,7 @@ import pytest
 from openai.types import Batch as OpenAIBatch
 from openai.types import CreateEmbeddingResponse, ImagesResponse
 from openai.types.chat import ChatCompletion
+from openai.types.responses import Response
 
 from shared.fetch import RemoteFetcher
 from shared.gateway.services import Services
@@ -55,6 +56,7 @@ BODIES = {
     "/v1/chat/completions/stable": {"messages": MESSAGES},
     "/v1/messages": {"model": "sandbox/chat", "messages": MESSAGES, "max_tokens": 100},
     "/v1/completions": {"model": "sandbox/chat", "prompt": "Hello"},
+    "/v1/responses": {"model": "sandbox/chat", "input": "Hello"},
     "/v1/embeddings": {"model": "sandbox/embedding", "input": "Hello"},
     "/v1/images/generations": {"model": "sandbox/image", "prompt": "a cat", "size": "64x64"},
     "/v1/audio/speech": {
@@ -289,6 +291,9 @@ async def test_S25_every_url_is_answered_as_its_route_answers(shop: Shop) -> Non
         match url.rpartition("/")[2]:
             case "chat" | "completions" if "messages" in BODIES[url]:
                 assert "Hello" in (ChatCompletion.model_validate(body).choices[0].message.content or "")
+            case "responses":
+                assert "Hello" in Response.model_validate(body).output_text
+                assert (await shop.client.get(f"/v1/responses/{body['id']}")).json() == body
             case "embed" | "embeddings":
                 assert CreateEmbeddingResponse.model_validate(body).data[0].embedding
             case "generate" | "generations" if "size" in BODIES[url]:

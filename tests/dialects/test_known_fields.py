@@ -48,6 +48,29 @@ from openai.types.chat import (
     chat_completion_content_part_param,
 )
 from openai.types.chat import completion_create_params as chat_create_params
+from openai.types.responses import (
+    CustomToolParam,
+    EasyInputMessageParam,
+    FunctionToolParam,
+    NamespaceToolParam,
+    ResponseCustomToolCallOutputParam,
+    ResponseCustomToolCallParam,
+    ResponseFunctionToolCallParam,
+    ResponseInputFileParam,
+    ResponseInputImageParam,
+    ResponseInputTextParam,
+    ResponseOutputMessageParam,
+    ResponseOutputRefusalParam,
+    ResponseOutputTextParam,
+    ResponseReasoningItemParam,
+    WebSearchPreviewToolParam,
+    WebSearchToolParam,
+    input_item_list_params,
+    response_create_params,
+    response_input_item_param,
+    response_retrieve_params,
+)
+from openai.types.shared_params import Reasoning
 
 from shared.dialects.messages import blocks
 from shared.dialects.messages.request import CountedFields, MessageFields, WireOutputConfig
@@ -63,9 +86,12 @@ from shared.dialects.openai.messages import WireFile, WireMessage, WirePart, Wir
 from shared.dialects.openai.speech import OpenAISpeech
 from shared.dialects.openai.transcription import OpenAITranscription
 from shared.dialects.openai.web_search import WireUserLocation, WireWebSearch
+from shared.dialects.responses import create, items, stored, tools
 
 # Files and lists, which are not among a form's fields.
 IMAGE_FILES = {"image", "mask"}
+# A word of Python, which no field can be called; OpenAI alone goes on while such a call runs.
+ASYNCHRONOUS = {"async"}
 AUDIO_FILES_AND_LISTS = {"file", "timestamp_granularities", "languages", "keywords"}
 
 
@@ -187,6 +213,51 @@ def fields_of(*types: Any) -> set[str]:
         (WireToolChoice, fields_of(ToolChoiceAnyParam, ToolChoiceToolParam), set()),
         (WireThinkingConfig, fields_of(ThinkingConfigEnabledParam), set()),
         (WireOutputConfig, fields_of(OutputConfigParam), set()),
+        (
+            create.CreateBody,
+            fields_of(
+                response_create_params.ResponseCreateParamsNonStreaming,
+                response_create_params.ResponseCreateParamsStreaming,
+            ),
+            set(),
+        ),
+        (create.WireReasoning, fields_of(Reasoning), set()),
+        (create.WireStreamOptions, fields_of(response_create_params.StreamOptions), set()),
+        (create.WireCacheOptions, fields_of(response_create_params.PromptCacheOptions), set()),
+        (items.WireMessageItem, fields_of(EasyInputMessageParam, ResponseOutputMessageParam), set()),
+        (
+            items.WirePart,
+            fields_of(
+                ResponseInputTextParam,
+                ResponseInputImageParam,
+                ResponseInputFileParam,
+                ResponseOutputTextParam,
+                ResponseOutputRefusalParam,
+            ),
+            set(),
+        ),
+        (items.WireFunctionCall, fields_of(ResponseFunctionToolCallParam), ASYNCHRONOUS),
+        (items.WireCustomCall, fields_of(ResponseCustomToolCallParam), ASYNCHRONOUS),
+        (
+            items.WireCallOutput,
+            fields_of(response_input_item_param.FunctionCallOutput, ResponseCustomToolCallOutputParam),
+            set(),
+        ),
+        (items.WireReasoningItem, fields_of(ResponseReasoningItemParam), set()),
+        (items.WireAdditionalTools, fields_of(response_input_item_param.AdditionalTools), set()),
+        (tools.WireFunctionTool, fields_of(FunctionToolParam), ASYNCHRONOUS),
+        (tools.WireCustomTool, fields_of(CustomToolParam), ASYNCHRONOUS),
+        (tools.WireNamespace, fields_of(NamespaceToolParam), set()),
+        (tools.WireWebSearchTool, fields_of(WebSearchToolParam, WebSearchPreviewToolParam), set()),
+        (
+            stored.RetrieveQuery,
+            fields_of(
+                response_retrieve_params.ResponseRetrieveParamsNonStreaming,
+                response_retrieve_params.ResponseRetrieveParamsStreaming,
+            ),
+            set(),
+        ),
+        (stored.ItemsQuery, fields_of(input_item_list_params.InputItemListParams), set()),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

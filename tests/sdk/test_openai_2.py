@@ -18,7 +18,10 @@ def test_the_previous_sdk_meets_the_same_gateway(sandbox_url: str, tmp_path: Pat
         "TEST_OPENAI_VERSION": "2.",
         GIVEN_URL: sandbox_url,
     }
-    files = [f"tests/sdk/test_{name}.py" for name in ("openai", "images", "embeddings", "audio", "files", "batches")]
+    files = [
+        f"tests/sdk/test_{name}.py"
+        for name in ("openai", "responses", "images", "embeddings", "audio", "files", "batches")
+    ]
     options = ["-p", "no:xdist", "-p", "no:cacheprovider", *files]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", *options],

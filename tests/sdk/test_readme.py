@@ -51,6 +51,7 @@ SHOWN = {
     "/ai/chat": b"Hello",
     "/v1/inference/chat": b"Hello",
     "/v1/messages": b'"type":"message"',
+    "/v1/responses": b'"object":"response"',
     "/v1/images/generations": b'"url":"http',
     "/v1/inference/images/generate": b'"b64_json":"iVBORw0KGgo',
     "/v1/image/generation/stable": b'"inline_data"',

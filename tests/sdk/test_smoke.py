@@ -18,7 +18,7 @@ def smoke(url: str, key: str) -> subprocess.CompletedProcess[str]:
 def test_it_passes_against_make_run(sandbox_url: str) -> None:
     result = smoke(sandbox_url, "sk-local")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.count("ok ") == 7
+    assert result.stdout.count("ok ") == 8
 
 
 def test_it_fails_with_a_key_that_is_not_known_and_does_not_print_it(sandbox_url: str) -> None:

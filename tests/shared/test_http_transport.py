@@ -32,17 +32,22 @@ class Server:
     connections: int = 0
     port: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
         try:
             while await reader.readuntil(b"\r\n\r\n"):
                 if await self.answer(writer):
                     break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
-        writer.close()
-        self.ended.set()
+        finally:
+            writer.transport.abort()
+            self.ended.set()
 
 
 @asynccontextmanager
@@ -54,6 +59,9 @@ async def serving(
     server.port = listening.sockets[0].getsockname()[1]
     yield server
     listening.close()
+    for task in server.tasks:
+        task.cancel()
+    await asyncio.gather(*server.tasks, return_exceptions=True)
 
 
 async def whole(writer: asyncio.StreamWriter) -> bool:

@@ -265,7 +265,7 @@ def test_saved_queries_ask_for_fields_that_are_logged() -> None:
 
 def test_saved_queries_read_the_logs_of_functions_that_write_such_lines() -> None:
     groups = set(of_type("AWS::Logs::LogGroup"))
-    names = ("Chat", "Messages", "Completions", "Images", "Embeddings", "Transcriptions", "Speech")
+    names = ("Chat", "Messages", "Responses", "Completions", "Images", "Embeddings", "Transcriptions", "Speech")
     callers = {f"{name}Logs" for name in names}
     for name, query in of_type("AWS::Logs::QueryDefinition", translated(Alarms="on")).items():
         read = {group["Ref"] for group in query["LogGroupNames"]}

@@ -15,11 +15,11 @@ from tests.stack.test_template import functions, of_type, translated
 ROLE_POLICY_LIMIT = 10_240
 ACCOUNT = "123456789012"
 KINDS = {
-    "chat": (Capability.CHAT, {"ChatRole", "MessagesRole", "CompletionsRole", "BatchWorkerRole"}),
+    "chat": (Capability.CHAT, {"ChatRole", "MessagesRole", "ResponsesRole", "CompletionsRole", "BatchWorkerRole"}),
     "embeddings": (Capability.EMBEDDINGS, {"EmbeddingsRole", "BatchWorkerRole"}),
     "images": (None, {"ImagesRole", "BatchWorkerRole"}),
 }
-CALLERS = {"chat", "messages", "completions", "embeddings", "images", "models", "batch_worker"}
+CALLERS = {"chat", "messages", "responses", "completions", "embeddings", "images", "models", "batch_worker"}
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ from shared.settings import KeyHeader, Settings
 from shared.stores.files import KEPT_DAYS
 from shared.stores.objects import MAX_PRESIGNED_SECONDS
 from shared.stores.operator_catalog import KEY as CATALOG_KEY
+from shared.stores.responses import KEPT_DAYS as RESPONSE_DAYS
 from tests.entry_points import entry_point
 
 ROOT = Path(__file__).parents[2]
@@ -547,6 +548,8 @@ MAY: dict[str, dict[str, set[str]]] = {
         **CALLS_MODELS,
         **NAMES_FOLDERS,
         "MediaBucket/images/*": {READS, WRITES},
+        "MediaBucket/responses/*": {READS, WRITES},
+        "MediaBucket below responses/*": LISTS,
         "MediaBucket below batches/*": LISTS,
         "MediaBucket below files/*": LISTS,
         "MediaBucket below images/*": LISTS,
@@ -583,6 +586,14 @@ MAY: dict[str, dict[str, set[str]]] = {
     "images": {**CALLS_MODELS, **KEEPS_IMAGES},
     "messages": {**CALLS_MODELS, **KEEPS_IMAGES},
     "models": READS_PROVIDERS_KEYS,
+    "responses": {
+        **CALLS_MODELS,
+        **KEEPS_IMAGES,
+        "MediaBucket/responses/*": {READS, WRITES, "s3:DeleteObject"},
+        "MediaBucket below responses/*": LISTS,
+        "MediaBucket/files/*": {READS},
+        "MediaBucket below files/*": LISTS,
+    },
     "speech": CALLS_MODELS,
     "transcriptions": {
         **CALLS_MODELS,
@@ -719,7 +730,7 @@ def test_what_tenants_may_store_is_the_operators_choice() -> None:
 def test_an_input_of_a_batch_counts_for_as_long_as_it_is_kept() -> None:
     rules = of_type("AWS::S3::Bucket")["MediaBucket"]["LifecycleConfiguration"]["Rules"]
     days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
-    assert days == {"images/": 30, "files/": KEPT_DAYS, "batches/": INPUT_KEPT_DAYS}
+    assert (days["files/"], days["batches/"]) == (KEPT_DAYS, INPUT_KEPT_DAYS)
 
 
 def test_a_url_of_an_image_opens_for_as_long_as_the_operator_says_up_to_what_s3_allows() -> None:
@@ -832,7 +843,7 @@ def test_media_are_private_encrypted_and_temporary() -> None:
     assert "BucketEncryption" in bucket
     quirks = bucket["LifecycleConfiguration"]["Rules"]
     days = {quirk["Prefix"]: quirk["ExpirationInDays"] for quirk in quirks if "ExpirationInDays" in quirk}
-    assert days == {"images/": 30, "files/": KEPT_DAYS, "batches/": 7}
+    assert days == {"images/": 30, "files/": KEPT_DAYS, "responses/": RESPONSE_DAYS, "batches/": 7}
     assert days["batches/"] * 86_400 > 2 * max(WINDOW_SECONDS.values())
     ((statement,),) = [policy["PolicyDocument"]["Statement"] for policy in of_type("AWS::S3::BucketPolicy").values()]
     assert statement["Effect"] == "Deny"

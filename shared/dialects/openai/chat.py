@@ -148,14 +148,24 @@ Seed = Annotated[int, Field(ge=-MAX_SEED - 1, le=MAX_SEED)]
 LogitBias = Annotated[dict[str, float], Field(max_length=1024)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 WireServiceTier = Literal[ServiceTier, "fast", "on_demand", "performance", "standard", "standard_only"]
-# OpenAI's own name for priority, and the names that Groq, Gemini and Anthropic have for tiers.
-_TIERS: Mapping[str | None, ServiceTier] = {
+# OpenAI's names, its own other name for priority, and the names that Groq, Gemini and Anthropic have for tiers.
+_TIERS: Mapping[str, ServiceTier] = {
+    "auto": "auto",
+    "default": "default",
+    "flex": "flex",
+    "scale": "scale",
+    "priority": "priority",
     "fast": "priority",
     "on_demand": "default",
     "performance": "priority",
     "standard": "default",
     "standard_only": "default",
 }
+
+
+def canonical_tier(tier: WireServiceTier | None) -> ServiceTier | None:
+    """OpenAI's name of a tier."""
+    return None if tier is None else _TIERS[tier]
 
 
 class WireJsonSchema(Wire):
@@ -306,7 +316,7 @@ class OpenAIChat(ChatFields, ReasoningFields):
                     "reasoning_effort": effort,
                     "reasoning_budget": budget,
                     "web_search": self.web_search_options and self.web_search_options.canonical(),
-                    "service_tier": _TIERS.get(self.service_tier, self.service_tier),
+                    "service_tier": canonical_tier(self.service_tier),
                     "cache": self.cache_control and self.cache_control.canonical(),
                     "cache_key": self.prompt_cache_key,
                     "explicit_cache": (self.prompt_cache_options or WirePromptCacheOptions()).mode == "explicit",

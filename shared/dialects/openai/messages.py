@@ -6,14 +6,14 @@ https://developers.openai.com/api/reference/resources/chat. What a model thought
 answer's message back unchanged keeps them all.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from shared import media
 from shared.dialects.base import JsonObject, Unsupported, Wire
 from shared.dialects.openai.caching import Cacheable
+from shared.dialects.sources import audio_content, image_source, pdf_source
 from shared.errors import InvalidRequest
 from shared.json_text import Tally, TooComplex
 from shared.schemas.chat import Citation, SystemCachePoint
@@ -27,13 +27,11 @@ from shared.schemas.content import (
     Part,
     Reasoning,
     Refusal,
-    Remote,
     Text,
     ToolCall,
     ToolResult,
 )
 
-_AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 # Google's clients know its signatures by this name; every other adapter's go under its own.
 _VENDOR_OF_ISSUER = {"gemini": "google"}
 _ISSUER_OF_VENDOR = {vendor: issuer for issuer, vendor in _VENDOR_OF_ISSUER.items()}
@@ -177,7 +175,8 @@ def canonical_messages(
     if first_turn is None:
         texts = [_system_text(message, f"messages[{at}]") for at, message in enumerate(messages)]
         return None, (), (Message(role="user", parts=tuple(texts)),)
-    system, points = _leading_system(messages[:first_turn])
+    leading = [_system_parts(message, f"messages[{at}]") for at, message in enumerate(messages[:first_turn])]
+    system, points = leading_system(leading)
     called: dict[str, str] = {}
     turns = tuple(
         _message(message, f"messages[{at}]", called) for at, message in enumerate(messages[first_turn:], first_turn)
@@ -185,13 +184,13 @@ def canonical_messages(
     return system, points, turns
 
 
-def _leading_system(messages: Sequence[WireMessage]) -> tuple[str | None, tuple[SystemCachePoint, ...]]:
+def leading_system(messages: Iterable[Sequence[Text]]) -> tuple[str | None, tuple[SystemCachePoint, ...]]:
     """The text of system messages, in paragraphs, and where in it their cache points are."""
     system = ""
     points: list[SystemCachePoint] = []
-    for at, message in enumerate(messages):
+    for texts in messages:
         separator = "\n\n"
-        for part in _system_parts(message, f"messages[{at}]"):
+        for part in texts:
             if part.text:
                 system += (separator if system else "") + part.text
                 separator = "\n"
@@ -342,64 +341,20 @@ def _part(part: WirePart, path: str) -> Part:
             return Refusal(text=_present(part.refusal, f"{path}.refusal"))
         case "image_url":
             image = _present(part.image_url, f"{path}.image_url")
-            return Image(source=_image_source(image.url, f"{path}.image_url.url"), detail=image.detail)
+            return Image(source=image_source(image.url, f"{path}.image_url.url"), detail=image.detail)
         case "input_audio":
             audio = _present(part.input_audio, f"{path}.input_audio")
-            field = f"{path}.input_audio.data"
-            data = _base64(audio.data, field)
-            if _sniffed(data) != _AUDIO_TYPES[audio.format]:
-                raise InvalidRequest.field(field, f"is not {audio.format} audio")
+            data = audio_content(audio.data, audio.format, f"{path}.input_audio.data")
             return Audio(data=data, format=audio.format)
         case "file":
             return _file(_present(part.file, f"{path}.file"), f"{path}.file")
-
-
-def _image_source(url: str, field: str) -> Inline | Remote:
-    if _is_web_url(url):
-        return Remote(url=url)
-    if url[:5].lower() != "data:":
-        raise InvalidRequest.field(field, "must be an https URL or a data URI")
-    data = _from_data_uri(url, field)
-    media_type = _sniffed(data)
-    if media_type not in media.IMAGE_TYPES:
-        raise InvalidRequest.field(field, "is not a PNG, JPEG, GIF or WebP image")
-    return Inline(media_type=media_type, data=data)
 
 
 def _file(file: WireFile, path: str) -> File:
     if file.file_id is not None:
         raise InvalidRequest.field(f"{path}.file_id", "stored files are not supported here; send file_data")
     field = f"{path}.file_data"
-    uri = _present(file.file_data, field)
-    if _is_web_url(uri):
-        return File(source=Remote(url=uri), name=file.filename)
-    data = _from_data_uri(uri, field) if uri[:5].lower() == "data:" else _base64(uri, field)
-    if _sniffed(data) != "application/pdf":
-        raise InvalidRequest.field(field, "is not a PDF")
-    return File(source=Inline(media_type="application/pdf", data=data), name=file.filename)
-
-
-def _is_web_url(url: str) -> bool:
-    return url[:8].lower().startswith(("https://", "http://"))
-
-
-def _from_data_uri(uri: str, field: str) -> str:
-    return _decodable(lambda: media.parse_data_uri(uri)[1], field)
-
-
-def _base64(text: str, field: str) -> str:
-    return _decodable(lambda: media.standard_base64(text), field)
-
-
-def _decodable(decode: Callable[[], str], field: str) -> str:
-    try:
-        return decode()
-    except ValueError:
-        raise InvalidRequest.field(field, "is not valid base64") from None
-
-
-def _sniffed(data: str) -> str | None:
-    return media.sniff(media.head_bytes(data, media.SNIFF_BYTES))
+    return File(source=pdf_source(_present(file.file_data, field), field), name=file.filename)
 
 
 def message_body(parts: Sequence[Part], citations: Sequence[Citation]) -> JsonObject:
