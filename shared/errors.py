@@ -25,7 +25,8 @@
     ├── InternalError             500
     ├── UpstreamError             502
     │   ├── CredentialsRefused    502   the provider refused the operator's key or account
-    │   └── UpstreamIncomplete    502   the provider's answer broke off, or could not be read
+    │   └── UpstreamIncomplete    502   the connection or the provider's answer broke off
+    │       └── UpstreamUnreadable 502  the provider's answer could not be read
     ├── ModelUnavailable          503
     │   └── UpstreamOverloaded    503   the provider has no capacity at the moment
     └── UpstreamTimeout           504
@@ -218,6 +219,10 @@ class CredentialsRefused(UpstreamError):
 
 
 class UpstreamIncomplete(UpstreamError):
+    pass
+
+
+class UpstreamUnreadable(UpstreamIncomplete):
     pass
 
 

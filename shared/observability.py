@@ -34,7 +34,7 @@ METRICS: tuple[tuple[tuple[str, ...], Mapping[str, str]], ...] = (
             "OutputTokens": "Count",
         },
     ),
-    (("service",), {"Dollars": "None"}),
+    (("service",), {"Dollars": "None", "Recovered": "Count"}),
     (("service", "error"), {"Errors": "Count"}),
     (("service", "provider", "error"), {"FailedCalls": "Count"}),
 )
@@ -77,6 +77,7 @@ def log_request(
         "first_token_ms": None if meter.first_token is None else round(meter.first_token * 1000),
         "key_id": caller and caller.key_id,
         "model": meter.counted_as,
+        "attempts": ", ".join(meter.attempts) if len(meter.attempts) > 1 else None,
         "backend": meter.backend,
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
@@ -144,6 +145,8 @@ def _request_metrics(meter: Meter, status: int, seconds: float) -> dict[str, str
         metrics["TimeToFirstToken"] = meter.first_token * 1000
     if meter.cost is not None:
         metrics["Dollars"] = meter.cost / 1_000_000
+    if len(meter.attempts) > 1 and meter.error is None:
+        metrics["Recovered"] = 1
     if meter.error is not None:
         metrics |= {"error": meter.error, "Errors": 1}
     return metrics

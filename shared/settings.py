@@ -65,6 +65,8 @@ class Settings:
     """The time-out of a whole call to a provider."""
     first_event_wait: float = 10.0
     """How long a stream's status line waits for the provider's first event."""
+    first_event_timeout: float = 30.0
+    """How long a stream may take to say something before the next candidate is tried, where there is one."""
     keep_alive: float = 15.0
     """The longest silence on a stream before a comment is sent."""
     media_bucket: str = "gateway-media"

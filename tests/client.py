@@ -62,7 +62,13 @@ def make_services(
             **environment,
         }
     )
-    return Services(settings, keys, aws=aws or keys.aws, secret=secret, transport=transport, fetcher=fetcher)
+    return Services(
+        settings, keys, aws=aws or keys.aws, secret=secret, transport=transport, fetcher=fetcher, pause=_no_pause
+    )
+
+
+async def _no_pause(seconds: float) -> None:
+    """Repeats calls at once."""
 
 
 def _unexpected(request: httpx.Request) -> httpx.Response:

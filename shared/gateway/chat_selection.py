@@ -1,7 +1,10 @@
 """Selects the model for a chat request by the capabilities that it needs, including the choice for `Auto`."""
 
+from typing import TYPE_CHECKING
+
 from shared.catalog import AUTO, SANDBOX, Catalog
 from shared.errors import FieldError, ModelUnavailable, UnsupportedFeature
+from shared.gateway.candidates import Candidate, candidates
 from shared.gateway.estimates import input_tokens
 from shared.gateway.selection import MAX_FANNED_OUT, allowed, named, names
 from shared.providers import load
@@ -16,6 +19,27 @@ from shared.schemas.content import (
     ToolResult,
 )
 from shared.schemas.model import Capability, Model
+
+if TYPE_CHECKING:
+    from shared.gateway.services import Services
+    from shared.schemas.context import RequestContext
+
+
+def chat_candidates(services: "Services", context: "RequestContext", request: ChatRequest) -> list[Candidate]:
+    """The models that may answer a chat request. Raises what `candidates` raises."""
+
+    def choose(name: str) -> Model:
+        asked = request if name == request.model else request.model_copy(update={"model": name})
+        return select(asked, services.catalog, context.caller)
+
+    return candidates(services, context, request.model, choose, lambda model: _has_room(model, request))
+
+
+def _has_room(model: Model, request: ChatRequest) -> bool:
+    """Whether the model's context and longest answer are as large as the request needs them, as far as is known."""
+    most = model.max_output_tokens
+    has_output = request.lower_max_tokens or most is None or (request.max_tokens or 0) <= most
+    return has_output and (model.context_length is None or input_tokens(request) <= model.context_length)
 
 
 def select(request: ChatRequest, catalog: Catalog, caller: Caller) -> Model:

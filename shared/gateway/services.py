@@ -1,7 +1,8 @@
 """The composition root: everything that a function needs behind its routes, each part made on first use."""
 
+import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
@@ -43,7 +44,10 @@ _SETTLING_SECONDS = 5.0
 
 
 class Services:
-    """Everything a function needs behind its routes; one instance per process."""
+    """Everything a function needs behind its routes; one instance per process.
+
+    `pause` waits for so many seconds before a call of a provider is repeated.
+    """
 
     def __init__(
         self,
@@ -54,12 +58,14 @@ class Services:
         secret: ProviderSecret | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
         fetcher: "RemoteFetcher | None" = None,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.settings = settings
         self.keys = keys
         self.aws = aws or Aws()
         self._configuration = Configuration(settings, self.aws, secret)
         self.catalog = self._configuration.catalog
+        self.pause = pause
         self._given_fetcher = fetcher
         self._transport = transport
         self._sealer: Sealer | None = None

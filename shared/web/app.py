@@ -28,6 +28,7 @@ from shared.web.routes import add_routes
 
 # Seconds of Lambda's time kept back when a provider times out, so that the error can still be sent in its dialect.
 _TIME_TO_ANSWER = 2.0
+_MAX_HEADER = 4096
 _CLIENT_LEFT = 499  # nginx's status code for this, used only in the log
 
 
@@ -144,6 +145,8 @@ def _common_headers(request: RequestInfo, meter: Meter) -> dict[str, str]:
     if meter.model is not None:
         headers["x-gateway-model"] = meter.model.id
         headers["x-gateway-backend"] = meter.backend or ""
+    if len(meter.attempts) > 1:
+        headers["x-gateway-attempts"] = ", ".join(meter.attempts)
     if meter.rates is not None:
         headers |= meter.rates.headers()
     if meter.cost is not None:
@@ -154,7 +157,7 @@ def _common_headers(request: RequestInfo, meter: Meter) -> dict[str, str]:
 
 def _header_value(text: str) -> bytes:
     """A value restricted to visible ASCII: model ids may match a wildcard and so contain what a caller sent."""
-    return re.sub(r"[^\x20-\x7e]", "?", text)[:300].encode("ascii")
+    return re.sub(r"[^\x20-\x7e]", "?", text)[:_MAX_HEADER].encode("ascii")
 
 
 def _request_info(scope: Scope) -> RequestInfo:
