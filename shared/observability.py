@@ -32,6 +32,7 @@ METRICS: tuple[tuple[tuple[str, ...], Mapping[str, str]], ...] = (
             "TimeToFirstToken": "Milliseconds",
             "InputTokens": "Count",
             "OutputTokens": "Count",
+            "OpenedCircuits": "Count",
         },
     ),
     (("service",), {"Dollars": "None", "Recovered": "Count"}),
@@ -118,6 +119,15 @@ def log_failed_call(
     }
     logger().warning("provider call failed", extra={name: value for name, value in told.items() if value is not None})
     _emit({"provider": model.provider, "error": error.code, "FailedCalls": 1})
+
+
+def log_circuit(target: str, *, why: str | None) -> None:
+    """Logs and counts that a target's circuit has opened, with how its last call failed, or closed (None)."""
+    if why is None:
+        logger().info("circuit closed", extra={"target": target})
+        return
+    logger().warning("circuit opened", extra={"target": target, "why": why})
+    _emit({"provider": target.partition("/")[0], "OpenedCircuits": 1})
 
 
 def log_aws_failure(request: RequestInfo, error: str) -> None:

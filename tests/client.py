@@ -1,6 +1,7 @@
 """The gateway's front door for tests: every function behind one client, a mock in place of the vendors."""
 
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -48,6 +49,7 @@ def make_services(
     secret: ProviderSecret | None = None,
     aws: Aws | None = None,
     fetcher: RemoteFetcher | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> Services:
     """A gateway configured by `environment` whose vendors are `upstream`; `aws` stands in for that of the keys."""
     transport = httpx.MockTransport(upstream or _unexpected)
@@ -59,11 +61,20 @@ def make_services(
             "GATEWAY_BATCH_QUEUE": BATCHES,
             "GATEWAY_LIMITS_TABLE": LIMITS,
             "GATEWAY_USAGE_TABLE": USAGE,
+            # They would be shared by all tests.
+            "GATEWAY_CIRCUIT_FAILURES": "0",
             **environment,
         }
     )
     return Services(
-        settings, keys, aws=aws or keys.aws, secret=secret, transport=transport, fetcher=fetcher, pause=_no_pause
+        settings,
+        keys,
+        aws=aws or keys.aws,
+        secret=secret,
+        transport=transport,
+        fetcher=fetcher,
+        pause=_no_pause,
+        clock=clock,
     )
 
 
@@ -84,10 +95,11 @@ async def gateway_client(
     token: str | None = TOKEN,
     aws: Aws | None = None,
     fetcher: RemoteFetcher | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of all functions; with the sandbox on unless `environment` says otherwise."""
     settings = {"GATEWAY_SANDBOX": "on"} if environment is None else environment
-    services = make_services(keys, settings, upstream, aws=aws, fetcher=fetcher)
+    services = make_services(keys, settings, upstream, aws=aws, fetcher=fetcher, clock=clock)
     functions = AllFunctions()
     for app in functions.apps.values():
         app.dependency_overrides[services_dependency] = lambda: services

@@ -24,7 +24,16 @@ from shared.json_text import encoded
 from shared.observability import log_failed_call
 from shared.offload import off_loop
 from shared.providers import load, load_vendor
-from shared.providers.base import REMOVED, Adapter, Call, EventAdapter, HeaderMetered, ResponseAdapter, error_for_status
+from shared.providers.base import (
+    REMOVED,
+    Adapter,
+    Call,
+    EventAdapter,
+    HeaderMetered,
+    ResponseAdapter,
+    error_for_status,
+    retry_after_seconds,
+)
 from shared.schemas.context import RequestContext
 from shared.schemas.usage import Usage
 
@@ -118,7 +127,8 @@ class Attempt:
 
     def succeeded(self) -> None:
         """Notes that the response is from this attempt."""
-        self.context.meter.attempts.append(f"{self.context.meter.backend};200")
+        self.context.meter.attempts.append(f"{self.model.target};200")
+        self.services.circuits.succeeded(self.model.target)
 
     def silent(self) -> UpstreamTimeout:
         """Notes that the attempt is given up because its stream has said nothing, and returns the error for that."""
@@ -227,6 +237,8 @@ class Attempt:
         try:
             async with opened as answer:
                 progress.status, progress.headers = answer.status, answer.headers
+                retry_after = retry_after_seconds(answer.headers) if answer.status in (429, 503, 529) else None
+                self.services.circuits.told(self.model.target, answer.headers, retry_after=retry_after)
                 if answer.status >= 400:
                     error = self._error(answer.status, answer.headers, await answer.beginning(_MAX_ERROR_BYTES))
                     if not isinstance(error, UpstreamTimeout):  # the model may still be running after a 504
@@ -242,7 +254,8 @@ class Attempt:
         meter = self.context.meter
         if self.outcome is None:  # of several calls, the first failure ends the others
             self.outcome = _outcome(error, progress.status)
-            meter.attempts.append(f"{meter.backend};{self.outcome}")
+            meter.attempts.append(f"{self.model.target};{self.outcome}")
+            self.services.circuits.failed(self.model.target, error, self.outcome)
         log_failed_call(
             self.context.request,
             self.model,

@@ -63,7 +63,7 @@ def candidates_for(
     """The candidates for a request that needs one capability. Raises what `candidates` raises."""
 
     def choose(name: str) -> Model:
-        return select_for(capability, name, services.catalog, context.caller)
+        return select_for(capability, name, services.catalog, context.caller, services.circuits.is_open)
 
     return candidates(services, context, requested, choose)
 

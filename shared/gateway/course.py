@@ -17,6 +17,7 @@ from shared.errors import (
     UpstreamRateLimited,
     UpstreamTimeout,
 )
+from shared.gateway.circuits import Circuits
 
 if TYPE_CHECKING:
     from shared.gateway.attempt import Attempt
@@ -42,20 +43,36 @@ _PASSING = frozenset({"connect", "502", "503", "529"})
 class Course:
     """The attempts of one request, one for each candidate.
 
-    `pause` waits for so many seconds, `deadline` is on the event loop's clock.
+    `pause` waits for so many seconds, `deadline` is on the event loop's clock. `may_repeat` is whether a candidate is
+    tried again after a failure that soon passes.
     """
 
     def __init__(
-        self, attempts: "Sequence[Attempt]", *, deadline: float, pause: Callable[[float], Awaitable[None]]
+        self,
+        attempts: "Sequence[Attempt]",
+        *,
+        deadline: float,
+        pause: Callable[[float], Awaitable[None]],
+        circuits: Circuits,
+        may_repeat: bool,
     ) -> None:
         self._left = list(attempts)
         self._deadline = deadline
         self._pause = pause
+        self._circuits = circuits
+        self._may_repeat = may_repeat
+        self._is_desperate = False
         self._repeated: set[Attempt] = set()
         self._limited: list[tuple[float, Attempt]] = []
         self._error: GatewayError | None = None
         self._soonest: int | None = None
-        self.current = self._left.pop(0)
+        self.current = self._left[0]
+
+    async def start(self) -> None:
+        """Makes the first candidate the current one whose circuit lets it be called."""
+        first = await self._admitted()
+        assert first is not None
+        self.current = first
 
     @property
     def is_last(self) -> bool:
@@ -97,15 +114,17 @@ class Course:
         if now >= self._deadline:
             return None
         current = self.current
-        if current.outcome in _PASSING and current not in self._repeated:
+        is_skipped = bool(self._left) and self._circuits.is_open(current.model.target)
+        is_repeated = current in self._repeated or not self._may_repeat
+        if current.outcome in _PASSING and not is_repeated and not is_skipped:
             await self._repeat(current, _pause_after(error))
             return current
-        if isinstance(error, UpstreamRateLimited) and error.retry_after is not None:
+        if self._may_repeat and isinstance(error, UpstreamRateLimited) and error.retry_after is not None:
             self._limited.append((now + error.retry_after, current))
         if isinstance(error, ContextTooLong):
             self._left = [one for one in self._left if _has_longer_context(one, current)]
-        if self._left:
-            return self._left.pop(0)
+        if (admitted := await self._admitted()) is not None:
+            return admitted
         waiting = [
             (at, one) for at, one in self._limited if at - now <= SHORT_RETRY_AFTER and one not in self._repeated
         ]
@@ -116,6 +135,22 @@ class Course:
             return None
         await self._repeat(soonest, max(0.0, at - now))
         return soonest
+
+    async def _admitted(self) -> "Attempt | None":
+        """The next candidate whose circuit lets it be called.
+
+        Where none does, the least bad is called all the same, once.
+        """
+        for attempt in self._left:
+            if await self._circuits.admits(attempt.model.target):
+                self._left.remove(attempt)
+                return attempt
+        if not self._left or self._is_desperate:
+            return None
+        self._is_desperate = True
+        least_bad = min(self._left, key=lambda one: self._circuits.opens_at(one.model.target))
+        self._left.remove(least_bad)
+        return least_bad
 
     async def _repeat(self, attempt: "Attempt", seconds: float) -> None:
         self._repeated.add(attempt)

@@ -56,7 +56,15 @@ async def run(services: "Services", context: RequestContext, plan: Plan[EventT])
     clock = asyncio.get_running_loop().time
     deadline = min(context.request.deadline, clock() + services.settings.upstream_timeout)
     offers = await off_loop(context.meter.is_heavy, _offers, services, context, plan, deadline)
-    course = Course(list(offers), deadline=deadline, pause=services.pause)
+    services.circuits.refresh()
+    course = Course(
+        list(offers),
+        deadline=deadline,
+        pause=services.pause,
+        circuits=services.circuits,
+        may_repeat=not context.request.is_batch,  # a line is tried again with its whole batch
+    )
+    await course.start()
     reserving = Reserving(services, context)
     course.current.begin()
     await reserving.take(list(offers.values()))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from shared.catalog import SANDBOX, Provider
 from shared.errors import CredentialsRefused
+from shared.gateway.circuits import Circuits
 from shared.gateway.configuration import Configuration
 from shared.providers import load_vendor
 from shared.providers.base import InProcess, LocalAnswer, SigningVendor, Vendor
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from shared.sealing import Sealer
     from shared.sigv4 import Signer
     from shared.stores.batches import BatchStore
+    from shared.stores.circuits import CircuitStore
     from shared.stores.files import FileStore
     from shared.stores.images import ImageStore
     from shared.stores.limits.store import LimitStore
@@ -46,7 +49,7 @@ _SETTLING_SECONDS = 5.0
 class Services:
     """Everything a function needs behind its routes; one instance per process.
 
-    `pause` waits for so many seconds before a call of a provider is repeated.
+    `pause` waits for so many seconds before a call of a provider is repeated, `clock` is Unix time.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Services:
         transport: "httpx.AsyncBaseTransport | None" = None,
         fetcher: "RemoteFetcher | None" = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.keys = keys
@@ -66,6 +70,7 @@ class Services:
         self._configuration = Configuration(settings, self.aws, secret)
         self.catalog = self._configuration.catalog
         self.pause = pause
+        self._clock = clock
         self._given_fetcher = fetcher
         self._transport = transport
         self._sealer: Sealer | None = None
@@ -178,6 +183,21 @@ class Services:
         )
 
     @cached_property
+    def circuits(self) -> Circuits:
+        """Which targets are skipped because they fail; shared between processes where there is a limits table."""
+        table = self.settings.limits_table
+        if table is None:
+            return Circuits(self.settings.circuit_failures, clock=self._clock)
+
+        @cache
+        def store() -> "CircuitStore":
+            from shared.stores.circuits import CircuitStore
+
+            return CircuitStore(self.aws, table)
+
+        return Circuits(self.settings.circuit_failures, clock=self._clock, store=store)
+
+    @cached_property
     def files(self) -> "FileStore":
         """Stores callers' files."""
         from shared.stores.files import FileStore
@@ -223,6 +243,8 @@ class Services:
     async def aclose(self) -> None:
         if "limits" in self.__dict__ and self.limits is not None:
             await self.limits.flush(_SETTLING_SECONDS)
+        if "circuits" in self.__dict__:
+            await self.circuits.flush()
         if "upstream" in self.__dict__:
             await self.upstream.aclose()
         if "fetcher" in self.__dict__:

@@ -63,7 +63,7 @@ class Meter:
     @property
     def backend(self) -> str | None:
         """The provider and the upstream model, as `provider/upstream`."""
-        return None if self.model is None else f"{self.model.provider}/{self.model.upstream}"
+        return None if self.model is None else self.model.target
 
     @property
     def counted_as(self) -> str | None:

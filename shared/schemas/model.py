@@ -60,6 +60,11 @@ class Model(Frozen):
     fallbacks: tuple[str, ...] = ()
     fallback_when_filtered: bool = False
 
+    @property
+    def target(self) -> str:
+        """What is called: the provider and the upstream model, as `provider/upstream`."""
+        return f"{self.provider}/{self.upstream}"
+
     def is_retired(self, today: date) -> bool:
         """Whether `upstream` has been switched off."""
         return self.retires is not None and self.retires <= today

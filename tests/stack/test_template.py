@@ -535,7 +535,8 @@ NAMES_FOLDERS = {"TenantSecret": {"secretsmanager:GetSecretValue"}}
 READS_CATALOG = {"MediaBucket/config/*": {READS}, "MediaBucket below config/*": LISTS}
 # Settlements that DynamoDB does not take wait in the queue.
 METERS = {"LimitsTable": UPDATES, "UsageTable": UPDATES, "BatchQueue": {"sqs:SendMessage"}}
-CALLS_MODELS = {**READS_PROVIDERS_KEYS, **METERS}
+READS_CIRCUITS = {"LimitsTable": {"dynamodb:GetItem", *UPDATES}}
+CALLS_MODELS = {**READS_PROVIDERS_KEYS, **METERS, **READS_CIRCUITS}
 KEEPS_IMAGES = {**NAMES_FOLDERS, "MediaBucket/images/*": {READS, WRITES}, "MediaBucket below images/*": LISTS}
 # All that each function may do, and on what, besides writing its log.
 MAY: dict[str, dict[str, set[str]]] = {
