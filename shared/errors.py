@@ -17,6 +17,8 @@
     │   └── BatchNotFound         404
     ├── MethodNotAllowed          405
     ├── Conflict                  409   what is asked for no longer fits the state of its object
+    │   └── IdempotencyKeyInUse   409   the first request with the key is still being answered
+    ├── IdempotencyKeyReused      422   the key was used for a request with another body
     ├── PayloadTooLarge           413
     ├── RateLimited               429
     │   ├── BudgetExceeded        429   money or a quota is used up until its day or month ends
@@ -169,6 +171,18 @@ class MethodNotAllowed(GatewayError):
 class Conflict(GatewayError):
     status = 409
     code = "conflict"
+
+
+class IdempotencyKeyInUse(Conflict):
+    """Set `retry_after`: the first request with the key is still being answered."""
+
+    code = "idempotency_key_in_use"
+    retryable = True
+
+
+class IdempotencyKeyReused(GatewayError):
+    status = 422
+    code = "idempotency_key_reused"
 
 
 class PayloadTooLarge(GatewayError):

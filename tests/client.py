@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +41,10 @@ KEYS = {
 Handler = Callable[[httpx.Request], httpx.Response] | Callable[[httpx.Request], Any]
 
 
+async def no_pause(seconds: float) -> None:
+    """Repeats calls at once."""
+
+
 def make_services(
     keys: KeyStore,
     environment: Mapping[str, str],
@@ -50,6 +54,7 @@ def make_services(
     aws: Aws | None = None,
     fetcher: RemoteFetcher | None = None,
     clock: Callable[[], float] = time.time,
+    pause: Callable[[float], Awaitable[None]] = no_pause,
 ) -> Services:
     """A gateway configured by `environment` whose vendors are `upstream`; `aws` stands in for that of the keys."""
     transport = httpx.MockTransport(upstream or _unexpected)
@@ -73,13 +78,9 @@ def make_services(
         secret=secret,
         transport=transport,
         fetcher=fetcher,
-        pause=_no_pause,
+        pause=pause,
         clock=clock,
     )
-
-
-async def _no_pause(seconds: float) -> None:
-    """Repeats calls at once."""
 
 
 def _unexpected(request: httpx.Request) -> httpx.Response:
@@ -96,10 +97,11 @@ async def gateway_client(
     aws: Aws | None = None,
     fetcher: RemoteFetcher | None = None,
     clock: Callable[[], float] = time.time,
+    pause: Callable[[float], Awaitable[None]] = no_pause,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of all functions; with the sandbox on unless `environment` says otherwise."""
     settings = {"GATEWAY_SANDBOX": "on"} if environment is None else environment
-    services = make_services(keys, settings, upstream, aws=aws, fetcher=fetcher, clock=clock)
+    services = make_services(keys, settings, upstream, aws=aws, fetcher=fetcher, clock=clock, pause=pause)
     functions = AllFunctions()
     for app in functions.apps.values():
         app.dependency_overrides[services_dependency] = lambda: services

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic_core import from_json
 
 from shared.errors import (
+    CredentialsRefused,
     FieldError,
     GatewayError,
     InvalidRequest,
@@ -337,6 +338,8 @@ def _outcome(error: GatewayError, status: int | None) -> str:
         return str(status)
     if isinstance(error, UpstreamTimeout):
         return "timeout"
+    if isinstance(error, CredentialsRefused):  # where the gateway has none to send
+        return "401"
     if status is None:
         return "connect"
     if isinstance(error, UpstreamUnreadable):

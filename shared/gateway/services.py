@@ -3,10 +3,10 @@
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.catalog import SANDBOX, Provider
 from shared.errors import CredentialsRefused
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from shared.fetch import RemoteFetcher
     from shared.gateway.chat_images import Inputs
+    from shared.gateway.replays import Replays
     from shared.prices import PriceTable
     from shared.schemas.price import Price
     from shared.sealing import Sealer
@@ -70,7 +71,8 @@ class Services:
         self._configuration = Configuration(settings, self.aws, secret)
         self.catalog = self._configuration.catalog
         self.pause = pause
-        self._clock = clock
+        self.clock = clock
+        self._background: set[asyncio.Task[None]] = set()
         self._given_fetcher = fetcher
         self._transport = transport
         self._sealer: Sealer | None = None
@@ -187,7 +189,7 @@ class Services:
         """Which targets are skipped because they fail; shared between processes where there is a limits table."""
         table = self.settings.limits_table
         if table is None:
-            return Circuits(self.settings.circuit_failures, clock=self._clock)
+            return Circuits(self.settings.circuit_failures, clock=self.clock)
 
         @cache
         def store() -> "CircuitStore":
@@ -195,7 +197,24 @@ class Services:
 
             return CircuitStore(self.aws, table)
 
-        return Circuits(self.settings.circuit_failures, clock=self._clock, store=store)
+        return Circuits(self.settings.circuit_failures, clock=self.clock, store=store)
+
+    @cached_property
+    def replays(self) -> "Replays | None":
+        """Keeps answers to be given again; None if no limits table is configured."""
+        if self.settings.limits_table is None:
+            return None
+        from shared.gateway.replays import Replays
+        from shared.stores.replays import ReplayStore
+
+        return Replays(self, ReplayStore(self.aws, self.settings.limits_table, self.objects, clock=self.clock))
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs what must end even if its request is cancelled."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
 
     @cached_property
     def files(self) -> "FileStore":
@@ -241,6 +260,7 @@ class Services:
         return Inputs(lambda: self.fetcher, lambda: self.images)
 
     async def aclose(self) -> None:
+        await asyncio.gather(*self._background, return_exceptions=True)
         if "limits" in self.__dict__ and self.limits is not None:
             await self.limits.flush(_SETTLING_SECONDS)
         if "circuits" in self.__dict__:

@@ -538,6 +538,7 @@ METERS = {"LimitsTable": UPDATES, "UsageTable": UPDATES, "BatchQueue": {"sqs:Sen
 READS_CIRCUITS = {"LimitsTable": {"dynamodb:GetItem", *UPDATES}}
 CALLS_MODELS = {**READS_PROVIDERS_KEYS, **METERS, **READS_CIRCUITS}
 KEEPS_IMAGES = {**NAMES_FOLDERS, "MediaBucket/images/*": {READS, WRITES}, "MediaBucket below images/*": LISTS}
+KEEPS_ANSWERS = {"MediaBucket/replays/*": {READS, WRITES}}
 # All that each function may do, and on what, besides writing its log.
 MAY: dict[str, dict[str, set[str]]] = {
     "authorizer": {"KeysTable": {"dynamodb:GetItem"}},
@@ -569,20 +570,21 @@ MAY: dict[str, dict[str, set[str]]] = {
         "MediaBucket/files/*": {READS},
         "MediaBucket below files/*": LISTS,
     },
-    "chat": {**CALLS_MODELS, **KEEPS_IMAGES},
-    "completions": {**CALLS_MODELS, **KEEPS_IMAGES},
-    "embeddings": CALLS_MODELS,
+    "chat": {**CALLS_MODELS, **KEEPS_IMAGES, **KEEPS_ANSWERS},
+    "completions": {**CALLS_MODELS, **KEEPS_IMAGES, **KEEPS_ANSWERS},
+    "embeddings": {**CALLS_MODELS, **KEEPS_ANSWERS},
     "files": {
         **METERS,
         **NAMES_FOLDERS,
         "MediaBucket/files/*": {READS, WRITES, "s3:DeleteObject"},
         "MediaBucket below files/*": LISTS,
     },
-    "images": {**CALLS_MODELS, **KEEPS_IMAGES},
+    "images": {**CALLS_MODELS, **KEEPS_IMAGES, **KEEPS_ANSWERS},
     "models": READS_PROVIDERS_KEYS,
-    "speech": CALLS_MODELS,
+    "speech": {**CALLS_MODELS, **KEEPS_ANSWERS},
     "transcriptions": {
         **CALLS_MODELS,
+        **KEEPS_ANSWERS,
         **NAMES_FOLDERS,
         "MediaBucket/files/*": {READS},
         "MediaBucket below files/*": LISTS,
@@ -716,7 +718,7 @@ def test_what_tenants_may_store_is_the_operators_choice() -> None:
 def test_an_input_of_a_batch_counts_for_as_long_as_it_is_kept() -> None:
     rules = of_type("AWS::S3::Bucket")["MediaBucket"]["LifecycleConfiguration"]["Rules"]
     days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
-    assert days == {"images/": 30, "files/": KEPT_DAYS, "batches/": INPUT_KEPT_DAYS}
+    assert days == {"images/": 30, "files/": KEPT_DAYS, "batches/": INPUT_KEPT_DAYS, "replays/": 2}
 
 
 def test_a_url_of_an_image_opens_for_as_long_as_the_operator_says_up_to_what_s3_allows() -> None:
@@ -829,7 +831,7 @@ def test_media_are_private_encrypted_and_temporary() -> None:
     assert "BucketEncryption" in bucket
     quirks = bucket["LifecycleConfiguration"]["Rules"]
     days = {quirk["Prefix"]: quirk["ExpirationInDays"] for quirk in quirks if "ExpirationInDays" in quirk}
-    assert days == {"images/": 30, "files/": KEPT_DAYS, "batches/": 7}
+    assert days == {"images/": 30, "files/": KEPT_DAYS, "batches/": 7, "replays/": 2}
     assert days["batches/"] * 86_400 > 2 * max(WINDOW_SECONDS.values())
     ((statement,),) = [policy["PolicyDocument"]["Statement"] for policy in of_type("AWS::S3::BucketPolicy").values()]
     assert statement["Effect"] == "Deny"
