@@ -4,8 +4,9 @@ Every kind of request goes through `run`, with a plan that works for any candida
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -73,11 +74,12 @@ async def run(services: "Services", context: RequestContext, plan: Plan[EventT])
         while True:
             attempt = course.current
             try:
-                async with aclosing(_spoken(attempt, plan, is_last=course.is_last)) as events:
+                async with _spoken(attempt, plan, is_last=course.is_last) as (held, events):
+                    has_spoken = True
+                    attempt.succeeded()
+                    while held:
+                        yield held.popleft()
                     async for event in events:
-                        if not has_spoken:
-                            has_spoken = True
-                            attempt.succeeded()
                         yield event
                 failed = False
                 return
@@ -145,13 +147,16 @@ def _estimate(attempt: Attempt, expected: Usage, ceiling: Usage) -> Estimate:
     return Estimate(tokens, upper_bound(ceiling, attempt.price))
 
 
-async def _spoken(attempt: Attempt, plan: Plan[EventT], *, is_last: bool) -> AsyncGenerator[EventT, None]:
-    """The events of an attempt: those up to the first that says something together, the others as they come.
+@asynccontextmanager
+async def _spoken(
+    attempt: Attempt, plan: Plan[EventT], *, is_last: bool
+) -> AsyncIterator[tuple[deque[EventT], AsyncIterator[EventT]]]:
+    """The events of an attempt: those up to the first that says something, and the others as they come.
 
     Raises UpstreamTimeout for a stream that says nothing for too long while another candidate is left.
     """
     sources = await plan.sources(attempt)
-    held: list[EventT] = []
+    held: deque[EventT] = deque()
     async with aclosing(sources[0] if len(sources) == 1 else Pump(*sources)) as events:
         patience = attempt.services.settings.first_event_timeout if plan.is_streamed and not is_last else None
         try:
@@ -164,11 +169,7 @@ async def _spoken(attempt: Attempt, plan: Plan[EventT], *, is_last: bool) -> Asy
             if not waiting.expired():
                 raise
             raise attempt.silent() from None
-        for event in held:
-            yield event
-        held.clear()
-        async for event in events:
-            yield event
+        yield held, events
 
 
 async def only(events: AsyncGenerator[EventT, None]) -> EventT:
