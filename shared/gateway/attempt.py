@@ -112,6 +112,7 @@ class Attempt:
         self._api_key = services.catalog.api_key(provider)
         self._auth = services.auth(provider, self._vendor)
         self._began = 0.0
+        self._has_succeeded = False
         self.usage = Usage()
         self.cost: int | None = None
         self.is_estimate = has_surcharge
@@ -128,6 +129,7 @@ class Attempt:
 
     def succeeded(self) -> None:
         """Notes that the response is from this attempt."""
+        self._has_succeeded = True
         self.context.meter.attempts.append(f"{self.model.target};200")
         self.services.circuits.succeeded(self.model.target)
 
@@ -255,6 +257,8 @@ class Attempt:
         meter = self.context.meter
         if self.outcome is None:  # of several calls, the first failure ends the others
             self.outcome = _outcome(error, progress.status)
+            if self._has_succeeded:  # until now
+                meter.attempts.pop()
             meter.attempts.append(f"{self.model.target};{self.outcome}")
             self.services.circuits.failed(self.model.target, error, self.outcome)
         log_failed_call(

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.catalog import AUTO, Catalog
+from shared.catalog import AUTO
 from shared.errors import GatewayError, ModelAccessDenied, ModelNotFound, ModelUnavailable, UnsupportedFeature
-from shared.gateway.selection import may_use, select_for
-from shared.schemas.caller import Caller
+from shared.gateway.selection import select_for
 from shared.schemas.model import Capability, Model
 
 if TYPE_CHECKING:
@@ -38,20 +37,21 @@ def candidates(
     `choose` returns the model with a name or raises what `named` raises; such names are skipped. `suits` is whether a
     further model has room for the request. Raises an error of `choose` if no candidate is left.
     """
-    catalog, caller = services.catalog, context.caller
-    others = context.meter.models
-    names = (requested, *(others or _fallbacks(requested, choose, catalog, caller)))
+    names = [requested, *context.meter.models]
     found: dict[str, Candidate] = {}
     problems: list[GatewayError] = []
-    for name in names:
+    for at, name in enumerate(names):  # which grows while it is read
         try:
             model = choose(name)
         except (ModelNotFound, ModelAccessDenied, UnsupportedFeature, ModelUnavailable) as problem:
             problems.append(problem)
+            if at == 0 and len(names) == 1 and isinstance(problem, UnsupportedFeature):
+                names.extend(services.catalog.find(name).fallbacks)
             continue
-        is_first = name == requested
-        if model.id not in found and (is_first or suits(model)):
-            found[model.id] = Candidate(model, name if is_first and name != AUTO else model.id)
+        if at == 0 and len(names) == 1:
+            names.extend(model.fallbacks)
+        if model.id not in found and (at == 0 or suits(model)):
+            found[model.id] = Candidate(model, name if at == 0 and name != AUTO else model.id)
     if not found:
         raise _worst(problems)
     return list(found.values())[:MOST_CANDIDATES]
@@ -66,15 +66,6 @@ def candidates_for(
         return select_for(capability, name, services.catalog, context.caller, services.circuits.is_open)
 
     return candidates(services, context, requested, choose)
-
-
-def _fallbacks(name: str, choose: Callable[[str], Model], catalog: Catalog, caller: Caller) -> tuple[str, ...]:
-    """The fallbacks in the row of a model, which may itself lack what the request needs."""
-    try:
-        model = choose(name) if name == AUTO else catalog.find(name)
-    except (ModelNotFound, ModelUnavailable):
-        return ()
-    return model.fallbacks if may_use(caller, model) else ()
 
 
 def _worst(problems: list[GatewayError]) -> GatewayError:

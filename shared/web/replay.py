@@ -60,10 +60,9 @@ async def replayable(request: ApiRequest, answer: Endpoint) -> Response:
 
 def _wish(request: ApiRequest, body: bytes) -> Wish:
     headers, caller = request.http.headers, request.caller
-    content_type = headers.get("content-type", "")
-    if boundary := _BOUNDARY.search(content_type):  # made up anew for each request
-        body, content_type = body.replace(boundary[1].encode("latin-1"), b""), "multipart/form-data"
-    asked = _hash(request.http.method, request.http.url.path, content_type, body)
+    if boundary := _BOUNDARY.search(headers.get("content-type", "")):  # made up anew for each request
+        body = body.replace(boundary[1].encode("latin-1"), b"")
+    asked = _hash(request.route.method, request.route.path, body)
     key = headers.get(IDEMPOTENCY_KEY)
     if key is not None:
         if not _KEY.fullmatch(key):
