@@ -7,7 +7,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.errors import PermissionDenied
-from shared.web.app import ContextMiddleware, error_response
+from shared.web.answers import error_response
+from shared.web.app import ContextMiddleware
 from shared.web.cors import preflight_headers
 
 _PORT = re.compile(r":[0-9]{1,5}\Z")

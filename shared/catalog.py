@@ -142,7 +142,9 @@ class Catalog:
                     self._check_provider(self.provider(name))
             for row in tables.get("models", ()):
                 with naming_problems(f"model '{row['id']}'"):
-                    self.price(self._model(row["id"]))
+                    model = self._model(row["id"])
+                    self.price(model)
+                    self._check_fallbacks(model)
         except ValueError as error:
             raise ValueError(f"GATEWAY_CATALOG {self._settings.catalog or ''}: {error}") from error
 
@@ -152,6 +154,11 @@ class Catalog:
         for name in _PLACEHOLDER.findall(provider.base_url or ""):
             if name not in (provider.requires or ()):
                 raise ValueError(f"base_url: {{{name}}} is not in requires")
+
+    def _check_fallbacks(self, model: Model) -> None:
+        for name in model.fallbacks:
+            if self._public_id(name) is None and f"{name.partition('/')[0]}/*" not in self._rows:
+                raise ValueError(f"fallbacks: unknown model {name!r}")
 
     def configured_by(self, environment: Mapping[str, str]) -> "Catalog":
         """The same rows with providers' keys from another environment."""

@@ -19,6 +19,8 @@
     │   └── BatchNotFound         404
     ├── MethodNotAllowed          405
     ├── Conflict                  409   what is asked for no longer fits the state of its object
+    │   └── IdempotencyKeyInUse   409   the first request with the key is still being answered
+    ├── IdempotencyKeyReused      422   the key was used for a request with another body
     ├── PayloadTooLarge           413
     ├── RateLimited               429
     │   ├── BudgetExceeded        429   money or a quota is used up until its day or month ends
@@ -27,7 +29,8 @@
     ├── InternalError             500
     ├── UpstreamError             502
     │   ├── CredentialsRefused    502   the provider refused the operator's key or account
-    │   └── UpstreamIncomplete    502   the provider's answer broke off, or could not be read
+    │   └── UpstreamIncomplete    502   the connection or the provider's answer broke off
+    │       └── UpstreamUnreadable 502  the provider's answer could not be read
     ├── ModelUnavailable          503
     │   └── UpstreamOverloaded    503   the provider has no capacity at the moment
     └── UpstreamTimeout           504
@@ -182,6 +185,18 @@ class Conflict(GatewayError):
     code = "conflict"
 
 
+class IdempotencyKeyInUse(Conflict):
+    """Set `retry_after`: the first request with the key is still being answered."""
+
+    code = "idempotency_key_in_use"
+    retryable = True
+
+
+class IdempotencyKeyReused(GatewayError):
+    status = 422
+    code = "idempotency_key_reused"
+
+
 class PayloadTooLarge(GatewayError):
     status = 413
     code = "payload_too_large"
@@ -230,6 +245,10 @@ class CredentialsRefused(UpstreamError):
 
 
 class UpstreamIncomplete(UpstreamError):
+    pass
+
+
+class UpstreamUnreadable(UpstreamIncomplete):
     pass
 
 

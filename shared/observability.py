@@ -32,9 +32,10 @@ METRICS: tuple[tuple[tuple[str, ...], Mapping[str, str]], ...] = (
             "TimeToFirstToken": "Milliseconds",
             "InputTokens": "Count",
             "OutputTokens": "Count",
+            "OpenedCircuits": "Count",
         },
     ),
-    (("service",), {"Dollars": "None"}),
+    (("service",), {"Dollars": "None", "Recovered": "Count"}),
     (("service", "error"), {"Errors": "Count"}),
     (("service", "provider", "error"), {"FailedCalls": "Count"}),
 )
@@ -77,6 +78,7 @@ def log_request(
         "first_token_ms": None if meter.first_token is None else round(meter.first_token * 1000),
         "key_id": caller and caller.key_id,
         "model": meter.counted_as,
+        "attempts": ", ".join(meter.attempts) if len(meter.attempts) > 1 else None,
         "backend": meter.backend,
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
@@ -119,6 +121,15 @@ def log_failed_call(
     _emit({"provider": model.provider, "error": error.code, "FailedCalls": 1})
 
 
+def log_circuit(target: str, *, why: str | None) -> None:
+    """Logs and counts that a target's circuit has opened, with how its last call failed, or closed (None)."""
+    if why is None:
+        logger().info("circuit closed", extra={"target": target})
+        return
+    logger().warning("circuit opened", extra={"target": target, "why": why})
+    _emit({"provider": target.partition("/")[0], "OpenedCircuits": 1})
+
+
 def log_aws_failure(request: RequestInfo, error: str) -> None:
     """Logs a call of AWS that failed a request. `error` is its service, action and code."""
     logger().warning("AWS failed", extra={"request_id": request.id, "error": error})
@@ -144,6 +155,8 @@ def _request_metrics(meter: Meter, status: int, seconds: float) -> dict[str, str
         metrics["TimeToFirstToken"] = meter.first_token * 1000
     if meter.cost is not None:
         metrics["Dollars"] = meter.cost / 1_000_000
+    if len(meter.attempts) > 1 and meter.error is None:
+        metrics["Recovered"] = 1
     if meter.error is not None:
         metrics |= {"error": meter.error, "Errors": 1}
     return metrics

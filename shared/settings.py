@@ -65,6 +65,11 @@ class Settings:
     """The time-out of a whole call to a provider."""
     first_event_wait: float = 10.0
     """How long a stream's status line waits for the provider's first event."""
+    first_event_timeout: float = 30.0
+    """How long a stream may take to say something before the next candidate is tried, where there is one."""
+    circuit_failures: int = 5
+    """How many calls of a provider's model in a row must fail for it to be skipped for a while; 0 for never. It is also
+    skipped when half of at least ten calls within 30 seconds fail."""
     keep_alive: float = 15.0
     """The longest silence on a stream before a comment is sent."""
     media_bucket: str = "gateway-media"

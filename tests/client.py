@@ -1,7 +1,8 @@
 """The gateway's front door for tests: every function behind one client, a mock in place of the vendors."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -40,6 +41,10 @@ KEYS = {
 Handler = Callable[[httpx.Request], httpx.Response] | Callable[[httpx.Request], Any]
 
 
+async def no_pause(seconds: float) -> None:
+    """Repeats calls at once."""
+
+
 def make_services(
     keys: KeyStore,
     environment: Mapping[str, str],
@@ -48,6 +53,8 @@ def make_services(
     secret: ProviderSecret | None = None,
     aws: Aws | None = None,
     fetcher: RemoteFetcher | None = None,
+    clock: Callable[[], float] = time.time,
+    pause: Callable[[float], Awaitable[None]] = no_pause,
 ) -> Services:
     """A gateway configured by `environment` whose vendors are `upstream`; `aws` stands in for that of the keys."""
     transport = httpx.MockTransport(upstream or _unexpected)
@@ -59,10 +66,21 @@ def make_services(
             "GATEWAY_BATCH_QUEUE": BATCHES,
             "GATEWAY_LIMITS_TABLE": LIMITS,
             "GATEWAY_USAGE_TABLE": USAGE,
+            # They would be shared by all tests.
+            "GATEWAY_CIRCUIT_FAILURES": "0",
             **environment,
         }
     )
-    return Services(settings, keys, aws=aws or keys.aws, secret=secret, transport=transport, fetcher=fetcher)
+    return Services(
+        settings,
+        keys,
+        aws=aws or keys.aws,
+        secret=secret,
+        transport=transport,
+        fetcher=fetcher,
+        pause=pause,
+        clock=clock,
+    )
 
 
 def _unexpected(request: httpx.Request) -> httpx.Response:
@@ -78,10 +96,12 @@ async def gateway_client(
     token: str | None = TOKEN,
     aws: Aws | None = None,
     fetcher: RemoteFetcher | None = None,
+    clock: Callable[[], float] = time.time,
+    pause: Callable[[float], Awaitable[None]] = no_pause,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of all functions; with the sandbox on unless `environment` says otherwise."""
     settings = {"GATEWAY_SANDBOX": "on"} if environment is None else environment
-    services = make_services(keys, settings, upstream, aws=aws, fetcher=fetcher)
+    services = make_services(keys, settings, upstream, aws=aws, fetcher=fetcher, clock=clock, pause=pause)
     functions = AllFunctions()
     for app in functions.apps.values():
         app.dependency_overrides[services_dependency] = lambda: services

@@ -244,5 +244,8 @@ def _may_succeed_later(error: GatewayError) -> bool:
 
 
 def _model(line: Line) -> str:
-    model = line.body.get("model")
+    """The model that a line asks for first, if its body is right."""
+    model, models = line.body.get("model"), line.body.get("models")
+    if model is None and isinstance(models, list) and models:
+        model = models[0]
     return model if isinstance(model, str) else ""

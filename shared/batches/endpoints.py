@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from shared.dialects import dialect_named, parser
-from shared.dialects.base import Defaults, EmbeddingOperation, ImageOperation, JsonObject, Operation
+from shared.dialects.base import Defaults, EmbeddingOperation, ImageOperation, JsonObject, Operation, take_models
 from shared.errors import GatewayError, InvalidRequest
 from shared.gateway.services import Services
 from shared.routes import ROUTES, SEALING_DIALECTS, Route
@@ -24,6 +24,8 @@ _Answer = Callable[[Route, JsonObject, Services, RequestContext], Awaitable[Json
 async def answer(url: str, body: JsonObject, services: Services, context: RequestContext) -> JsonObject:
     """The response body for a request whose `url` is one of URLS. Raises any GatewayError, and AwsError."""
     route = URLS[url]
+    body = dict(body)
+    context.meter.models = take_models(body, with_fallbacks=route.dialect == "messages")
     return await _ANSWERS[route.operation](route, body, services, context)
 
 

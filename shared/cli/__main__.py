@@ -6,7 +6,7 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from shared.cli import batches, catalog, keys, models, providers, releases, usage
+from shared.cli import batches, catalog, health, keys, models, providers, releases, usage
 from shared.cli.output import Output
 from shared.cli.target import NoTarget, local, stack
 from shared.stores.aws_calls import AwsError
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _Parser(prog="gateway", description="Operates an inference gateway.")
     parser.set_defaults(stack=None, region=None, json=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (keys, usage, models, providers, catalog, batches, releases):
+    for module in (keys, usage, models, health, providers, catalog, batches, releases):
         module.add_commands(commands)
     options = parser.parse_args(arguments)
     try:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # a function loads the schemas of its own requests only
 
 JsonObject: TypeAlias = dict[str, Any]
 _MAX_DETAILS = 20
+_MAX_MODELS = 32
 # Replacements for pydantic messages that would name one of our classes.
 _WORDS = {"model_type": "Input should be an object", "missing": "is required"}
 
@@ -262,6 +263,45 @@ def read_form(wire: type[FormWireT], form: Form) -> FormWireT:
     Lists and objects come as `name[]` and `name[key]`; the dialects read those that they have.
     """
     return read(wire, {name.partition("[")[0]: values[-1] for name, values in form.fields.items() if values[-1] != ""})
+
+
+def take_models(body: JsonObject, *, with_fallbacks: bool = False) -> tuple[str, ...]:
+    """Takes the list `models` out of a body and returns those to try after `model`; the first stands in for a missing
+    one.
+
+    With `with_fallbacks`, models may also be named as Anthropic does: `fallbacks: [{"model": ...}]`. Raises
+    ValidationFailed.
+    """
+    named = _model_names("models", body.pop("models", None))
+    if with_fallbacks:
+        given = body.pop("fallbacks", None)
+        if isinstance(given, list):
+            given = [item.get("model") if isinstance(item, dict) else None for item in given]
+        named += _model_names("fallbacks", given)
+    if named and body.get("model") is None:
+        body["model"] = named.pop(0)
+    return tuple(named)
+
+
+def take_form_models(form: Form) -> tuple[str, ...]:
+    """The same for a multipart body, in which `models` is repeated or a list with commas."""
+    values = [value for name in ("models", "models[]") for value in form.fields.pop(name, ())]
+    listed = [name for value in values for part in value.split(",") if (name := part.strip())]
+    body: JsonObject = {"models": listed or None, "model": "".join(form.fields.get("model", [])) or None}
+    named = take_models(body)
+    if body["model"] is not None:
+        form.fields.setdefault("model", [body["model"]])
+    return named
+
+
+def _model_names(field: str, value: Any) -> list[str]:
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise InvalidRequest.field(field, "must be a list of model ids")
+    if not 1 <= len(value) <= _MAX_MODELS:
+        raise InvalidRequest.field(field, f"must have 1 to {_MAX_MODELS} items")
+    return list(value)
 
 
 def _path(location: Sequence[int | str]) -> str:

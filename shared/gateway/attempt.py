@@ -1,44 +1,46 @@
-"""One attempt to answer a request: selects the candidate, reserves, calls the provider, settles, keeps the deadline.
+"""Attempts a request with one model: translates it, calls the provider, reads and meters the response."""
 
-Every kind of request goes through `run`, with a plan that works for any candidate.
-"""
-
-import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic_core import from_json
 
-from shared.catalog import AUTO
 from shared.errors import (
+    CredentialsRefused,
     FieldError,
     GatewayError,
     InvalidRequest,
-    ModelAccessDenied,
     UpstreamIncomplete,
     UpstreamTimeout,
+    UpstreamUnreadable,
 )
 from shared.gateway.call_meter import CallMeter
 from shared.gateway.call_meter import Estimate as CallEstimate
+from shared.gateway.candidates import Candidate
 from shared.json_text import encoded
 from shared.observability import log_failed_call
 from shared.offload import off_loop
 from shared.providers import load, load_vendor
-from shared.providers.base import REMOVED, Adapter, Call, EventAdapter, HeaderMetered, ResponseAdapter, error_for_status
-from shared.pump import Pump
+from shared.providers.base import (
+    REMOVED,
+    Adapter,
+    Call,
+    EventAdapter,
+    HeaderMetered,
+    ResponseAdapter,
+    error_for_status,
+    retry_after_seconds,
+)
 from shared.schemas.context import RequestContext
-from shared.schemas.limits import Estimate, Rates, Refused
-from shared.schemas.model import Model
 from shared.schemas.usage import Usage
 
 if TYPE_CHECKING:
     from shared.gateway.services import Services
     from shared.schemas.price import Price
-    from shared.stores.limits.store import LimitStore, Reservation
     from shared.upstream import Answer
 
 RequestT = TypeVar("RequestT")
@@ -67,34 +69,6 @@ _SETTLING_SECONDS = 0.5
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray")
 
 
-@dataclass(frozen=True, slots=True)
-class Plan(Generic[EventT]):
-    """How to answer a request with any of the candidates.
-
-    `operation` names the adapters, `requested` is the model as the caller named it. `estimate` returns the expected
-    and the maximum usage with a model. `sources` prepares the request and returns the events of each call.
-    `is_priced` is whether a price covers what the operation is charged by.
-    """
-
-    operation: str
-    requested: str
-    candidates: Sequence[Model]
-    estimate: Callable[[Model], tuple[Usage, Usage]]
-    sources: "Callable[[Attempt], Awaitable[Sequence[AsyncGenerator[EventT, None]]]]"
-    is_priced: "Callable[[Price], bool]" = lambda price: True
-
-
-async def run(services: "Services", context: RequestContext, plan: Plan[EventT]) -> AsyncGenerator[EventT, None]:
-    """The events of the response. Raises any GatewayError."""
-    attempt = Attempt(services, context, plan, plan.candidates[0])
-    expected, ceiling = await off_loop(context.meter.is_heavy, plan.estimate, attempt.model)
-    async with attempt.reserved(expected, ceiling):
-        sources = await plan.sources(attempt)
-        async with aclosing(sources[0] if len(sources) == 1 else Pump(*sources)) as events:
-            async for event in events:
-                yield event
-
-
 @dataclass(slots=True)
 class _Progress:
     """The state of a call, for the log."""
@@ -104,33 +78,76 @@ class _Progress:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-async def only(events: AsyncGenerator[EventT, None]) -> EventT:
-    """The only event of a source, which is run to the end."""
-    found = [event async for event in events]
-    (event,) = found
-    return event
-
-
 class Attempt:
-    """One candidate and everything needed to call it. `deadline` is on the event loop's clock."""
+    """One candidate and everything needed to call it. `deadline` is on the event loop's clock.
 
-    def __init__(self, services: "Services", context: RequestContext, plan: Plan[Any], model: Model) -> None:
+    `usage`, `cost` and `is_estimate` are as in Meter, of this attempt alone. `outcome` is how its first failed call
+    ended: the provider's status, or one of connect, timeout, cut and unreadable; None if no call has failed.
+    """
+
+    def __init__(
+        self,
+        services: "Services",
+        context: RequestContext,
+        candidate: Candidate,
+        *,
+        operation: str,
+        price: "Price | None",
+        deadline: float,
+        has_surcharge: bool,
+    ) -> None:
+        model = candidate.model
         provider = services.catalog.provider(model.provider)
         self.services = services
         self.context = context
         self.model = model
-        self.adapter: Any = load(provider.adapter, plan.operation)
-        self.deadline = min(
-            context.request.deadline, asyncio.get_running_loop().time() + services.settings.upstream_timeout
-        )
+        self.price = price
+        self.adapter: Any = load(provider.adapter, operation)
+        self.deadline = deadline
+        self.outcome: str | None = None
+        self._answered_as = candidate.answered_as
+        self._has_surcharge = has_surcharge
         self._vendor = load_vendor(provider.adapter)
         self._base_url = services.catalog.base_url(provider)
         self._api_key = services.catalog.api_key(provider)
         self._auth = services.auth(provider, self._vendor)
-        price, meter = services.price(model), context.meter
-        meter.model = model
-        meter.price = price if price is not None and plan.is_priced(price) else None
-        meter.answered_as = model.id if plan.requested == AUTO else plan.requested
+        self._began = 0.0
+        self._has_succeeded = False
+        self.usage = Usage()
+        self.cost: int | None = None
+        self.is_estimate = has_surcharge
+
+    def begin(self) -> None:
+        """Makes this attempt the current one of its request; called again, the attempt is repeated from the start."""
+        meter = self.context.meter
+        self.outcome = None
+        self.usage, self.cost, self.is_estimate = Usage(), None, self._has_surcharge
+        self._began = time.perf_counter()
+        meter.model, meter.answered_as = self.model, self._answered_as
+        meter.is_answered, meter.first_token = False, None
+        meter.is_estimate |= self.is_estimate
+
+    def succeeded(self) -> None:
+        """Notes that the response is from this attempt."""
+        self._has_succeeded = True
+        self.context.meter.attempts.append(f"{self.model.target};200")
+        self.services.circuits.succeeded(self.model.target)
+
+    def silent(self) -> UpstreamTimeout:
+        """Notes that the attempt is given up because its stream has said nothing, and returns the error for that."""
+        error = UpstreamTimeout("The provider did not begin to answer in time.")
+        self._log(error, _Progress(self._began))
+        return error
+
+    @property
+    def has_spent(self) -> bool:
+        """Whether the attempt has used something that is charged."""
+        return bool(self.cost) or self.usage != Usage()
+
+    @property
+    def counted_as(self) -> str:
+        """The model's id in the key's usage, while this attempt is the request's current one."""
+        return self.context.meter.counted_as or self.model.id
 
     # ---- Calling -----------------------------------------------------------------------------------------------------
 
@@ -223,6 +240,8 @@ class Attempt:
         try:
             async with opened as answer:
                 progress.status, progress.headers = answer.status, answer.headers
+                retry_after = retry_after_seconds(answer.headers) if answer.status in (429, 503, 529) else None
+                self.services.circuits.told(self.model.target, answer.headers, retry_after=retry_after)
                 if answer.status >= 400:
                     error = self._error(answer.status, answer.headers, await answer.beginning(_MAX_ERROR_BYTES))
                     if not isinstance(error, UpstreamTimeout):  # the model may still be running after a 504
@@ -235,6 +254,13 @@ class Attempt:
             raise
 
     def _log(self, error: GatewayError, progress: "_Progress") -> None:
+        meter = self.context.meter
+        if self.outcome is None:  # of several calls, the first failure ends the others
+            self.outcome = _outcome(error, progress.status)
+            if self._has_succeeded:  # until now
+                meter.attempts.pop()
+            meter.attempts.append(f"{self.model.target};{self.outcome}")
+            self.services.circuits.failed(self.model.target, error, self.outcome)
         log_failed_call(
             self.context.request,
             self.model,
@@ -243,7 +269,7 @@ class Attempt:
             provider_request_id=next(
                 (progress.headers[name] for name in _REQUEST_IDS if name in progress.headers), None
             ),
-            attempt=1,
+            attempt=len(meter.attempts),
             seconds=time.perf_counter() - progress.began,
         )
 
@@ -261,7 +287,7 @@ class Attempt:
                 meter.refused()
             raise self._cleaned(error) from None
         except _UNREADABLE:
-            raise UpstreamIncomplete("The provider's response could not be read.") from None
+            raise UpstreamUnreadable("The provider's response could not be read.") from None
 
     def _error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         try:
@@ -286,79 +312,40 @@ class Attempt:
     def record(
         self, usage: Usage, *, is_estimate: bool = False, is_ceiling: bool = False, is_answered: bool = True
     ) -> None:
-        """Adds one call's usage to the request's; a ceiling costs what was reserved for it.
+        """Adds one call's usage to the attempt's and the request's; a ceiling costs what was reserved for it.
 
         A cost that the provider reports is not computed from the price table.
         """
-        meter = self.context.meter
-        meter.is_answered |= is_answered
-        meter.usage += usage
-        meter.is_estimate |= is_estimate
-        if usage.cost is not None:
-            meter.cost = (meter.cost or 0) + usage.cost
-        elif meter.price is not None:
+        meter, charged = self.context.meter, usage.cost
+        if charged is None and self.price is not None:
             from shared.pricing import cost, upper_bound
 
-            meter.cost = (meter.cost or 0) + (upper_bound if is_ceiling else cost)(usage, meter.price)
+            charged = (upper_bound if is_ceiling else cost)(usage, self.price)
+        meter.is_answered |= is_answered
+        meter.usage += usage
+        self.usage += usage
+        meter.is_estimate |= is_estimate
+        self.is_estimate |= is_estimate
+        if charged is not None:
+            meter.cost = (meter.cost or 0) + charged
+            self.cost = (self.cost or 0) + charged
 
     def note_first_token(self) -> None:
         """Records when the first token of a stream arrived."""
         if self.context.meter.first_token is None:
             self.context.meter.first_token = time.perf_counter() - self.context.request.began
 
-    @asynccontextmanager
-    async def reserved(self, expected: Usage, ceiling: Usage) -> AsyncIterator[None]:
-        """Around the calls of one request: reserves before them and settles after, however they end.
 
-        `expected` is reserved from the tokens per minute, `ceiling` bounds the cost. Raises Refused and
-        ModelUnavailable as LimitStore.reserve does, and ModelAccessDenied for a model without a price if the key
-        has a budget.
-        """
-        context, services = self.context, self.services
-        context.meter.rates = Rates()
-        limits = services.limits
-        if limits is None:
-            yield
-            return
-        try:
-            share = services.settings.batch_share if context.request.is_batch else 1.0
-            reservation = await limits.reserve(context.caller, self._estimate(expected, ceiling), share=share)
-        except Refused as refused:
-            context.meter.rates = refused.rates
-            raise
-        context.meter.rates = reservation.rates
-        failed = True
-        try:
-            yield
-            failed = False
-        finally:
-            await self._settle(limits, reservation, failed=failed)
-
-    def _estimate(self, expected: Usage, ceiling: Usage) -> Estimate:
-        caller, price = self.context.caller, self.context.meter.price
-        tokens = expected.total_tokens
-        if not (caller.limits.budgeted or caller.tenant_limits.budgeted):
-            return Estimate(tokens)
-        if price is None:
-            if self.services.settings.allow_unpriced:
-                return Estimate(tokens)
-            raise ModelAccessDenied(
-                f"No price is configured for the model '{self.model.id}', so keys with a budget may not use it."
-            )
-        from shared.pricing import upper_bound
-
-        return Estimate(tokens, upper_bound(ceiling, price))
-
-    async def _settle(self, limits: "LimitStore", reservation: "Reservation", *, failed: bool) -> None:
-        """Waits a little for the settlement, unless it waits for others; it goes on after that, also when the client
-        leaves."""
-        meter = self.context.meter
-        counted_as = meter.counted_as or self.model.id
-        settling = limits.settle(
-            reservation, counted_as, meter.usage, meter.cost or 0, failed=failed, estimated=meter.is_estimate
-        )
-        if limits.gathers(reservation):
-            return
-        meter.unsettled = True  # for the log, unless it is written in time
-        await asyncio.wait([settling], timeout=_SETTLING_SECONDS)
-        meter.unsettled = not settling.done() or settling.exception() is not None or not settling.result()
+def _outcome(error: GatewayError, status: int | None) -> str:
+    """How a failed call ended; `status` is the provider's, None if it did not respond."""
+    if status is not None and status >= 400:
+        return str(status)
+    if isinstance(error, UpstreamTimeout):
+        return "timeout"
+    if isinstance(error, CredentialsRefused):  # where the gateway has none to send
+        return "401"
+    if status is None:
+        return "connect"
+    if isinstance(error, UpstreamUnreadable):
+        return "unreadable"
+    return "cut" if isinstance(error, UpstreamIncomplete) else str(error.status)

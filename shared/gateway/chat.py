@@ -6,22 +6,23 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from shared.errors import InvalidRequest, UpstreamTimeout
-from shared.gateway.attempt import Attempt, Plan, run
+from shared.gateway.attempt import Attempt
 from shared.gateway.chat_meter import ChatMeter
-from shared.gateway.chat_selection import select
+from shared.gateway.chat_selection import chat_candidates
 from shared.gateway.custom_tools import CustomCalls, custom_names
 from shared.gateway.estimates import of_chat
 from shared.gateway.fitting import fitted, lowered_max_tokens
 from shared.gateway.image_links import ImageLinks
+from shared.gateway.running import Plan, run
 from shared.gateway.selection import MAX_FANNED_OUT
 from shared.gateway.single_calls import seeds
 from shared.gateway.stop_sequences import StopSequences
-from shared.gateway.surcharges import check_surcharge
+from shared.gateway.surcharges import has_surcharge
 from shared.providers import load
 from shared.providers.base import ChatAdapter
 from shared.schemas.chat import ChatRequest, ChatResponse
 from shared.schemas.context import RequestContext
-from shared.schemas.events import ChatEvent, ImageDelta, OriginalEvent, Started, collect
+from shared.schemas.events import ChatEvent, ImageDelta, OriginalEvent, Started, TextDelta, collect
 from shared.schemas.model import Model
 
 if TYPE_CHECKING:
@@ -52,10 +53,20 @@ def chat_events(
         return [_call(attempt, request, customs, offset) for request, offset in _single_calls(prepared, attempt.model)]
 
     customs = custom_names(requests[0])
-    model = select(requests[0], services.catalog, context.caller)
-    check_surcharge(services, context, fit(model)[0], model)
-    plan = Plan("chat", requests[0].model, [model], lambda model: of_chat(fit(model), model), sources)
+    plan = Plan(
+        "chat",
+        chat_candidates(services, context, requests[0]),
+        lambda model: of_chat(fit(model), model),
+        sources,
+        has_surcharge=lambda model: has_surcharge(services, context.caller, fit(model)[0], model),
+        is_streamed=requests[0].stream,
+        speaks=_says_something,
+    )
     return run(services, context, plan)
+
+
+def _says_something(event: ChatEvent) -> bool:
+    return not isinstance(event, Started | OriginalEvent) and not (isinstance(event, TextDelta) and not event.text)
 
 
 async def _prepared(attempt: Attempt, requests: Sequence[ChatRequest]) -> list[ChatRequest]:

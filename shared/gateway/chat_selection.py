@@ -1,7 +1,11 @@
 """Selects the model for a chat request by the capabilities that it needs, including the choice for `Auto`."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from shared.catalog import AUTO, SANDBOX, Catalog
 from shared.errors import FieldError, ModelUnavailable, UnsupportedFeature
+from shared.gateway.candidates import Candidate, candidates
 from shared.gateway.estimates import input_tokens
 from shared.gateway.selection import MAX_FANNED_OUT, allowed, named, names
 from shared.providers import load
@@ -17,9 +21,35 @@ from shared.schemas.content import (
 )
 from shared.schemas.model import Capability, Model
 
+if TYPE_CHECKING:
+    from shared.gateway.services import Services
+    from shared.schemas.context import RequestContext
 
-def select(request: ChatRequest, catalog: Catalog, caller: Caller) -> Model:
-    """The model that answers a chat request.
+
+def chat_candidates(services: "Services", context: "RequestContext", request: ChatRequest) -> list[Candidate]:
+    """The models that may answer a chat request. Raises what `candidates` raises."""
+
+    def choose(name: str) -> Model:
+        asked = request if name == request.model else request.model_copy(update={"model": name})
+        return select(asked, services.catalog, context.caller, services.circuits.is_open)
+
+    return candidates(services, context, request.model, choose, lambda model: _has_room(model, request))
+
+
+def _has_room(model: Model, request: ChatRequest) -> bool:
+    """Whether the model's context and longest answer are as large as the request needs them, as far as is known."""
+    most = model.max_output_tokens
+    has_output = request.lower_max_tokens or most is None or (request.max_tokens or 0) <= most
+    return has_output and (model.context_length is None or input_tokens(request) <= model.context_length)
+
+
+def select(
+    request: ChatRequest,
+    catalog: Catalog,
+    caller: Caller,
+    is_open: Callable[[str], bool] = lambda target: False,
+) -> Model:
+    """The model that answers a chat request; `is_open` is whether a target is skipped because it fails.
 
     Raises ModelNotFound, ModelAccessDenied, UnsupportedFeature if the named model lacks a feature, and
     ModelUnavailable if `Auto` finds none.
@@ -27,7 +57,7 @@ def select(request: ChatRequest, catalog: Catalog, caller: Caller) -> Model:
     needs = _needs(request)
     if request.model == AUTO:
         models = [model for model in allowed(catalog.models(), caller) if not _lacking_tools(request, model, catalog)]
-        return _automatic(request, needs, models)
+        return _automatic(request, needs, models, is_open)
     model = named(request.model, needs, catalog, caller)
     if lacking := _lacking_tools(request, model, catalog):
         tool = lacking[0]
@@ -45,8 +75,13 @@ def _lacking_tools(request: ChatRequest, model: Model, catalog: Catalog) -> list
     return [tool for tool in request.hosted_tools if tool.wire != wire and not tool.optional]
 
 
-def _automatic(request: ChatRequest, needs: frozenset[Capability], models: list[Model]) -> Model:
-    """The first model with the needed capabilities. The sandbox is used only if no real provider is configured."""
+def _automatic(
+    request: ChatRequest, needs: frozenset[Capability], models: list[Model], is_open: Callable[[str], bool]
+) -> Model:
+    """The first model with the needed capabilities, of those that work if any does.
+
+    The sandbox is used only if no real provider is configured.
+    """
     chat_models = [model for model in models if Capability.CHAT in model.capabilities]
     if not chat_models:
         raise ModelUnavailable("No chat model is configured: set a provider's key, for example OPENAI_API_KEY.")
@@ -55,9 +90,9 @@ def _automatic(request: ChatRequest, needs: frozenset[Capability], models: list[
     if not able:
         raise ModelUnavailable(f"No configured model supports {names(needs)} with the options of this request.")
     tokens = _estimated_tokens(request)
-    for model in able:
-        if model.context_length is None or tokens <= model.context_length:
-            return model
+    roomy = [model for model in able if model.context_length is None or tokens <= model.context_length]
+    if roomy:
+        return next((model for model in roomy if not is_open(model.target)), roomy[0])
     raise ModelUnavailable(f"This request needs a context of about {tokens} tokens, which no configured model has.")
 
 

@@ -4,10 +4,11 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shared.gateway.attempt import Attempt, Plan, only, run
+from shared.gateway.attempt import Attempt
+from shared.gateway.candidates import candidates_for
 from shared.gateway.estimates import of_content
 from shared.gateway.image_compat import still_inlines
-from shared.gateway.selection import select_for
+from shared.gateway.running import Plan, only, run
 from shared.gateway.single_calls import seeds
 from shared.pump import gather_or_cancel
 from shared.schemas.context import RequestContext
@@ -28,8 +29,8 @@ async def generate(services: "Services", request: ContentRequest, context: Reque
         return [_response(attempt, request)]
 
     needs = Capability.IMAGE_EDITING if request.images else Capability.IMAGE_GENERATION
-    model = select_for(needs, request.model, services.catalog, context.caller)
-    plan = Plan("content", request.model, [model], lambda model: of_content(request), sources)
+    found = candidates_for(needs, request.model, services, context)
+    plan = Plan("content", found, lambda model: of_content(request), sources)
     return await only(run(services, context, plan))
 
 

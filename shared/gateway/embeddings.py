@@ -7,9 +7,10 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamError
-from shared.gateway.attempt import Attempt, Plan, only, run
+from shared.gateway.attempt import Attempt
+from shared.gateway.candidates import candidates_for
 from shared.gateway.estimates import BYTES_PER_TOKEN, of_embeddings
-from shared.gateway.selection import select_for
+from shared.gateway.running import Plan, only, run
 from shared.pump import gather_or_cancel
 from shared.schemas.context import RequestContext
 from shared.schemas.embedding import EmbeddingInput, EmbeddingRequest, EmbeddingResponse
@@ -29,8 +30,8 @@ async def embed(services: "Services", request: EmbeddingRequest, context: Reques
     async def sources(attempt: Attempt) -> list[AsyncGenerator[EmbeddingResponse, None]]:
         return [_response(attempt, request)]
 
-    model = select_for(Capability.EMBEDDINGS, request.model, services.catalog, context.caller)
-    plan = Plan("embeddings", request.model, [model], lambda model: of_embeddings(request), sources)
+    found = candidates_for(Capability.EMBEDDINGS, request.model, services, context)
+    plan = Plan("embeddings", found, lambda model: of_embeddings(request), sources)
     return await only(run(services, context, plan))
 
 
@@ -50,7 +51,7 @@ async def _response(attempt: Attempt, request: EmbeddingRequest) -> AsyncGenerat
     vectors = tuple(chain.from_iterable(response.vectors for response in responses))
     if len({len(vector) for vector in vectors}) != 1:
         raise UpstreamError("The provider returned vectors of different lengths.")
-    yield EmbeddingResponse(vectors, attempt.context.meter.usage)
+    yield EmbeddingResponse(vectors, attempt.usage)
 
 
 def _batches(inputs: Sequence[EmbeddingInput], most: int) -> Iterator[list[EmbeddingInput]]:

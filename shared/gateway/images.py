@@ -9,10 +9,11 @@ from operator import add
 from typing import TYPE_CHECKING
 
 from shared.errors import InvalidRequest, UpstreamError, UpstreamTimeout
-from shared.gateway.attempt import Attempt, Plan, only, run
+from shared.gateway.attempt import Attempt
+from shared.gateway.candidates import candidates_for
 from shared.gateway.estimates import of_images
 from shared.gateway.image_compat import readable_mask, still_uploads
-from shared.gateway.selection import select_for
+from shared.gateway.running import Plan, only, run
 from shared.gateway.single_calls import seeds
 from shared.gateway.storing import stored as put
 from shared.media import IMAGE_TYPES, decoded, encoded
@@ -42,8 +43,8 @@ async def generate(
         return [_response(attempt, request, delivery)]
 
     needs = Capability.IMAGE_EDITING if request.images else Capability.IMAGE_GENERATION
-    model = select_for(needs, request.model, services.catalog, context.caller)
-    plan = Plan("images", request.model, [model], lambda model: of_images(request), sources)
+    found = candidates_for(needs, request.model, services, context)
+    plan = Plan("images", found, lambda model: of_images(request), sources)
     return await only(run(services, context, plan))
 
 

@@ -1,6 +1,6 @@
 """Selects the model for a request by what the caller may use and what the model can do."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from shared.catalog import AUTO, SANDBOX, Catalog
 from shared.errors import ModelAccessDenied, ModelUnavailable, UnsupportedFeature
@@ -11,8 +11,14 @@ from shared.schemas.model import Capability, Model
 MAX_FANNED_OUT = 16
 
 
-def select_for(capability: Capability, name: str, catalog: Catalog, caller: Caller) -> Model:
-    """The model for a request that needs one capability.
+def select_for(
+    capability: Capability,
+    name: str,
+    catalog: Catalog,
+    caller: Caller,
+    is_open: Callable[[str], bool] = lambda target: False,
+) -> Model:
+    """The model for a request that needs one capability; for `Auto` the first whose target is not skipped.
 
     Raises what `named` raises, and ModelUnavailable if `Auto` finds none.
     """
@@ -21,7 +27,8 @@ def select_for(capability: Capability, name: str, catalog: Catalog, caller: Call
     able = [model for model in allowed(catalog.models(), caller) if capability in model.capabilities]
     if not able:
         raise ModelUnavailable(f"No configured model supports {names([capability])}.")
-    return next((model for model in able if model.provider != SANDBOX), able[0])
+    real = [model for model in able if model.provider != SANDBOX] or able
+    return next((model for model in real if not is_open(model.target)), real[0])
 
 
 def named(name: str, needs: frozenset[Capability], catalog: Catalog, caller: Caller) -> Model:

@@ -1,13 +1,16 @@
 """The composition root: everything that a function needs behind its routes, each part made on first use."""
 
+import asyncio
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.catalog import SANDBOX, Provider
 from shared.errors import CredentialsRefused
+from shared.gateway.circuits import Circuits
 from shared.gateway.configuration import Configuration
 from shared.providers import load_vendor
 from shared.providers.base import InProcess, LocalAnswer, SigningVendor, Vendor
@@ -23,11 +26,13 @@ if TYPE_CHECKING:
 
     from shared.fetch import RemoteFetcher
     from shared.gateway.chat_images import Inputs
+    from shared.gateway.replays import Replays
     from shared.prices import PriceTable
     from shared.schemas.price import Price
     from shared.sealing import Sealer
     from shared.sigv4 import Signer
     from shared.stores.batches import BatchStore
+    from shared.stores.circuits import CircuitStore
     from shared.stores.files import FileStore
     from shared.stores.images import ImageStore
     from shared.stores.limits.store import LimitStore
@@ -44,7 +49,10 @@ _SETTLING_SECONDS = 5.0
 
 
 class Services:
-    """Everything a function needs behind its routes; one instance per process."""
+    """Everything a function needs behind its routes; one instance per process.
+
+    `pause` waits for so many seconds before a call of a provider is repeated, `clock` is Unix time.
+    """
 
     def __init__(
         self,
@@ -55,12 +63,17 @@ class Services:
         secret: ProviderSecret | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
         fetcher: "RemoteFetcher | None" = None,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.keys = keys
         self.aws = aws or Aws()
         self._configuration = Configuration(settings, self.aws, secret)
         self.catalog = self._configuration.catalog
+        self.pause = pause
+        self.clock = clock
+        self._background: set[asyncio.Task[None]] = set()
         self._given_fetcher = fetcher
         self._transport = transport
         self._sealer: Sealer | None = None
@@ -173,6 +186,38 @@ class Services:
         )
 
     @cached_property
+    def circuits(self) -> Circuits:
+        """Which targets are skipped because they fail; shared between processes where there is a limits table."""
+        table = self.settings.limits_table
+        if table is None:
+            return Circuits(self.settings.circuit_failures, clock=self.clock)
+
+        @cache
+        def store() -> "CircuitStore":
+            from shared.stores.circuits import CircuitStore
+
+            return CircuitStore(self.aws, table)
+
+        return Circuits(self.settings.circuit_failures, clock=self.clock, store=store)
+
+    @cached_property
+    def replays(self) -> "Replays | None":
+        """Keeps answers to be given again; None if no limits table is configured."""
+        if self.settings.limits_table is None:
+            return None
+        from shared.gateway.replays import Replays
+        from shared.stores.replays import ReplayStore
+
+        return Replays(self, ReplayStore(self.aws, self.settings.limits_table, self.objects, clock=self.clock))
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs what must end even if its request is cancelled."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    @cached_property
     def files(self) -> "FileStore":
         """Stores callers' files."""
         from shared.stores.files import FileStore
@@ -223,8 +268,11 @@ class Services:
         return ResponseStore(self.objects, self.tenant_folders)
 
     async def aclose(self) -> None:
+        await asyncio.gather(*self._background, return_exceptions=True)
         if "limits" in self.__dict__ and self.limits is not None:
             await self.limits.flush(_SETTLING_SECONDS)
+        if "circuits" in self.__dict__:
+            await self.circuits.flush()
         if "upstream" in self.__dict__:
             await self.upstream.aclose()
         if "fetcher" in self.__dict__:

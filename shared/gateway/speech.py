@@ -5,10 +5,11 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamError
-from shared.gateway.attempt import Attempt, Plan, run
+from shared.gateway.attempt import Attempt
 from shared.gateway.call_meter import CallMeter
+from shared.gateway.candidates import candidates_for
 from shared.gateway.estimates import of_speech
-from shared.gateway.selection import select_for
+from shared.gateway.running import Plan, run
 from shared.schemas.context import RequestContext
 from shared.schemas.model import Capability
 from shared.schemas.speech import SpeechRequest
@@ -27,15 +28,16 @@ def speak(services: "Services", request: SpeechRequest, context: RequestContext)
     async def sources(attempt: Attempt) -> list[AsyncGenerator[bytes, None]]:
         return [_audio(attempt, request)]
 
-    model = select_for(Capability.SPEECH, request.model, services.catalog, context.caller)
+    found = candidates_for(Capability.SPEECH, request.model, services, context)
     plan = Plan(
         "speech",
-        request.model,
-        [model],
+        found,
         lambda model: of_speech(request),
         sources,
         # Some models are charged by audio tokens, which no response reports: no price is better than a cost of zero.
         is_priced=lambda price: bool(price.characters),
+        is_streamed=True,
+        speaks=bool,
     )
     return run(services, context, plan)
 

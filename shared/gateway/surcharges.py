@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from shared.errors import FieldError, UnsupportedFeature
+from shared.schemas.caller import Caller
 from shared.schemas.chat import ChatRequest
 from shared.schemas.model import Model
 from shared.schemas.original import Original
@@ -10,7 +11,6 @@ from shared.schemas.quirk import Quirk
 
 if TYPE_CHECKING:
     from shared.gateway.services import Services
-    from shared.schemas.context import RequestContext
 
 
 # The fields of the Responses API by which a response costs what its tokens do. Others are passed on to OpenAI as well.
@@ -25,20 +25,19 @@ _PRICED = frozenset(
 )
 
 
-def check_surcharge(services: "Services", context: "RequestContext", request: ChatRequest, model: Model) -> None:
-    """Raises UnsupportedFeature for a surcharge without a bound where the key has a budget, which could not hold.
+def has_surcharge(services: "Services", caller: Caller, request: ChatRequest, model: Model) -> bool:
+    """Whether the request, which has been fitted to the model, may cost more than its tokens do.
 
-    The request is one that has been fitted to the model.
+    Raises UnsupportedFeature for a surcharge without a bound where the key has a budget, which could not hold.
     """
     field = _with_surcharge(request, model)
     if field is None:
-        return
-    context.meter.is_estimate = True
-    caller = context.caller
+        return False
     budgeted = caller.limits.budgeted or caller.tenant_limits.budgeted
     if budgeted and not services.settings.allow_unpriced:
         message = "what it costs has no known bound, so keys with a budget may not use it"
         raise UnsupportedFeature(f"{field}: {message}.", details=[FieldError(field, message)])
+    return True
 
 
 def _with_surcharge(request: ChatRequest, model: Model) -> str | None:

@@ -4,10 +4,12 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from shared.errors import InvalidRequest
-from shared.gateway.attempt import Attempt, Plan, only, run
+from shared.gateway.attempt import Attempt
+from shared.gateway.candidates import Candidate
 from shared.gateway.chat_selection import select
 from shared.gateway.estimates import input_tokens
 from shared.gateway.fitting import fitted
+from shared.gateway.running import Plan, only, run
 from shared.providers import load
 from shared.providers.base import ChatAdapter
 from shared.schemas.chat import ChatRequest
@@ -35,7 +37,7 @@ async def count(services: "Services", request: ChatRequest, context: RequestCont
         prepared = await services.inputs.prepared(asked, attempt.model, context.caller.tenant)
         return [_call(attempt, prepared)]
 
-    plan = Plan(_OPERATION, request.model, [model], lambda model: (Usage(), Usage()), calls)
+    plan = Plan(_OPERATION, [Candidate(model, request.model)], lambda model: (Usage(), Usage()), calls)
     return (await only(run(services, context, plan))).input_tokens
 
 

@@ -6,10 +6,11 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.errors import UpstreamError
-from shared.gateway.attempt import Attempt, Plan, run
+from shared.gateway.attempt import Attempt
 from shared.gateway.call_meter import CallMeter, Estimate
+from shared.gateway.candidates import candidates_for
 from shared.gateway.estimates import of_transcription
-from shared.gateway.selection import select_for
+from shared.gateway.running import Plan, run
 from shared.schemas.context import RequestContext
 from shared.schemas.model import Capability
 from shared.schemas.transcription import Transcript, TranscriptDelta, TranscriptEvent, TranscriptionRequest
@@ -40,8 +41,8 @@ def transcript_events(
     async def sources(attempt: Attempt) -> list[AsyncGenerator[TranscriptEvent, None]]:
         return [_call(attempt, request, estimate)]
 
-    model = select_for(Capability.TRANSCRIPTION, request.model, services.catalog, context.caller)
-    plan = Plan("transcription", request.model, [model], lambda model: estimate(), sources)
+    found = candidates_for(Capability.TRANSCRIPTION, request.model, services, context)
+    plan = Plan("transcription", found, lambda model: estimate(), sources, is_streamed=request.stream)
     return run(services, context, plan)
 
 

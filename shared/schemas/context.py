@@ -10,7 +10,6 @@ from shared.schemas.usage import Usage
 
 if TYPE_CHECKING:
     from shared.schemas.limits import Rates
-    from shared.schemas.price import Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +35,21 @@ class Meter:
 
     `is_heavy` means that steps which process the whole request may take long, and belong in a thread.
 
-    `answered_as` is the model's name in the response body: what the caller sent, or the choice for `Auto`. `price` is
-    the model's price, None if none is configured; `cost` is the request's cost so far in micro-dollars. `is_estimate`
-    means that the provider has not reported all of the usage. `lowered_max_tokens` is the model's maximum, where the
-    request asked for more and was served with that. `first_token` is the time from the start of the request
-    to a stream's first event, in seconds. `rates` is what remains of the caller's limits; `unsettled` means that the
-    usage could not be stored. `is_answered` means that the provider has answered for the model. `error` is the code of
-    the error response.
+    `models` are further models that the caller names, in the order in which they are tried. `attempts` are the
+    attempts that have ended, each as `provider/upstream;outcome`. `answered_as` is the model's name in the response
+    body: what the caller sent, or the choice for `Auto`, or the id of a further model. `cost` is the request's cost
+    so far in micro-dollars. `is_estimate` means that the provider has not reported all of the usage.
+    `lowered_max_tokens` is the model's maximum, where the request asked for more and was served with that.
+    `first_token` is the time from the start of the request to a stream's first event, in seconds. `rates` is what
+    remains of the caller's limits; `unsettled` means that the usage could not be stored. `is_answered` means that the
+    provider has answered for the model. `error` is the code of the error response.
     """
 
     is_heavy: bool = False
+    models: tuple[str, ...] = ()
+    attempts: list[str] = field(default_factory=list)
     model: Model | None = None
     answered_as: str = ""
-    price: "Price | None" = None
     usage: Usage = field(default_factory=Usage)
     cost: int | None = None
     is_estimate: bool = False
@@ -62,7 +63,7 @@ class Meter:
     @property
     def backend(self) -> str | None:
         """The provider and the upstream model, as `provider/upstream`."""
-        return None if self.model is None else f"{self.model.provider}/{self.model.upstream}"
+        return None if self.model is None else self.model.target
 
     @property
     def counted_as(self) -> str | None:

@@ -41,7 +41,8 @@ class Model(Frozen):
     `upstream` is the provider's name of the model that serves it, `context_length` and `max_output_tokens` are in
     tokens, `created` is in Unix seconds, `retires` is the day on which the provider switches `upstream` off. `quirks`
     are those of the provider and of the model combined. `wildcard` is the id of the row that let a caller name any
-    model of the provider, None for a model with a row of its own.
+    model of the provider, None for a model with a row of its own. `fallbacks` are ids of the models that are tried in
+    turn when this one fails; `fallback_when_filtered` is whether a refusal by its content filter counts as a failure.
     """
 
     id: str
@@ -56,6 +57,13 @@ class Model(Frozen):
     retires: date | None = None
     listed: Listed = Listed()
     wildcard: str | None = None
+    fallbacks: tuple[str, ...] = ()
+    fallback_when_filtered: bool = False
+
+    @property
+    def target(self) -> str:
+        """What is called: the provider and the upstream model, as `provider/upstream`."""
+        return f"{self.provider}/{self.upstream}"
 
     def is_retired(self, today: date) -> bool:
         """Whether `upstream` has been switched off."""

@@ -4,31 +4,27 @@ import asyncio
 import math
 import re
 import uuid
-from collections.abc import MutableMapping
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.dialects import dialect_named
-from shared.dialects.base import Dialect
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
 from shared.observability import log_crash, log_request, traced
 from shared.request_id import api_request_id_of, request_id_of
 from shared.routes import routes_at
 from shared.schemas.caller import Caller
 from shared.schemas.context import Meter, RequestInfo
+from shared.web.answers import dialect_at, error_response, headers_of_answer
 from shared.web.base_path import without_base_path
 from shared.web.cors import cors_headers
-from shared.web.dialects import dialect_of_request
-from shared.web.json_response import json_response
 from shared.web.process import warn_of_retirements
 from shared.web.routes import add_routes
 
 # Seconds of Lambda's time kept back when a provider times out, so that the error can still be sent in its dialect.
 _TIME_TO_ANSWER = 2.0
+_MAX_HEADER = 4096
 _CLIENT_LEFT = 499  # nginx's status code for this, used only in the log
 
 
@@ -62,27 +58,6 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     else:
         refusal = NotFound(f"Unknown endpoint: {request.method} {request.url.path[:200]}.")
     return error_response(request.scope, refusal)
-
-
-def error_response(scope: MutableMapping[str, Any], error: GatewayError) -> Response:
-    """An error in the dialect of its path."""
-    dialect = _dialect(scope)
-    request: RequestInfo = scope["state"]["request"]
-    scope["state"]["meter"].error = error.code
-    headers: dict[str, str] = {}
-    if error.retry_after is not None:
-        headers["retry-after"] = str(error.retry_after)
-    if not error.sdk_may_retry:
-        headers["x-should-retry"] = "false"  # OpenAI's and Anthropic's SDKs obey it
-    if error.status == 401:
-        headers["www-authenticate"] = "Bearer"
-    if isinstance(error, MethodNotAllowed):
-        headers["allow"] = error.allow
-    return json_response(dialect.error(error, request.id), dialect.status(error), headers)
-
-
-def _dialect(scope: MutableMapping[str, Any]) -> Dialect:
-    return dialect_named(dialect_of_request(scope))
 
 
 class ContextMiddleware:
@@ -133,7 +108,7 @@ class _Answer:
             headers = {
                 **_common_headers(self._request, self._meter),
                 **cors_headers(self._scope["headers"]),
-                **_dialect(self._scope).headers(self._request, self._meter),
+                **dialect_at(self._scope).headers(self._request, self._meter),
             }
             encoded = [(name.encode("latin-1"), _header_value(value)) for name, value in headers.items()]
             message = {**message, "headers": [*message.get("headers", ()), *encoded]}
@@ -141,23 +116,15 @@ class _Answer:
 
 
 def _common_headers(request: RequestInfo, meter: Meter) -> dict[str, str]:
-    headers = {"x-request-id": request.id}
-    if meter.model is not None:
-        headers["x-gateway-model"] = meter.model.id
-        headers["x-gateway-backend"] = meter.backend or ""
-    if meter.lowered_max_tokens is not None:
-        headers["x-gateway-max-tokens"] = str(meter.lowered_max_tokens)
+    headers = {"x-request-id": request.id, **headers_of_answer(meter)}
     if meter.rates is not None:
         headers |= meter.rates.headers()
-    if meter.cost is not None:
-        # In dollars. Unknown for a stream, whose headers are sent first.
-        headers["x-gateway-cost"] = f"{meter.cost / 1_000_000:.6f}"
     return headers
 
 
 def _header_value(text: str) -> bytes:
     """A value restricted to visible ASCII: model ids may match a wildcard and so contain what a caller sent."""
-    return re.sub(r"[^\x20-\x7e]", "?", text)[:300].encode("ascii")
+    return re.sub(r"[^\x20-\x7e]", "?", text)[:_MAX_HEADER].encode("ascii")
 
 
 def _request_info(scope: Scope) -> RequestInfo:

@@ -23,7 +23,11 @@ async def json_body(request: Request, limit: int, parse: Callable[[JsonObject], 
     Raises MalformedRequest, PayloadTooLarge past `limit` bytes and for what would take many times its size, and what
     `parse` raises. `way_around` ends the messages of PayloadTooLarge.
     """
-    data = await _body(request, limit, way_around)
+    _check_content_type(request.headers.get("content-type", ""))
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise MalformedRequest("Send the request body without a Content-Encoding.")
+    too_large = PayloadTooLarge(f"The request body is larger than {size_text(limit)}. {way_around}")
+    data = await read_body(request, limit, too_large)
     is_heavy = len(data) > HEAVY_BYTES or any(reference in data for reference in _REFERENCES)
     request.scope["state"]["meter"].is_heavy = is_heavy
     return await off_loop(is_heavy, lambda: parse(_read(data, way_around)))
@@ -36,11 +40,8 @@ def _read(data: bytes, way_around: str) -> JsonObject:
         raise PayloadTooLarge(f"The request body holds {error}. {way_around}") from None
 
 
-async def _body(request: Request, limit: int, way_around: str) -> bytes:
-    _check_content_type(request.headers.get("content-type", ""))
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise MalformedRequest("Send the request body without a Content-Encoding.")
-    too_large = PayloadTooLarge(f"The request body is larger than {size_text(limit)}. {way_around}")
+async def read_body(request: Request, limit: int, too_large: PayloadTooLarge) -> bytes:
+    """The body of a request; raises `too_large` past `limit` bytes."""
     if declared_length(request) > limit:
         raise too_large
     body = BytesIO()

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from shared.dialects import parser
-from shared.dialects.base import JsonObject
+from shared.dialects.base import Form, JsonObject, take_form_models, take_models
 from shared.gateway.services import Services
 from shared.routes import Route
 from shared.schemas.caller import Caller
@@ -40,12 +40,21 @@ class ApiRequest:
         return await json_body(self.http, self.services.settings.max_body, parse, way_around)
 
     async def parsed(self, *more: Any) -> Any:
-        """The JSON body as parsed by the route's parser, which is also given `more`. Raises as `json` does."""
-        parse = parser(self.route.dialect, self.route.parser)
-        return await self.json(lambda body: parse(body, *more))
+        """The JSON body as parsed by the route's parser, which is also given `more`. Raises as `json` does.
 
-    def parse(self, form: Any) -> Any:
-        """A form as parsed by the route's parser. Raises InvalidRequest."""
+        The models that it names as alternatives are noted for the gateway.
+        """
+        parse = parser(self.route.dialect, self.route.parser)
+
+        def read(body: JsonObject) -> Any:
+            self.context.meter.models = take_models(body, with_fallbacks=self.route.path == "/v1/messages")
+            return parse(body, *more)
+
+        return await self.json(read)
+
+    def parse(self, form: Form) -> Any:
+        """A form as parsed by the route's parser; for the rest as `parsed`. Raises InvalidRequest."""
+        self.context.meter.models = take_form_models(form)
         return parser(self.route.dialect, self.route.parser)(form)
 
     async def cancel_on_disconnect(self, work: Coroutine[Any, Any, T]) -> T:

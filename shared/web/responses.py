@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from fastapi import Response
 
 from shared.authentication import token_of
-from shared.dialects.base import JsonObject
+from shared.dialects.base import JsonObject, take_models
 from shared.dialects.responses import stored as wire
 from shared.dialects.responses.answer import ResponseWriter, frame
 from shared.errors import GatewayError, UnsupportedFeature
@@ -19,6 +19,7 @@ from shared.web.request import ApiRequest
 async def create_response(request: ApiRequest) -> Response:
     service, context = ResponseService(request.services), request.context
     body = await request.json(_as_it_is)
+    context.meter.models = take_models(body)
     prepared = await service.prepare(body, request.caller, is_heavy=context.meter.is_heavy)
     if prepared.is_background:
         return await _in_background(request, service, prepared)

@@ -11,6 +11,7 @@ from shared.routes import ROUTES, Route
 from shared.schemas.context import RequestContext
 from shared.web.caller import authorized_caller
 from shared.web.process import ProcessServices
+from shared.web.replay_headers import asks_for_replay
 from shared.web.request import ApiRequest
 
 Endpoint = Callable[[ApiRequest], Awaitable[Response]]
@@ -38,12 +39,20 @@ def _endpoint(route: Route) -> Callable[..., Awaitable[Response]]:
             context = RequestContext(state["request"], caller, state["meter"])
             api_request = ApiRequest(request, route, services, context)
             if not route.is_unmetered_write:
+                if route.method == "POST" and asks_for_replay(request.headers):
+                    return await _replayable(api_request, answer)
                 return await answer(api_request)
             async with counted(services, context):
                 return await answer(api_request)
         raise AssertionError("the contexts swallow no error")
 
     return endpoint
+
+
+async def _replayable(request: ApiRequest, answer: Endpoint) -> Response:
+    from shared.web.replay import replayable  # only requests that ask for it pay for this import
+
+    return await replayable(request, answer)
 
 
 def _operation(name: str) -> Endpoint:

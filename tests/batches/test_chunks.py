@@ -32,6 +32,7 @@ from tests.batches.batch_harness import (
     text_of,
 )
 from tests.client import LIMITS, USAGE
+from tests.contract.vendor import BACKEND, SEEING_MODEL
 
 pytestmark = pytest.mark.anyio
 
@@ -398,3 +399,18 @@ async def test_lines_fail_when_their_keys_money_is_spent(
     assert {(line["error"]["code"], line["response"]["status_code"]) for line in errors} == {("BUDGET_EXCEEDED", 429)}
     assert harness.asked == {line["custom_id"]: 1 for line in outputs}
     await services.aclose()
+
+
+async def test_f19_lines_fall_back_to_other_models(services: Services, harness: BatchHarness) -> None:
+    def answer(body: Any) -> httpx.Response:
+        return httpx.Response(503) if body["model"] == BACKEND.partition("/")[2] else hello(body)
+
+    harness.answer = answer
+    lines = [chat(name, models=[SEEING_MODEL]) for name in IDS]
+    batch = await submit(services, harness, jsonl(lines))
+    await harness.work(services)
+    ended = await assert_whole(services, batch, IDS)
+    assert ended.tally.completed == 5
+    outputs, _ = await results(services, ended)
+    assert {line["response"]["body"]["data"]["model"] for line in outputs} == {SEEING_MODEL}
+    assert harness.asked == dict.fromkeys(IDS, 2)

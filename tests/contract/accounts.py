@@ -3,7 +3,8 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from shared.schemas.limits import Balance, Limits, UsageRow
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
-from tests.client import LIMITS, USAGE, Handler, gateway_client
+from tests.client import LIMITS, USAGE, Handler, gateway_client, no_pause
 from tests.contract.sounds import WAV
 from tests.contract.wire import DISTINCT, POSTS, asking
 
@@ -94,6 +95,8 @@ async def account(
     environment: dict[str, str] | None = None,
     vendor: Handler | None = None,
     aws: Aws | None = None,
+    clock: Callable[[], float] = time.time,
+    pause: Callable[[float], Awaitable[None]] = no_pause,
     **fields: Any,
 ) -> AsyncIterator[Account]:
     """A new key with these limits, `above` being those of its tenant."""
@@ -108,7 +111,8 @@ async def account(
     )
     token = f"sk-{name}"
     await keys.put(token, key)
-    async with gateway_client(keys, SANDBOX | (environment or {}), vendor, token=token, aws=aws) as client:
+    settings = SANDBOX | (environment or {})
+    async with gateway_client(keys, settings, vendor, token=token, aws=aws, clock=clock, pause=pause) as client:
         yield Account(client, LimitStore(keys.aws, LIMITS, USAGE), key)
 
 

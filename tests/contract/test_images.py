@@ -334,7 +334,7 @@ async def test_Z28_one_candidate_that_fails_fails_them_all(studio: Studio) -> No
     failing = iter([False, True, False])
 
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(503) if next(failing) else httpx.Response(200, json=gemini_content(inline(PNG)))
+        return httpx.Response(500) if next(failing) else httpx.Response(200, json=gemini_content(inline(PNG)))
 
     studio.answer = answer
     assert_error(await studio.client.post(STABLE, json={"prompt": CAT, "candidate_count": 3}), "upstream")

@@ -761,7 +761,6 @@ FREE = {
         ({"container": "c"}, "container"),
         ({"inference_geo": "us"}, "inference_geo"),
         ({"context_management": {"edits": [{"type": "compact_20260112"}]}}, "context_management"),
-        ({"fallbacks": [{"model": "claude-opus-5-5"}]}, "fallbacks"),
         ({"field_of_tomorrow": 1}, "field_of_tomorrow"),
         ({"content": [{"type": "block_of_tomorrow"}]}, "messages[0].content[0]"),
     ],

@@ -380,7 +380,8 @@ async def test_sdk_raises_the_exception_of_the_vendors_error(keys: KeyStore, nam
     assert (error.code, error.param) == (case.code, case.param)
     assert error.response.headers.get("retry-after") == case.retry_after
     assert error.response.headers.get("x-should-retry") == (None if is_retried else "false")
-    assert len(vendor.requests) == 1
+    # The gateway itself tries once more where the vendor has no capacity at the moment.
+    assert len(vendor.requests) == (2 if case.status in (502, 503, 529) else 1)
     assert case.says in error.message
     assert KEY not in error.response.text
     assert "invalid_api_key" not in error.response.text

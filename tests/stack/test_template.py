@@ -539,8 +539,10 @@ NAMES_FOLDERS = {"TenantSecret": {"secretsmanager:GetSecretValue"}}
 READS_CATALOG = {"MediaBucket/config/*": {READS}, "MediaBucket below config/*": LISTS}
 # Settlements that DynamoDB does not take wait in the queue.
 METERS = {"LimitsTable": UPDATES, "UsageTable": UPDATES, "BatchQueue": {"sqs:SendMessage"}}
-CALLS_MODELS = {**READS_PROVIDERS_KEYS, **METERS}
+READS_CIRCUITS = {"LimitsTable": {"dynamodb:GetItem", *UPDATES}}
+CALLS_MODELS = {**READS_PROVIDERS_KEYS, **METERS, **READS_CIRCUITS}
 KEEPS_IMAGES = {**NAMES_FOLDERS, "MediaBucket/images/*": {READS, WRITES}, "MediaBucket below images/*": LISTS}
+KEEPS_ANSWERS = {"MediaBucket/replays/*": {READS, WRITES}}
 # All that each function may do, and on what, besides writing its log.
 MAY: dict[str, dict[str, set[str]]] = {
     "authorizer": {"KeysTable": {"dynamodb:GetItem"}},
@@ -574,29 +576,31 @@ MAY: dict[str, dict[str, set[str]]] = {
         "MediaBucket/files/*": {READS},
         "MediaBucket below files/*": LISTS,
     },
-    "chat": {**CALLS_MODELS, **KEEPS_IMAGES},
-    "completions": {**CALLS_MODELS, **KEEPS_IMAGES},
-    "embeddings": CALLS_MODELS,
+    "chat": {**CALLS_MODELS, **KEEPS_IMAGES, **KEEPS_ANSWERS},
+    "completions": {**CALLS_MODELS, **KEEPS_IMAGES, **KEEPS_ANSWERS},
+    "embeddings": {**CALLS_MODELS, **KEEPS_ANSWERS},
     "files": {
         **METERS,
         **NAMES_FOLDERS,
         "MediaBucket/files/*": {READS, WRITES, "s3:DeleteObject"},
         "MediaBucket below files/*": LISTS,
     },
-    "images": {**CALLS_MODELS, **KEEPS_IMAGES},
-    "messages": {**CALLS_MODELS, **KEEPS_IMAGES},
+    "images": {**CALLS_MODELS, **KEEPS_IMAGES, **KEEPS_ANSWERS},
+    "messages": {**CALLS_MODELS, **KEEPS_IMAGES, **KEEPS_ANSWERS},
     "models": READS_PROVIDERS_KEYS,
     "responses": {
         **CALLS_MODELS,
         **KEEPS_IMAGES,
+        **KEEPS_ANSWERS,
         "MediaBucket/responses/*": {READS, WRITES, "s3:DeleteObject"},
         "MediaBucket below responses/*": LISTS,
         "MediaBucket/files/*": {READS},
         "MediaBucket below files/*": LISTS,
     },
-    "speech": CALLS_MODELS,
+    "speech": {**CALLS_MODELS, **KEEPS_ANSWERS},
     "transcriptions": {
         **CALLS_MODELS,
+        **KEEPS_ANSWERS,
         **NAMES_FOLDERS,
         "MediaBucket/files/*": {READS},
         "MediaBucket below files/*": LISTS,
@@ -843,7 +847,7 @@ def test_media_are_private_encrypted_and_temporary() -> None:
     assert "BucketEncryption" in bucket
     quirks = bucket["LifecycleConfiguration"]["Rules"]
     days = {quirk["Prefix"]: quirk["ExpirationInDays"] for quirk in quirks if "ExpirationInDays" in quirk}
-    assert days == {"images/": 30, "files/": KEPT_DAYS, "responses/": RESPONSE_DAYS, "batches/": 7}
+    assert days == {"images/": 30, "files/": KEPT_DAYS, "responses/": RESPONSE_DAYS, "batches/": 7, "replays/": 2}
     assert days["batches/"] * 86_400 > 2 * max(WINDOW_SECONDS.values())
     ((statement,),) = [policy["PolicyDocument"]["Statement"] for policy in of_type("AWS::S3::BucketPolicy").values()]
     assert statement["Effect"] == "Deny"

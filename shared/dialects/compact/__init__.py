@@ -14,6 +14,7 @@ _CODES_OF_STATUS = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    409: "conflict",
     413: "payload_too_large",
     429: "rate_limit_exceeded",
     500: "internal_error",
@@ -21,8 +22,12 @@ _CODES_OF_STATUS = {
     503: "model_unavailable",
     504: "provider_timeout",
 }
-# Codes of errors whose status is ambiguous.
-_CODES = {"model_not_found": "model_not_found", "overloaded": "provider_error"}
+# Codes that their status does not tell.
+_CODES = {
+    "model_not_found": "model_not_found",
+    "overloaded": "provider_error",
+    "idempotency_key_reused": "idempotency_key_reused",
+}
 
 
 class CompactDialect:

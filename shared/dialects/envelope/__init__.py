@@ -14,6 +14,8 @@ _CODES = {
     "permission_denied": "AUTHZ_PERMISSION_DENIED",
     "upstream_rate_limited": "BACKEND_RATE_LIMITED",
     "upstream_error": "BACKEND_ERROR",
+    "idempotency_key_in_use": "CONFLICT",
+    "idempotency_key_reused": "VALIDATION_ERROR",
     "overloaded": "MODEL_UNAVAILABLE",
     "upstream_timeout": "BACKEND_TIMEOUT",
 }

@@ -163,7 +163,7 @@ class MessageFields(CountedFields):
     service_tier: Literal["auto", "standard_only"] | None = None
     container: Any = None
     inference_geo: str | None = None
-    fallbacks: Any = None
+    fallbacks: Ignored = None  # taken from the body before it is parsed
     thread: WireThread | None = None
     diagnostics: Ignored = None
     fallback_credit_token: Ignored = None
@@ -198,8 +198,6 @@ class MessageFields(CountedFields):
             yield _feature("container")
         if self.inference_geo not in (None, "global"):
             yield _feature("inference_geo")
-        if self.fallbacks:
-            yield _knob("fallbacks")
         if self.thread is not None:
             # A client that continues a thread which nobody holds sends the whole conversation again.
             yield _knob("thread", is_priced=True) if self.has_whole_conversation else _feature(THREAD)

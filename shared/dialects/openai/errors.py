@@ -15,6 +15,7 @@ _TYPES = {
     405: "invalid_request_error",
     409: "invalid_request_error",
     413: "invalid_request_error",
+    422: "invalid_request_error",
     429: "rate_limit_error",
 }
 # OpenAI's type of a 429 that is not a rate limit, and its code for a budget of the caller's own.

@@ -1,0 +1,179 @@
+"""Answers a request with the first of its candidates that can: selects, reserves, calls, settles, keeps the deadline.
+
+Every kind of request goes through `run`, with a plan that works for any candidate.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from shared.errors import GatewayError, ModelAccessDenied
+from shared.gateway.attempt import Attempt
+from shared.gateway.candidates import Candidate
+from shared.gateway.course import Course
+from shared.gateway.reserving import Reserving
+from shared.offload import off_loop
+from shared.pump import Pump
+from shared.schemas.context import RequestContext
+from shared.schemas.limits import Estimate, Refused
+from shared.schemas.model import Model
+from shared.schemas.usage import Usage
+
+if TYPE_CHECKING:
+    from shared.gateway.services import Services
+    from shared.schemas.price import Price
+
+EventT = TypeVar("EventT")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Generic[EventT]):
+    """How to answer a request with any of the candidates.
+
+    `operation` names the adapters. `estimate` returns the expected and the maximum usage with a model. `sources`
+    prepares the request and returns the events of each call. `is_priced` is whether a price covers what the operation
+    is charged by; `has_surcharge` whether a model may cost more than its price, and raises UnsupportedFeature where the
+    key may not use it then.
+
+    `speaks` is whether an event says something: those before the first that does are held back, since the attempt may
+    still be given up for another. Nothing of a response that is not `is_streamed` is sent before it is complete.
+    """
+
+    operation: str
+    candidates: Sequence[Candidate]
+    estimate: Callable[[Model], tuple[Usage, Usage]]
+    sources: Callable[[Attempt], Awaitable[Sequence[AsyncGenerator[EventT, None]]]]
+    is_priced: "Callable[[Price], bool]" = lambda price: True
+    has_surcharge: Callable[[Model], bool] = lambda model: False
+    is_streamed: bool = False
+    speaks: Callable[[EventT], bool] = lambda event: True
+
+
+async def run(services: "Services", context: RequestContext, plan: Plan[EventT]) -> AsyncGenerator[EventT, None]:
+    """The events of the response. Raises any GatewayError."""
+    clock = asyncio.get_running_loop().time
+    deadline = min(context.request.deadline, clock() + services.settings.upstream_timeout)
+    offers = await off_loop(context.meter.is_heavy, _offers, services, context, plan, deadline)
+    services.circuits.refresh()
+    course = Course(
+        list(offers),
+        deadline=deadline,
+        pause=services.pause,
+        circuits=services.circuits,
+        may_repeat=not context.request.is_batch,  # a line is tried again with its whole batch
+    )
+    await course.start()
+    reserving = Reserving(services, context)
+    course.current.begin()
+    await reserving.take(list(offers.values()))
+    failed, has_spoken = True, False
+    try:
+        while True:
+            attempt = course.current
+            try:
+                async with _spoken(attempt, plan, is_last=course.is_last) as (held, events):
+                    has_spoken = True
+                    attempt.succeeded()
+                    while held:
+                        yield held.popleft()
+                    async for event in events:
+                        yield event
+                failed = False
+                return
+            except GatewayError as error:
+                if has_spoken:
+                    raise
+                await course.advance(error)
+                if attempt.has_spent:
+                    await reserving.settle(attempt, failed=True)
+                    await _reserve_again(reserving, [offers[one] for one in course.candidates], error)
+                course.current.begin()
+    finally:
+        await reserving.settle(course.current, failed=failed)
+
+
+async def _reserve_again(reserving: Reserving, estimates: Sequence[Estimate], error: GatewayError) -> None:
+    """Reserves for the rest of a request of which an attempt has cost something. Without room its error is final."""
+    try:
+        await reserving.take(estimates)
+    except Refused:
+        raise error from None
+
+
+def _offers(services: "Services", context: RequestContext, plan: Plan[Any], deadline: float) -> dict[Attempt, Estimate]:
+    """An attempt for each candidate with what it may use. Raises an error of a candidate if none is left."""
+    offers: dict[Attempt, Estimate] = {}
+    problem: GatewayError | None = None
+    for candidate in plan.candidates:
+        try:
+            price = services.price(candidate.model)
+            attempt = Attempt(
+                services,
+                context,
+                candidate,
+                operation=plan.operation,
+                price=price if price is not None and plan.is_priced(price) else None,
+                deadline=deadline,
+                has_surcharge=plan.has_surcharge(candidate.model),
+            )
+            offers[attempt] = _estimate(attempt, *plan.estimate(candidate.model))
+        except GatewayError as error:
+            problem = problem or error
+    if not offers:
+        assert problem is not None
+        raise problem
+    return offers
+
+
+def _estimate(attempt: Attempt, expected: Usage, ceiling: Usage) -> Estimate:
+    """`expected` is reserved from the tokens per minute, `ceiling` bounds the cost.
+
+    Raises ModelAccessDenied for a model without a price if the key has a budget.
+    """
+    caller, tokens = attempt.context.caller, expected.total_tokens
+    if not (caller.limits.budgeted or caller.tenant_limits.budgeted):
+        return Estimate(tokens)
+    if attempt.price is None:
+        if attempt.services.settings.allow_unpriced:
+            return Estimate(tokens)
+        raise ModelAccessDenied(
+            f"No price is configured for the model '{attempt.model.id}', so keys with a budget may not use it."
+        )
+    from shared.pricing import upper_bound
+
+    return Estimate(tokens, upper_bound(ceiling, attempt.price))
+
+
+@asynccontextmanager
+async def _spoken(
+    attempt: Attempt, plan: Plan[EventT], *, is_last: bool
+) -> AsyncIterator[tuple[deque[EventT], AsyncIterator[EventT]]]:
+    """The events of an attempt: those up to the first that says something, and the others as they come.
+
+    Raises UpstreamTimeout for a stream that says nothing for too long while another candidate is left.
+    """
+    sources = await plan.sources(attempt)
+    held: deque[EventT] = deque()
+    async with aclosing(sources[0] if len(sources) == 1 else Pump(*sources)) as events:
+        patience = attempt.services.settings.first_event_timeout if plan.is_streamed and not is_last else None
+        try:
+            async with asyncio.timeout(patience) as waiting:
+                async for event in events:
+                    held.append(event)
+                    if plan.is_streamed and plan.speaks(event):
+                        break
+        except TimeoutError:
+            if not waiting.expired():
+                raise
+            raise attempt.silent() from None
+        yield held, events
+
+
+async def only(events: AsyncGenerator[EventT, None]) -> EventT:
+    """The only event of a source, which is run to the end."""
+    found = [event async for event in events]
+    (event,) = found
+    return event

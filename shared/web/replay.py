@@ -1,0 +1,203 @@
+"""Answers requests again that were answered before: those with an Idempotency-Key, and those that ask for the cache.
+
+The first such request is run to its end even if its client leaves, its bytes are recorded, and equal requests get them.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from fastapi import Request, Response
+from starlette.types import Message, Receive, Scope, Send
+
+from shared.errors import (
+    GatewayError,
+    InternalError,
+    InvalidRequest,
+    PayloadTooLarge,
+)
+from shared.gateway.aws_failures import aws_failures_answered
+from shared.gateway.replays import Replays
+from shared.observability import log_crash
+from shared.schemas.context import Meter
+from shared.schemas.replay import KEPT_SECONDS, Claimed, Recording, Replay, Wish
+from shared.web.answers import dialect_at, error_response, headers_of_answer
+from shared.web.body import read_body, size_text
+from shared.web.replay_headers import CACHE, IDEMPOTENCY_KEY
+from shared.web.request import ApiRequest
+
+Endpoint = Callable[[ApiRequest], Awaitable[Response]]
+
+_KEY = re.compile(r"[!-~]{1,255}")
+_BOUNDARY = re.compile(r'boundary="?([^";,]+)', re.IGNORECASE)
+# Errors that the same request would meet again.
+_LASTING = frozenset({400, 404, 413, 422})
+
+
+async def replayable(request: ApiRequest, answer: Endpoint) -> Response:
+    """The stored answer to an equal request or, if there is none, the answer of an endpoint, which is stored.
+
+    Raises InvalidRequest for wrong headers, IdempotencyKeyReused and IdempotencyKeyInUse, and what reading the body
+    raises.
+    """
+    replays = request.services.replays
+    if replays is None:
+        return await answer(request)
+    limit = request.services.settings.max_body
+    too_large = PayloadTooLarge(f"The request body is larger than {size_text(limit)}.")
+    body = await read_body(request.http, limit, too_large)
+    wish = _wish(request, body)
+    repeatable = replace(request, http=Request(request.http.scope, _all_at_once(body)))
+    found = await replays.find(wish)
+    if isinstance(found, Replay):
+        return _replayed(found, wish)
+    if found is None:
+        return await answer(repeatable)
+    return RecordedAnswer(repeatable, answer, replays, wish, found)
+
+
+def _wish(request: ApiRequest, body: bytes) -> Wish:
+    headers, caller = request.http.headers, request.caller
+    if boundary := _BOUNDARY.search(headers.get("content-type", "")):  # made up anew for each request
+        body = body.replace(boundary[1].encode("latin-1"), b"")
+    asked = _hash(request.route.method, request.route.path, body)
+    key = headers.get(IDEMPOTENCY_KEY)
+    if key is not None:
+        if not _KEY.fullmatch(key):
+            raise InvalidRequest.field("Idempotency-Key", "must have 1 to 255 visible characters")
+        return Wish(_hash("key", caller.tenant, key), asked, KEPT_SECONDS, is_cache=False)
+    seconds = headers[CACHE]
+    if not (seconds.isascii() and seconds.isdigit() and int(seconds[:9]) <= KEPT_SECONDS):
+        raise InvalidRequest.field(CACHE, f"must be a number of seconds up to {KEPT_SECONDS}")
+    models = "*" if caller.models is None else ",".join(sorted(caller.models))
+    return Wish(_hash("cache", caller.tenant, models, asked), asked, float(seconds), is_cache=True)
+
+
+def _hash(*parts: str | bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else part.encode()
+        digest.update(len(data).to_bytes(8) + data)
+    return digest.hexdigest()
+
+
+def _replayed(replay: Replay, wish: Wish) -> Response:
+    recording = replay.recording
+    response = Response(recording.body, recording.status)
+    response.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in recording.headers]
+    if "content-length" not in response.headers:
+        response.headers["content-length"] = str(len(recording.body))
+    response.headers["x-gateway-original-request-id"] = recording.request_id
+    if wish.is_cache:
+        response.headers[CACHE], response.headers["age"] = "hit", str(replay.age)
+    else:
+        response.headers["x-gateway-replayed"] = "true"
+    return response
+
+
+def _all_at_once(body: bytes) -> Receive:
+    """A request whose body is there and whose client stays."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop()
+
+    return receive
+
+
+@dataclass(slots=True)
+class _Tape:
+    """Records the messages of a response and passes them on."""
+
+    meter: Meter
+    passed: asyncio.Queue[Message | None] = field(default_factory=asyncio.Queue)
+    start: Message | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytearray = field(default_factory=bytearray)
+    is_complete: bool = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.start, self.headers = message, headers_of_answer(self.meter)
+        else:
+            self.body += message.get("body", b"")
+            self.is_complete = not message.get("more_body", False)
+        self.passed.put_nowait(message)
+
+
+class RecordedAnswer(Response):
+    """The answer of an endpoint, which is recorded while it is sent."""
+
+    def __init__(self, request: ApiRequest, answer: Endpoint, replays: Replays, wish: Wish, claimed: Claimed) -> None:
+        super().__init__()
+        self._request = request
+        self._answer = answer
+        self._replays = replays
+        self._wish = wish
+        self._claimed = claimed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        tape = _Tape(self._request.context.meter)
+        run = self._request.services.in_background(self._run(scope, tape))
+        is_connected = True
+        while (message := await tape.passed.get()) is not None:
+            if self._wish.is_cache and message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (CACHE.encode(), b"miss")]}
+            try:
+                if is_connected:
+                    await send(message)
+            except OSError:  # the client has left
+                is_connected = False
+        await asyncio.shield(run)
+
+    async def _run(self, scope: Scope, tape: _Tape) -> None:
+        """Answers the request and keeps the answer."""
+        try:
+            await self._record(scope, tape)
+        except Exception:  # noqa: BLE001 - logged
+            log_crash(self._request.context.request)
+            if tape.start is None:
+                await error_response(scope, InternalError("The gateway failed."))(scope, _never, tape.send)
+        finally:
+            try:
+                recording = self._recording(scope, tape) if self._is_kept(tape) else None
+                await self._replays.end(self._wish, self._claimed, recording)
+            finally:
+                tape.passed.put_nowait(None)
+
+    async def _record(self, scope: Scope, tape: _Tape) -> None:
+        try:
+            with aws_failures_answered(self._request.context.request):
+                response = await self._answer(self._request)
+        except GatewayError as error:
+            response = error_response(scope, error)
+        await response(scope, _never, tape.send)
+
+    def _is_kept(self, tape: _Tape) -> bool:
+        if tape.start is None or not tape.is_complete:
+            return False
+        status = tape.start["status"]
+        if status < 400:
+            return tape.meter.error is None  # otherwise a stream that has failed
+        return status in _LASTING and not self._wish.is_cache
+
+    def _recording(self, scope: Scope, tape: _Tape) -> Recording:
+        assert tape.start is not None
+        context = self._request.context
+        sent = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in tape.start["headers"]]
+        own = {
+            name: value
+            for name, value in dialect_at(scope).headers(context.request, tape.meter).items()
+            if name in ("x-scaigrid-model", "x-scaigrid-backend")
+        }
+        headers = [*sent, *{**tape.headers, **own}.items()]
+        return Recording(tape.start["status"], headers, bytes(tape.body), context.request.id)
+
+
+async def _never() -> Message:
+    await asyncio.Event().wait()
+    raise AssertionError("an event that nobody sets")
