@@ -92,7 +92,7 @@ async def test_a_long_conversation_is_none_of_them(vendor: Vendor, path: str) ->
     turns = [user(text("a"), text("b")), {"role": "assistant", "content": "c"}] * 2_000
     response = await vendor.client.post(path, json=asking(path, SEEING_MODEL, messages=[*turns, user()]))
     assert response.status_code == 200
-    assert len(vendor.sent["messages"]) == 4_001
+    assert len(vendor.sent["input"]) == 4_001
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ async def test_an_image_that_a_browser_has_escaped_is_read(vendor: Vendor) -> No
     if escaped.count("%") > len(escaped) // 16:
         assert_error(response, "validation", field="messages[0].content[0].image_url.url")
     else:
-        assert vendor.sent["messages"][0]["content"][0]["image_url"]["url"].endswith(data)
+        assert vendor.sent["input"][0]["content"][0]["image_url"].endswith(data)
 
 
 async def test_of_a_vendors_long_error_no_more_is_read_than_its_beginning(vendor: Vendor) -> None:
