@@ -90,6 +90,29 @@ async def test_b10_each_route_of_text_says_what_bedrock_says(vendor: Vendor, pat
         assert " there" in said
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", [CLAUDE, NOVA])
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/v1/messages", {"max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]}),
+        ("/v1/responses", {"input": "Hello"}),
+    ],
+)
+async def test_b10_agents_hear_what_bedrock_says(
+    vendor: Vendor, path: str, fields: dict[str, Any], model: str, stream: bool
+) -> None:
+    answer = await vendor.client.post(path, json={"model": model, "stream": stream, **fields})
+    assert answer.status_code == 200, answer.text
+    if stream:
+        deltas = [json.loads(frame.data) for frame in events(answer) if frame.data != b"[DONE]"]
+        assert "Hello there" in "".join(
+            delta if isinstance(delta := event.get("delta"), str) else (delta or {}).get("text", "") for event in deltas
+        )
+    else:
+        assert "Hello there" in answer.text
+
+
 @pytest.mark.parametrize("model", [TITAN, COHERE])
 @pytest.mark.parametrize("path", ["/v1/embeddings", "/ai/embeddings", "/v1/inference/embed"])
 async def test_b10_each_route_of_embeddings_gives_bedrocks_vectors(vendor: Vendor, path: str, model: str) -> None:
