@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import boto3
@@ -563,8 +563,9 @@ async def gateway_to(service: ScriptedBedrock, keys: KeyStore) -> AsyncIterator[
     await services.aclose()
 
 
-def sdk_for(service: ScriptedBedrock) -> Any:
-    return boto3.client(
+@pytest.fixture
+def sdk(service: ScriptedBedrock) -> Iterator[Any]:
+    client = boto3.client(
         "bedrock-runtime",
         region_name="eu-west-1",
         endpoint_url=service.url,
@@ -573,6 +574,8 @@ def sdk_for(service: ScriptedBedrock) -> Any:
         aws_session_token=CREDENTIALS["AWS_SESSION_TOKEN"],
         config=Config(retries={"total_max_attempts": 1}),
     )
+    yield client
+    client.close()
 
 
 def sdk_message(events: Sequence[Any]) -> list[Any]:
@@ -599,11 +602,12 @@ def gateway_message(response: ChatResponse) -> list[Any]:
 
 
 @pytest.mark.parametrize("answer", ["text", "tools", "usage", "guardrail"])
-async def test_the_gateway_reads_what_the_sdk_reads(answer: str, service: ScriptedBedrock, keys: KeyStore) -> None:
+async def test_the_gateway_reads_what_the_sdk_reads(
+    answer: str, service: ScriptedBedrock, sdk: Any, keys: KeyStore
+) -> None:
     """B01, B02, B07."""
     data = bedrock.wire.answers[answer]
     asked = {"modelId": "m", "messages": [{"role": "user", "content": [{"text": "Hello"}]}]}
-    sdk = sdk_for(service)
     service.respond(data.body)
     whole = sdk.converse(**asked)
     service.respond(*(data.stream[at : at + 7] for at in range(0, len(data.stream), 7)), headers=EVENT_STREAM)
@@ -618,9 +622,8 @@ async def test_the_gateway_reads_what_the_sdk_reads(answer: str, service: Script
     assert [action for _, action, _ in service.asked] == ["converse", "converse-stream", "converse-stream", "converse"]
 
 
-async def test_the_sdk_sees_the_same_errors(service: ScriptedBedrock, keys: KeyStore) -> None:
+async def test_the_sdk_sees_the_same_errors(service: ScriptedBedrock, sdk: Any, keys: KeyStore) -> None:
     """B03."""
-    sdk = sdk_for(service)
     asked = {"modelId": "m", "messages": [{"role": "user", "content": [{"text": "Hello"}]}]}
     failure = bedrock.FAILURES["throttled"]
     service.respond(failure.body, status=failure.status, headers=failure.headers)
@@ -631,8 +634,9 @@ async def test_the_sdk_sees_the_same_errors(service: ScriptedBedrock, keys: KeyS
         with pytest.raises(UpstreamRateLimited):
             await chat(services, [question()], context())
     service.respond(STARTED, exception("throttlingException", "Slow"), headers=EVENT_STREAM)
-    with pytest.raises(EventStreamError, match="throttlingException"):
-        list(sdk.converse_stream(**asked)["stream"])
+    stream = sdk.converse_stream(**asked)["stream"]
+    with closing(stream), pytest.raises(EventStreamError, match="throttlingException"):
+        list(stream)
 
 
 async def test_a_signature_of_another_region_is_refused(service: ScriptedBedrock, keys: KeyStore) -> None:
