@@ -9,7 +9,7 @@ run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
 
 test: .venv/dev .venv/openai-2 ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2
 
 check: .venv/dev ## Lint, type-check, and check the imports against the architecture
 	$(BIN)/ruff check .
