@@ -104,7 +104,7 @@ def _measure_wait(size: int, aws: str) -> None:
 def _measure_starved(aws: str) -> None:
     """What a batch calls each minute whose key lets nothing through."""
     key = Key(
-        key_id="starved", tenant="starved", permissions=frozenset(Permission), limits=Limits(requests_per_minute=1)
+        key_id="starved", tenant="starved", permissions=frozenset(Permission), limits=Limits(requests_per_minute=2)
     )
     os.environ["GATEWAY_LIMITS_TABLE"] = LIMITS_TABLE
     asyncio.run(_keep(key))

@@ -23,7 +23,7 @@ import httpx
 from functions.embedded_aws import embedded_aws, seed, seed_batches
 from scripts.benchmark import SHORT, report, table, whole_number
 from scripts.emulator import ROOT, Function, NotReady, built_functions, emulated
-from scripts.sam_local import store_sample_batches, store_sample_files
+from scripts.sam_local import store_sample_batches, store_sample_files, store_sample_responses
 from shared.gateway.services import Services
 
 ROUNDS = whole_number("ROUNDS", usual=7, short=1)
@@ -146,8 +146,9 @@ async def _fill() -> None:
     assert services.limits is not None, "SETTINGS names its table"
     await seed(services.keys, services.objects, services.limits, services.stack_secret)
     await seed_batches(services.batches, services.batch_queue)
-    await store_sample_files(services.objects)
-    await store_sample_batches(services.objects, services.batches)
+    await store_sample_files(services.objects, services.tenant_folders)
+    await store_sample_batches(services.objects, services.batches, services.tenant_folders)
+    await store_sample_responses(services.responses)
     await services.aclose()
 
 

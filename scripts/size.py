@@ -5,7 +5,7 @@ from pathlib import Path
 
 BUILD = Path(__file__).parents[1] / ".aws-sam" / "build"
 WHEELS = "DependenciesLayer"
-WHEELS_LIMIT = 30.0
+WHEELS_LIMIT = 42.0
 
 
 def main() -> None:
