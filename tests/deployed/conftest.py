@@ -81,10 +81,10 @@ class Stack:
         (api,) = self.resources("AWS::ApiGateway::RestApi")
         return f"{self.aws['AWS_ENDPOINT_URL']}/restapis/{api}/live/_user_request_"
 
-    def chat(self, key: str) -> httpx.Response:
+    def chat(self, key: str, **headers: str) -> httpx.Response:
         """The answer to a chat request."""
         body = {"model": "Auto", "messages": [{"role": "user", "content": "Hello"}]}
-        headers = {"authorization": f"Bearer {key}"}
+        headers["authorization"] = f"Bearer {key}"
         return httpx.post(f"{self.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
 
 

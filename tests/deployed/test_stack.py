@@ -19,7 +19,7 @@ def new_key(stack: Stack, *options: str) -> str:
 def test_a_deployed_stack_passes_make_smoke(stack: Stack) -> None:
     # The emulated API Gateway does not stream.
     told = stack.run("scripts/smoke.py", URL=stack.url, GATEWAY_KEY=new_key(stack), MODEL="sandbox/chat", BUFFERED="on")
-    assert told.count("ok ") == 7, told
+    assert told.count("ok ") == 8, told
 
 
 def test_keys_and_their_limits_hold(stack: Stack) -> None:
@@ -33,20 +33,20 @@ def test_keys_and_their_limits_hold(stack: Stack) -> None:
 
 def test_a_changed_parameter_is_live_until_it_is_rolled_back(stack: Stack) -> None:
     key = new_key(stack)
-    assert "access-control-allow-origin" not in stack.chat(key).headers
+    assert "access-control-allow-origin" not in stack.chat(key, origin=ORIGIN).headers
     stack.deploy(CorsOrigin=ORIGIN)
-    assert stack.chat(key).headers["access-control-allow-origin"] == ORIGIN
+    assert stack.chat(key, origin=ORIGIN).headers["access-control-allow-origin"] == ORIGIN
     stack.gateway("releases", "rollback")
-    assert "access-control-allow-origin" not in stack.chat(key).headers
+    assert "access-control-allow-origin" not in stack.chat(key, origin=ORIGIN).headers
     # CloudFormation has nothing to do here; it does not know of the rollback.
     stack.deploy()
-    assert stack.chat(key).headers["access-control-allow-origin"] == ORIGIN
+    assert stack.chat(key, origin=ORIGIN).headers["access-control-allow-origin"] == ORIGIN
     stack.deploy(CorsOrigin="")
 
 
 def test_alarms_and_dashboard_are_about_the_stacks_own_resources(stack: Stack) -> None:
     alarms = stack.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{stack.name}-")["MetricAlarms"]
-    assert len(alarms) == 6
+    assert len(alarms) == 7
     assert all(alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC] for alarm in alarms)
     queues = {queue.rpartition("/")[2] for queue in stack.resources("AWS::SQS::Queue")}
     watched = {row["Value"] for alarm in alarms for row in alarm["Dimensions"] if row["Name"] == "QueueName"}
