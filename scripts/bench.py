@@ -45,7 +45,7 @@ _SETTLE_SECONDS = 0.1
 _IDLE_SECONDS = 5.0
 _DIRECT, _PLAIN, _GATEWAY, _OTHER = "directly", "FastAPI+httpx", "gateway", "TREE"
 # One that the gateway, too, asks by chat completions.
-_OPENAI_MODEL = "deepseek-ai/DeepSeek-V3-0324"
+_OPENAI_MODEL = "mistral-medium-latest"
 _LIMITED = ", limits"
 _NEW_KEY = ["keys", "create", "bench", "--requests-per-minute", "1000000", "--tokens-per-minute", "1000000000"]
 _NEW_KEY += ["--concurrency", "1000", "--budget-month", "1000000"]
@@ -223,10 +223,11 @@ def _gateways(name: str, tree: Path, vendors: Server) -> Iterator[list[Subject]]
             "AWS_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "bench",
             "AWS_SECRET_ACCESS_KEY": "bench",
-            "DEEPINFRA_BASE_URL": f"{vendors.url}/v1",
+            "OPENAI_BASE_URL": f"{vendors.url}/v1",
+            "MISTRAL_BASE_URL": f"{vendors.url}/v1",
             "ANTHROPIC_BASE_URL": vendors.url,
             "GEMINI_BASE_URL": vendors.url,
-            **{f"{vendor}_API_KEY": "bench" for vendor in ("DEEPINFRA", "ANTHROPIC", "GEMINI")},
+            **{f"{vendor}_API_KEY": "bench" for vendor in ("OPENAI", "MISTRAL", "ANTHROPIC", "GEMINI")},
         }
         key = _new_key(tree, environment)
         with gateway({**environment, "GATEWAY_LIMITS_TABLE": ""}, tree) as free, gateway(environment, tree) as limited:
