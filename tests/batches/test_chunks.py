@@ -401,7 +401,7 @@ async def test_lines_fail_when_their_keys_money_is_spent(
     await services.aclose()
 
 
-async def test_f19_lines_fall_back_to_other_models(services: Services, harness: BatchHarness) -> None:
+async def test_F19_lines_fall_back_to_other_models(services: Services, harness: BatchHarness) -> None:
     def answer(body: Any) -> httpx.Response:
         return httpx.Response(503) if body["model"] == BACKEND.partition("/")[2] else hello(body)
 

@@ -7,7 +7,7 @@ from shared.stores.limits.store import LimitStore
 from tests.cli.conftest import Command, Stores
 
 
-def test_f10_health_shows_what_is_skipped_since_when_and_why(command: Command, local: Stores) -> None:
+def test_F10_health_shows_what_is_skipped_since_when_and_why(command: Command, local: Stores) -> None:
     assert "No provider's model is skipped." in command("health").stdout
 
     async def fail(keys: KeyStore, limits: LimitStore) -> None:

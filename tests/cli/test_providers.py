@@ -76,7 +76,7 @@ def test_a_provider_without_a_key_needs_its_address_only(command: Command, stack
     assert stack.secret["OLLAMA_BASE_URL"] == "https://ollama.example.com/v1"
 
 
-def test_b09_bedrock_needs_no_key_for_an_address_of_its_own(command: Command, box: dict[str, str]) -> None:
+def test_B09_bedrock_needs_no_key_for_an_address_of_its_own(command: Command, box: dict[str, str]) -> None:
     stack = Stack(Bedrock="on", BedrockRegion="eu-west-1")
     command("--stack", stack.name, "providers", "set", "bedrock", "--base-url", "https://vpce-1.example.com")
     assert stack.secret == {"GROQ_API_KEY": "groq", "BEDROCK_BASE_URL": "https://vpce-1.example.com"}
@@ -85,14 +85,14 @@ def test_b09_bedrock_needs_no_key_for_an_address_of_its_own(command: Command, bo
     assert rows["bedrock"]["models"] > 0
 
 
-def test_b09_a_bedrock_api_key_may_be_set(command: Command, box: dict[str, str], tmp_path: Path) -> None:
+def test_B09_a_bedrock_api_key_may_be_set(command: Command, box: dict[str, str], tmp_path: Path) -> None:
     stack, file = Stack(Bedrock="on", BedrockRegion=""), tmp_path / "key"
     file.write_text(f"{KEY}\n", "utf-8")
     command("--stack", stack.name, "providers", "set", "bedrock", "--file", str(file))
     assert stack.secret["AWS_BEARER_TOKEN_BEDROCK"] == KEY
 
 
-def test_b09_a_stack_without_bedrock_does_not_name_it(command: Command, stack: Stack) -> None:
+def test_B09_a_stack_without_bedrock_does_not_name_it(command: Command, stack: Stack) -> None:
     assert "no provider bedrock" in command("--stack", stack.name, "providers", "set", "bedrock").error
 
 

@@ -79,7 +79,7 @@ async def vendor(keys: KeyStore) -> AsyncIterator[Vendor]:
 
 @pytest.mark.parametrize("model", [CLAUDE, NOVA, "us.amazon.nova-pro-v1:0", "bedrock/jp.anthropic.claude-sonnet-5-5"])
 @pytest.mark.parametrize("path", POSTS)
-async def test_b10_each_route_of_text_says_what_bedrock_says(vendor: Vendor, path: str, model: str) -> None:
+async def test_B10_each_route_of_text_says_what_bedrock_says(vendor: Vendor, path: str, model: str) -> None:
     answer = await vendor.client.post(path, json=asking(path, model))
     assert answer.status_code == 200, answer.text
     assert "Hello there" in answer.text
@@ -99,7 +99,7 @@ async def test_b10_each_route_of_text_says_what_bedrock_says(vendor: Vendor, pat
         ("/v1/responses", {"input": "Hello"}),
     ],
 )
-async def test_b10_agents_hear_what_bedrock_says(
+async def test_B10_agents_hear_what_bedrock_says(
     vendor: Vendor, path: str, fields: dict[str, Any], model: str, stream: bool
 ) -> None:
     answer = await vendor.client.post(path, json={"model": model, "stream": stream, **fields})
@@ -115,7 +115,7 @@ async def test_b10_agents_hear_what_bedrock_says(
 
 @pytest.mark.parametrize("model", [TITAN, COHERE])
 @pytest.mark.parametrize("path", ["/v1/embeddings", "/ai/embeddings", "/v1/inference/embed"])
-async def test_b10_each_route_of_embeddings_gives_bedrocks_vectors(vendor: Vendor, path: str, model: str) -> None:
+async def test_B10_each_route_of_embeddings_gives_bedrocks_vectors(vendor: Vendor, path: str, model: str) -> None:
     answer = await vendor.client.post(path, json={"model": model, "input": ["a", "b"]})
     assert answer.status_code == 200, answer.text
     assert answer.text.replace(" ", "").count("[0.5,-0.25]") == 2
@@ -123,21 +123,21 @@ async def test_b10_each_route_of_embeddings_gives_bedrocks_vectors(vendor: Vendo
 
 
 @pytest.mark.parametrize("path", ["/v1/images/generations", "/v1/inference/images/generate"])
-async def test_b10_each_route_of_images_gives_bedrocks_image(vendor: Vendor, path: str) -> None:
+async def test_B10_each_route_of_images_gives_bedrocks_image(vendor: Vendor, path: str) -> None:
     asked = {"model": CORE, "prompt": "A cat", "response_format": "b64_json", "n": 2}
     answer = await vendor.client.post(path, json=asked)
     assert answer.status_code == 200, answer.text
     assert answer.text.count(b64(PNG)) == 2
 
 
-async def test_b10_the_usage_is_told_and_charged(vendor: Vendor) -> None:
+async def test_B10_the_usage_is_told_and_charged(vendor: Vendor) -> None:
     answer = (await vendor.client.post(CHAT, json=asking(CHAT, CLAUDE))).json()
     assert (answer["model"], answer["choices"][0]["finish_reason"]) == (CLAUDE, "stop")
     usage = answer["usage"]
     assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (11, 2, 13)
 
 
-async def test_b04_caches_read_and_written_are_told_and_charged_at_their_own_price(vendor: Vendor) -> None:
+async def test_B04_caches_read_and_written_are_told_and_charged_at_their_own_price(vendor: Vendor) -> None:
     data = bedrock.USAGE
     vendor.answer = lambda request: httpx.Response(200, content=data.body)
     answer = await vendor.client.post(CHAT, json=asking(CHAT, CLAUDE, stop=["END"]))
@@ -160,7 +160,7 @@ async def test_b04_caches_read_and_written_are_told_and_charged_at_their_own_pri
         ("guardrail_intervened", "content_filter"),
     ],
 )
-async def test_b04_finish_reasons_are_openais(vendor: Vendor, reason: str, told: str) -> None:
+async def test_B04_finish_reasons_are_openais(vendor: Vendor, reason: str, told: str) -> None:
     vendor.answer = lambda request: httpx.Response(200, content=body([{"text": "Once"}], reason, USAGE))
     whole = (await vendor.client.post(CHAT, json=asking(CHAT, NOVA))).json()
     vendor.answer = lambda request: streamed(STARTED, *texts(0, "Once"), *ended(reason, USAGE))
@@ -170,7 +170,7 @@ async def test_b04_finish_reasons_are_openais(vendor: Vendor, reason: str, told:
     assert [whole["choices"][0]["finish_reason"]] == reasons == [told]
 
 
-async def test_b10_tools_and_thoughts_go_round(vendor: Vendor) -> None:
+async def test_B10_tools_and_thoughts_go_round(vendor: Vendor) -> None:
     data = bedrock.REASONING
     vendor.answer = lambda request: httpx.Response(200, content=data.body)
     tools = [{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}]
@@ -197,7 +197,7 @@ def seeing(*urls: str) -> list[dict[str, Any]]:
     return [{"role": "user", "content": [*parts, {"type": "text", "text": "What is it?"}]}]
 
 
-async def test_b10_the_gateway_fetches_images_because_bedrock_takes_bytes_only(keys: KeyStore) -> None:
+async def test_B10_the_gateway_fetches_images_because_bedrock_takes_bytes_only(keys: KeyStore) -> None:
     async with gateway(keys, fetcher=internet(JPEG)) as vendor:
         asked = asking(CHAT, NOVA, messages=seeing("https://images.example/cat", f"data:image/gif;base64,{b64(GIF)}"))
         answer = await vendor.client.post(CHAT, json=asked)
@@ -208,7 +208,7 @@ async def test_b10_the_gateway_fetches_images_because_bedrock_takes_bytes_only(k
     ]
 
 
-async def test_b06_a_mask_of_openais_kind_becomes_the_vendors(vendor: Vendor) -> None:
+async def test_B06_a_mask_of_openais_kind_becomes_the_vendors(vendor: Vendor) -> None:
     """OpenAI edits where a mask is transparent, Stability where it is white."""
     mask = Image.new("RGBA", (2, 2), (0, 0, 0, 255))
     mask.putpixel((0, 0), (0, 0, 0, 0))
@@ -229,7 +229,7 @@ async def test_b06_a_mask_of_openais_kind_becomes_the_vendors(vendor: Vendor) ->
 # --- what is configured
 
 
-async def test_b08_models_are_listed_where_a_region_is_set_and_nowhere_else(keys: KeyStore) -> None:
+async def test_B08_models_are_listed_where_a_region_is_set_and_nowhere_else(keys: KeyStore) -> None:
     async def listed(environment: Mapping[str, str]) -> set[str]:
         async with gateway(keys, environment) as vendor:
             return {row["id"] for row in (await vendor.client.get("/v1/models")).json()["data"]}
@@ -240,7 +240,7 @@ async def test_b08_models_are_listed_where_a_region_is_set_and_nowhere_else(keys
 
 
 @pytest.mark.parametrize("path", CHATS)
-async def test_b08_without_a_region_its_models_do_not_exist(keys: KeyStore, path: str) -> None:
+async def test_B08_without_a_region_its_models_do_not_exist(keys: KeyStore, path: str) -> None:
     async with gateway(keys, {"GATEWAY_SANDBOX": "on"}) as vendor:
         answer = await vendor.client.post(path, json=asking(path, CLAUDE))
     assert_error(answer, "model_not_found")
@@ -273,7 +273,7 @@ ERRORS: dict[str, tuple[Failing, str, int | None]] = {
 
 @pytest.mark.parametrize("name", ERRORS)
 @pytest.mark.parametrize("path", POSTS)
-async def test_b03_errors_are_the_dialects_own(vendor: Vendor, path: str, name: str) -> None:
+async def test_B03_errors_are_the_dialects_own(vendor: Vendor, path: str, name: str) -> None:
     vendor.answer, kind, seconds = ERRORS[name]
     message = assert_error(await vendor.client.post(path, json=asking(path, NOVA)), kind, retry_after=seconds)
     assert "amazon" not in message.replace(NOVA, "")
@@ -281,7 +281,7 @@ async def test_b03_errors_are_the_dialects_own(vendor: Vendor, path: str, name: 
 
 
 @pytest.mark.parametrize("path", STREAMED)
-async def test_b03_an_exception_inside_a_stream_ends_it_with_an_error(vendor: Vendor, path: str) -> None:
+async def test_B03_an_exception_inside_a_stream_ends_it_with_an_error(vendor: Vendor, path: str) -> None:
     vendor.answer = lambda request: streamed(
         STARTED, *texts(0, "Once")[:-1], exception("modelStreamErrorException", "The model failed.")
     )
@@ -292,7 +292,7 @@ async def test_b03_an_exception_inside_a_stream_ends_it_with_an_error(vendor: Ve
 
 
 @pytest.mark.parametrize("path", STREAMED)
-async def test_b02_a_corrupt_stream_is_a_bad_gateway(vendor: Vendor, path: str) -> None:
+async def test_B02_a_corrupt_stream_is_a_bad_gateway(vendor: Vendor, path: str) -> None:
     message = bytearray(STARTED)
     message[-1] ^= 1
     vendor.answer = lambda request: streamed(bytes(message))
@@ -300,7 +300,7 @@ async def test_b02_a_corrupt_stream_is_a_bad_gateway(vendor: Vendor, path: str) 
     assert_error(answer, "upstream")
 
 
-async def test_b02_a_message_that_claims_gigabytes_is_not_waited_for(vendor: Vendor) -> None:
+async def test_B02_a_message_that_claims_gigabytes_is_not_waited_for(vendor: Vendor) -> None:
     vendor.answer = lambda request: streamed(struct.pack(">III", 2**31, 0, 0) + b"x" * 100)
     answer = await vendor.client.post(CHAT, json=asking(CHAT, NOVA, stream=True))
     assert_error(answer, "upstream")

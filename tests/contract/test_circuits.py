@@ -58,7 +58,7 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.mark.parametrize("answer", [status(500), status(401), status(503), garbage])
-async def test_f09_a_model_that_fails_often_is_skipped_then_probed_and_used_again(
+async def test_F09_a_model_that_fails_often_is_skipped_then_probed_and_used_again(
     keys: KeyStore, world: World, answer: Answer
 ) -> None:
     async with world.process(keys) as client:
@@ -78,7 +78,7 @@ async def test_f09_a_model_that_fails_often_is_skipped_then_probed_and_used_agai
         assert world.vendors.asked == [world.a] * 3
 
 
-async def test_f09_half_of_the_calls_open_a_circuit_too(keys: KeyStore, world: World) -> None:
+async def test_F09_half_of_the_calls_open_a_circuit_too(keys: KeyStore, world: World) -> None:
     async with world.process(keys) as client:
         world.vendors.script(world.a, *([good, status(500)] * 5), good)
         for _ in range(10):
@@ -88,7 +88,7 @@ async def test_f09_half_of_the_calls_open_a_circuit_too(keys: KeyStore, world: W
     assert world.vendors.asked == [world.b]
 
 
-async def test_f09_calls_that_are_long_ago_do_not_count(keys: KeyStore, world: World) -> None:
+async def test_F09_calls_that_are_long_ago_do_not_count(keys: KeyStore, world: World) -> None:
     async with world.process(keys) as client:
         world.vendors.script(world.a, *([good, status(500)] * 5), good)
         for _ in range(10):
@@ -99,7 +99,7 @@ async def test_f09_calls_that_are_long_ago_do_not_count(keys: KeyStore, world: W
     assert world.vendors.asked == [world.a]
 
 
-async def test_f09_the_callers_own_faults_open_no_circuit(keys: KeyStore, world: World) -> None:
+async def test_F09_the_callers_own_faults_open_no_circuit(keys: KeyStore, world: World) -> None:
     async with world.process(keys) as client:
         world.vendors.script(world.a, status(400))
         for _ in range(FAILURES + 1):
@@ -107,7 +107,7 @@ async def test_f09_the_callers_own_faults_open_no_circuit(keys: KeyStore, world:
     assert world.vendors.asked == [world.a] * (FAILURES + 1)
 
 
-async def test_f09_a_retry_after_is_believed_at_once(keys: KeyStore, world: World) -> None:
+async def test_F09_a_retry_after_is_believed_at_once(keys: KeyStore, world: World) -> None:
     async with world.process(keys) as client:
         world.vendors.script(world.a, status(429, retry_after="20"), good)
         for _ in range(3):
@@ -118,7 +118,7 @@ async def test_f09_a_retry_after_is_believed_at_once(keys: KeyStore, world: Worl
         assert world.vendors.asked[-1] == world.a
 
 
-async def test_f09_a_provider_that_says_that_nothing_is_left_is_believed(keys: KeyStore, world: World) -> None:
+async def test_F09_a_provider_that_says_that_nothing_is_left_is_believed(keys: KeyStore, world: World) -> None:
     def last_one(request: httpx.Request) -> httpx.Response:
         answer = good(request)
         answer.headers.update({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m5s"})
@@ -134,7 +134,7 @@ async def test_f09_a_provider_that_says_that_nothing_is_left_is_believed(keys: K
     assert world.vendors.asked == [world.a, world.b, world.a]
 
 
-async def test_f09_one_request_probes(keys: KeyStore, world: World) -> None:
+async def test_F09_one_request_probes(keys: KeyStore, world: World) -> None:
     is_asked, may_answer = asyncio.Event(), asyncio.Event()
 
     async def slow(request: httpx.Request) -> httpx.Response:
@@ -155,7 +155,7 @@ async def test_f09_one_request_probes(keys: KeyStore, world: World) -> None:
     assert world.vendors.asked.count(world.a) == 1
 
 
-async def test_f11_with_every_circuit_open_the_least_bad_is_tried(keys: KeyStore, world: World) -> None:
+async def test_F11_with_every_circuit_open_the_least_bad_is_tried(keys: KeyStore, world: World) -> None:
     async with world.process(keys) as client:
         world.vendors.script(world.a, status(500))
         world.vendors.script(world.b, status(500))
@@ -171,7 +171,7 @@ async def test_f11_with_every_circuit_open_the_least_bad_is_tried(keys: KeyStore
     assert world.vendors.asked == [world.b]
 
 
-async def test_f12_auto_prefers_models_that_work(keys: KeyStore, world: World) -> None:
+async def test_F12_auto_prefers_models_that_work(keys: KeyStore, world: World) -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
     rows = [row(name, capabilities="chat json_schema reasoning audio_input") for name in (world.a, world.b)]
     world.rows = (rows[0], rows[1])
@@ -192,7 +192,7 @@ async def test_f12_auto_prefers_models_that_work(keys: KeyStore, world: World) -
 _WAV = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAgD4AAAB9AAACABAAZGF0YQAAAAA="
 
 
-async def test_f09_each_change_is_one_line_in_the_log(
+async def test_F09_each_change_is_one_line_in_the_log(
     keys: KeyStore, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")

@@ -87,7 +87,7 @@ def text_of(response: httpx.Response) -> str:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("failure", FAILURES)
-async def test_f01_any_curable_failure_before_the_first_event_goes_to_the_next_candidate(
+async def test_F01_any_curable_failure_before_the_first_event_goes_to_the_next_candidate(
     keys: KeyStore, tmp_path: Path, failure: str, stream: bool
 ) -> None:
     answer, calls, outcome = FAILURES[failure]
@@ -107,7 +107,7 @@ async def test_f01_any_curable_failure_before_the_first_event_goes_to_the_next_c
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("path", POSTS)
-async def test_f01_chats_fall_back_in_every_dialect(keys: KeyStore, tmp_path: Path, path: str, stream: bool) -> None:
+async def test_F01_chats_fall_back_in_every_dialect(keys: KeyStore, tmp_path: Path, path: str, stream: bool) -> None:
     vendors = Vendors()
     vendors.script("a", status(500))
     async with gateway(keys, tmp_path, vendors) as client:
@@ -132,7 +132,7 @@ async def test_f01_chats_fall_back_in_every_dialect(keys: KeyStore, tmp_path: Pa
         "/v1/inference/audio/transcribe",
     ],
 )
-async def test_f01_every_other_kind_of_request_falls_back(keys: KeyStore, tmp_path: Path, path: str) -> None:
+async def test_F01_every_other_kind_of_request_falls_back(keys: KeyStore, tmp_path: Path, path: str) -> None:
     vendors = Vendors()
     vendors.script("a", status(500))
     request = request_to(path, "a")
@@ -152,7 +152,7 @@ async def test_f01_every_other_kind_of_request_falls_back(keys: KeyStore, tmp_pa
     assert response.headers["x-gateway-model"] == "b"
 
 
-async def test_f02_the_requests_models_come_before_the_rows_fallbacks_and_instead_of_them(
+async def test_F02_the_requests_models_come_before_the_rows_fallbacks_and_instead_of_them(
     keys: KeyStore, tmp_path: Path
 ) -> None:
     rows = (row("a", more='fallbacks = ["c"]'), row("b"), row("c"))
@@ -165,7 +165,7 @@ async def test_f02_the_requests_models_come_before_the_rows_fallbacks_and_instea
     assert vendors.asked == ["a", "b", "a", "c"]
 
 
-async def test_f02_models_may_stand_alone(keys: KeyStore, tmp_path: Path) -> None:
+async def test_F02_models_may_stand_alone(keys: KeyStore, tmp_path: Path) -> None:
     vendors = Vendors()
     async with gateway(keys, tmp_path, vendors) as client:
         body = asking(CHAT, "a", models=["b", "c"])
@@ -177,7 +177,7 @@ async def test_f02_models_may_stand_alone(keys: KeyStore, tmp_path: Path) -> Non
     assert_error(wrong, "validation", field="models")
 
 
-async def test_f02_at_most_five_candidates_are_tried_and_unknown_and_doubled_ones_skipped(
+async def test_F02_at_most_five_candidates_are_tried_and_unknown_and_doubled_ones_skipped(
     keys: KeyStore, tmp_path: Path
 ) -> None:
     vendors = Vendors()
@@ -192,7 +192,7 @@ async def test_f02_at_most_five_candidates_are_tried_and_unknown_and_doubled_one
     assert_error(unknown, "model_not_found")
 
 
-async def test_f02_models_that_the_key_may_not_use_are_skipped(keys: KeyStore, tmp_path: Path) -> None:
+async def test_F02_models_that_the_key_may_not_use_are_skipped(keys: KeyStore, tmp_path: Path) -> None:
     vendors = Vendors()
     async with account(keys, environment=environment(tmp_path), vendor=vendors, models=frozenset({"b"})) as caller:
         response = await caller.ask(CHAT, "a", models=["b"])
@@ -205,7 +205,7 @@ async def test_f02_models_that_the_key_may_not_use_are_skipped(keys: KeyStore, t
 
 
 @pytest.mark.parametrize("code", [400, 422])
-async def test_f03_the_callers_own_fault_goes_to_no_other_model(keys: KeyStore, tmp_path: Path, code: int) -> None:
+async def test_F03_the_callers_own_fault_goes_to_no_other_model(keys: KeyStore, tmp_path: Path, code: int) -> None:
     vendors = Vendors()
     vendors.script("a", status(code))
     async with gateway(keys, tmp_path, vendors) as client:
@@ -214,7 +214,7 @@ async def test_f03_the_callers_own_fault_goes_to_no_other_model(keys: KeyStore, 
     assert vendors.asked == ["a"]
 
 
-async def test_f03_a_content_filter_is_final_unless_the_row_says_otherwise(keys: KeyStore, tmp_path: Path) -> None:
+async def test_F03_a_content_filter_is_final_unless_the_row_says_otherwise(keys: KeyStore, tmp_path: Path) -> None:
     def filtered(request: httpx.Request) -> httpx.Response:
         return httpx.Response(400, json={"error": {"message": "Refused.", "code": "content_filter"}})
 
@@ -229,7 +229,7 @@ async def test_f03_a_content_filter_is_final_unless_the_row_says_otherwise(keys:
     assert passed_on.json()["model"] == "c"
 
 
-async def test_f04_candidates_that_cannot_do_what_is_needed_are_skipped(keys: KeyStore, tmp_path: Path) -> None:
+async def test_F04_candidates_that_cannot_do_what_is_needed_are_skipped(keys: KeyStore, tmp_path: Path) -> None:
     tools = [{"type": "function", "function": {"name": "f"}}]
     rows = (row("a"), row("b", capabilities="chat"), row("c"))
     vendors = Vendors()
@@ -243,7 +243,7 @@ async def test_f04_candidates_that_cannot_do_what_is_needed_are_skipped(keys: Ke
     assert vendors.asked == ["a", "c", "c"]
 
 
-async def test_f04_a_context_that_is_too_small_goes_to_a_larger_one(keys: KeyStore, tmp_path: Path) -> None:
+async def test_F04_a_context_that_is_too_small_goes_to_a_larger_one(keys: KeyStore, tmp_path: Path) -> None:
     def too_long(request: httpx.Request) -> httpx.Response:
         return httpx.Response(400, json={"error": {"message": "Too long.", "code": "context_length_exceeded"}})
 
@@ -259,7 +259,7 @@ async def test_f04_a_context_that_is_too_small_goes_to_a_larger_one(keys: KeySto
     assert vendors.asked == ["a", "c", "a", "c"]
 
 
-async def test_f05_the_row_with_its_own_name_echoes_it_and_others_are_named_by_their_id(
+async def test_F05_the_row_with_its_own_name_echoes_it_and_others_are_named_by_their_id(
     keys: KeyStore, tmp_path: Path
 ) -> None:
     rows = (row("a", more='aliases = ["alias-a"]'), row("b", more='aliases = ["alias-b"]'))
@@ -272,7 +272,7 @@ async def test_f05_the_row_with_its_own_name_echoes_it_and_others_are_named_by_t
     assert ATTEMPTS not in first.headers
 
 
-async def test_f06_when_all_fail_the_last_error_is_answered_with_the_soonest_retry_after(
+async def test_F06_when_all_fail_the_last_error_is_answered_with_the_soonest_retry_after(
     keys: KeyStore, tmp_path: Path
 ) -> None:
     vendors = Vendors()
@@ -287,7 +287,7 @@ async def test_f06_when_all_fail_the_last_error_is_answered_with_the_soonest_ret
             assert response.headers[ATTEMPTS] == f"{A};429, {B};429, {C};500"
 
 
-async def test_f06_a_short_retry_after_is_waited_for_where_nothing_else_is_left(keys: KeyStore, tmp_path: Path) -> None:
+async def test_F06_a_short_retry_after_is_waited_for_where_nothing_else_is_left(keys: KeyStore, tmp_path: Path) -> None:
     vendors = Vendors()
     vendors.script("a", status(429, retry_after="1"), good)
     vendors.script("b", status(500))
@@ -302,7 +302,7 @@ async def test_f06_a_short_retry_after_is_waited_for_where_nothing_else_is_left(
 
 
 @pytest.mark.parametrize("path", DISTINCT)
-async def test_f01_nothing_is_tried_again_after_the_first_event(keys: KeyStore, tmp_path: Path, path: str) -> None:
+async def test_F01_nothing_is_tried_again_after_the_first_event(keys: KeyStore, tmp_path: Path, path: str) -> None:
     vendors = Vendors()
     vendors.script("a", cut(SAID_HELLO))
     async with gateway(keys, tmp_path, vendors) as client:
@@ -312,7 +312,7 @@ async def test_f01_nothing_is_tried_again_after_the_first_event(keys: KeyStore, 
     assert response.content.count(b"Hello") == 1
 
 
-async def test_f01_a_whole_answer_that_breaks_off_is_asked_for_again(keys: KeyStore, tmp_path: Path) -> None:
+async def test_F01_a_whole_answer_that_breaks_off_is_asked_for_again(keys: KeyStore, tmp_path: Path) -> None:
     vendors = Vendors()
     vendors.script("a", cut(b'{"choices": [{"index": 0, "message": {"content": "Hel'))
     async with gateway(keys, tmp_path, vendors) as client:
@@ -321,7 +321,7 @@ async def test_f01_a_whole_answer_that_breaks_off_is_asked_for_again(keys: KeySt
     assert vendors.asked == ["a", "b"]
 
 
-async def test_f07_an_attempt_that_is_refused_costs_nothing_and_the_model_that_answers_is_counted(
+async def test_F07_an_attempt_that_is_refused_costs_nothing_and_the_model_that_answers_is_counted(
     keys: KeyStore, tmp_path: Path
 ) -> None:
     vendors = Vendors()
@@ -336,7 +336,7 @@ async def test_f07_an_attempt_that_is_refused_costs_nothing_and_the_model_that_a
     assert response.headers["x-gateway-cost"] == "0.000013"
 
 
-async def test_f07_an_attempt_that_spent_tokens_is_charged_to_its_own_model(keys: KeyStore, tmp_path: Path) -> None:
+async def test_F07_an_attempt_that_spent_tokens_is_charged_to_its_own_model(keys: KeyStore, tmp_path: Path) -> None:
     vendors = Vendors()
     vendors.script("a", garbage)
     budget = Limits(budget_day=10**9)
@@ -353,7 +353,7 @@ async def test_f07_an_attempt_that_spent_tokens_is_charged_to_its_own_model(keys
     assert (standing.in_flight, standing.reserved) == (0, 0)
 
 
-async def test_f07_the_reservation_covers_the_dearest_candidate(keys: KeyStore, tmp_path: Path) -> None:
+async def test_F07_the_reservation_covers_the_dearest_candidate(keys: KeyStore, tmp_path: Path) -> None:
     vendors = Vendors()
     settings = environment(tmp_path, row("a", price=1), row("b", price=1000))
     async with account(keys, Limits(budget_day=20_000), environment=settings, vendor=vendors) as caller:
@@ -364,7 +364,7 @@ async def test_f07_the_reservation_covers_the_dearest_candidate(keys: KeyStore, 
     assert vendors.asked == ["a"]
 
 
-async def test_f07_a_budget_is_not_exceeded_by_attempts_that_each_cost(keys: KeyStore, tmp_path: Path) -> None:
+async def test_F07_a_budget_is_not_exceeded_by_attempts_that_each_cost(keys: KeyStore, tmp_path: Path) -> None:
     vendors = Vendors()
     for name in "abc":
         vendors.script(name, garbage)
@@ -376,7 +376,7 @@ async def test_f07_a_budget_is_not_exceeded_by_attempts_that_each_cost(keys: Key
     assert 0 < standing.spent_day <= 400
 
 
-async def test_f08_a_stream_that_says_nothing_in_time_goes_to_the_next(keys: KeyStore, tmp_path: Path) -> None:
+async def test_F08_a_stream_that_says_nothing_in_time_goes_to_the_next(keys: KeyStore, tmp_path: Path) -> None:
     opening = chunk({"role": "assistant", "content": ""})
     vendors = Vendors()
     vendors.script("a", silent())
@@ -388,7 +388,7 @@ async def test_f08_a_stream_that_says_nothing_in_time_goes_to_the_next(keys: Key
     assert [event for event in events(response) if b'"role":"assistant"' in event.data][1:] == []
 
 
-async def test_f08_the_last_candidate_may_take_longer(keys: KeyStore, tmp_path: Path) -> None:
+async def test_F08_the_last_candidate_may_take_longer(keys: KeyStore, tmp_path: Path) -> None:
     async def slow() -> AsyncIterator[bytes]:
         yield b": ping\n\n"
         for _ in range(5):
@@ -430,7 +430,7 @@ async def test_the_log_has_every_attempt(keys: KeyStore, tmp_path: Path, caplog:
     assert request.model == "b"
 
 
-async def test_f08_a_stream_that_has_begun_with_a_comment_still_falls_back(keys: KeyStore, tmp_path: Path) -> None:
+async def test_F08_a_stream_that_has_begun_with_a_comment_still_falls_back(keys: KeyStore, tmp_path: Path) -> None:
     waits = {"GATEWAY_FIRST_EVENT_WAIT": "0.001", "GATEWAY_FIRST_EVENT_TIMEOUT": "0.05"}
     vendors = Vendors()
     vendors.script("a", silent())
@@ -441,7 +441,7 @@ async def test_f08_a_stream_that_has_begun_with_a_comment_still_falls_back(keys:
     assert b'"model":"b"' in response.content
 
 
-def test_f02_anthropics_way_to_name_fallbacks_is_read_where_it_is_spoken() -> None:
+def test_F02_anthropics_way_to_name_fallbacks_is_read_where_it_is_spoken() -> None:
     named = {"model": "a", "fallbacks": [{"model": "b", "max_tokens": 1}, {"model": "c"}]}
     assert take_models(dict(named), with_fallbacks=True) == ("b", "c")
     assert take_models(dict(named)) == ()

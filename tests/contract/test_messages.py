@@ -171,7 +171,7 @@ def assert_error(response: httpx.Response, status: int, kind: str, words: str = 
 
 
 @pytest.mark.parametrize("model", ["sandbox/chat", *EVERY_VENDOR])
-async def test_m01_m04_m05_every_model_answers_whole_and_streamed_alike(vendor: Vendor, model: str) -> None:
+async def test_M01_M04_M05_every_model_answers_whole_and_streamed_alike(vendor: Vendor, model: str) -> None:
     answer = wire.whole(await vendor.client.post(PATH, json=asking(model)))
     events = wire.bodies(await vendor.client.post(PATH, json=asking(model, stream=True)))
     assert wire.folded(events) == answer
@@ -181,7 +181,7 @@ async def test_m01_m04_m05_every_model_answers_whole_and_streamed_alike(vendor: 
 
 @pytest.mark.parametrize("answer", ANSWERS)
 @pytest.mark.parametrize("model", EVERY_VENDOR)
-async def test_m05_a_folded_stream_is_the_whole_answer(vendor: Vendor, model: str, answer: str) -> None:
+async def test_M05_a_folded_stream_is_the_whole_answer(vendor: Vendor, model: str, answer: str) -> None:
     vendor.answer = says(*ANSWERS[answer])
     body = asking(model, tools=[WEATHER])
     events = wire.bodies(await vendor.client.post(PATH, json={**body, "stream": True}))
@@ -204,7 +204,7 @@ def without_seals(message: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model", EVERY_VENDOR)
-async def test_m04_events_come_in_their_order(vendor: Vendor, model: str) -> None:
+async def test_M04_events_come_in_their_order(vendor: Vendor, model: str) -> None:
     vendor.answer = says(*ANSWERS["calls"])
     response = await vendor.client.post(PATH, json=asking(model, stream=True, tools=[WEATHER]))
     names = [event.event for event in wire.named_events(response)]
@@ -228,7 +228,7 @@ async def test_m04_events_come_in_their_order(vendor: Vendor, model: str) -> Non
         assert names[2] == "ping"
 
 
-async def test_m06_a_stream_tells_the_input_tokens_at_its_start_where_the_vendor_does(vendor: Vendor) -> None:
+async def test_M06_a_stream_tells_the_input_tokens_at_its_start_where_the_vendor_does(vendor: Vendor) -> None:
     for model, tokens in ((CLAUDE, 11), (GPT, 0)):
         (start, *_, last, _) = wire.bodies(await vendor.client.post(PATH, json=asking(model, stream=True)))
         assert start["message"]["usage"]["input_tokens"] == tokens
@@ -236,7 +236,7 @@ async def test_m06_a_stream_tells_the_input_tokens_at_its_start_where_the_vendor
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_m12_usage_keeps_cache_reads_and_writes_apart(vendor: Vendor, stream: bool) -> None:
+async def test_M12_usage_keeps_cache_reads_and_writes_apart(vendor: Vendor, stream: bool) -> None:
     usage = {**USAGE, "prompt_tokens": 100, "prompt_tokens_details": {"cached_tokens": 30, "cache_write_tokens": 50}}
     body, chunks = openai((text("Hi"),))
     whole, streamed = {**body, "usage": usage}, [*chunks[:-1], {**chunks[-1], "usage": usage}]
@@ -252,7 +252,7 @@ async def test_m12_usage_keeps_cache_reads_and_writes_apart(vendor: Vendor, stre
 @pytest.mark.parametrize(
     ("finish", "reason"), [("stop", "end_turn"), ("length", "max_tokens"), ("content_filter", "refusal")]
 )
-async def test_m11_the_answer_says_why_it_ends(vendor: Vendor, finish: str, reason: str, stream: bool) -> None:
+async def test_M11_the_answer_says_why_it_ends(vendor: Vendor, finish: str, reason: str, stream: bool) -> None:
     body, chunks = openai((text("Hi"),))
     body["choices"][0]["finish_reason"] = chunks[-2]["choices"][0]["finish_reason"] = finish
     vendor.answer = streaming(*chunks, done=True) if stream else answering(body)
@@ -263,7 +263,7 @@ async def test_m11_the_answer_says_why_it_ends(vendor: Vendor, finish: str, reas
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_m11_the_answer_says_at_which_stop_sequence_it_ends(vendor: Vendor, stream: bool) -> None:
+async def test_M11_the_answer_says_at_which_stop_sequence_it_ends(vendor: Vendor, stream: bool) -> None:
     # This model refuses stop sequences, so that the gateway cuts the text itself.
     vendor.answer = says(text("One END two"))
     body = asking("gpt-6-sol", stop_sequences=["STOP", "END"], stream=stream)
@@ -347,7 +347,7 @@ PDF = "JVBERi0xLjQKJSVFT0YK"
 CACHED = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
 
 
-async def test_m07_system_is_a_string_or_blocks_and_turns_among_the_messages(vendor: Vendor) -> None:
+async def test_M07_system_is_a_string_or_blocks_and_turns_among_the_messages(vendor: Vendor) -> None:
     user = {"role": "user", "content": "Hello"}
     blocks = [{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind.", **CACHED}]
     for system, expected in (("Be brief.", "Be brief."), (blocks, "Be brief.\n\nBe kind.")):
@@ -359,7 +359,7 @@ async def test_m07_system_is_a_string_or_blocks_and_turns_among_the_messages(ven
     assert body["messages"][0]["content"] == "First."
 
 
-async def test_m08_tools_their_calls_and_their_results_reach_every_vendor(vendor: Vendor) -> None:
+async def test_M08_tools_their_calls_and_their_results_reach_every_vendor(vendor: Vendor) -> None:
     result = [
         {"type": "text", "text": "22 degrees"},
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
@@ -402,7 +402,7 @@ async def test_m08_tools_their_calls_and_their_results_reach_every_vendor(vendor
     assert results[1]["response"] == {"error": "no such city"}
 
 
-async def test_m10_images_and_documents_in_every_form_reach_other_vendors(vendor: Vendor) -> None:
+async def test_M10_images_and_documents_in_every_form_reach_other_vendors(vendor: Vendor) -> None:
     documents = [
         {"type": "image", "source": {"type": "url", "url": "https://a.example/cat.png"}},
         {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PDF}, "title": "a"},
@@ -429,7 +429,7 @@ async def test_m10_images_and_documents_in_every_form_reach_other_vendors(vendor
 
 
 @pytest.mark.parametrize("field", ["data", "url"])
-async def test_m10_media_that_is_not_what_it_should_be_is_refused(vendor: Vendor, field: str) -> None:
+async def test_M10_media_that_is_not_what_it_should_be_is_refused(vendor: Vendor, field: str) -> None:
     source = {
         "data": {"type": "base64", "media_type": "image/png", "data": PDF},
         "url": {"type": "url", "url": "ftp:x"},
@@ -438,7 +438,7 @@ async def test_m10_media_that_is_not_what_it_should_be_is_refused(vendor: Vendor
     assert_error(response, 400, "invalid_request_error", f"messages[0].content[0].source.{field}: ")
 
 
-async def test_m22_cache_points_reach_the_vendors_that_have_them(vendor: Vendor) -> None:
+async def test_M22_cache_points_reach_the_vendors_that_have_them(vendor: Vendor) -> None:
     body = asking("openrouter/some-model", [{"type": "text", "text": "Long", **CACHED}])
     assert (await sent(vendor, body))["messages"][0]["content"][0]["cache_control"] == {
         "type": "ephemeral",
@@ -451,7 +451,7 @@ async def test_m22_cache_points_reach_the_vendors_that_have_them(vendor: Vendor)
     assert vendor.sent["cache_control"] == {"type": "ephemeral"}
 
 
-async def test_m17_knobs_that_a_vendor_lacks_are_left_out_and_others_reach_it(vendor: Vendor) -> None:
+async def test_M17_knobs_that_a_vendor_lacks_are_left_out_and_others_reach_it(vendor: Vendor) -> None:
     knobs = {
         "temperature": 0.5,
         "top_p": 0.9,
@@ -527,7 +527,7 @@ async def test_m17_knobs_that_a_vendor_lacks_are_left_out_and_others_reach_it(ve
     ],
 )
 @pytest.mark.parametrize("model", [DEEPSEEK, GPT, GEMINI])
-async def test_m17_features_that_only_anthropic_has_are_refused_elsewhere(
+async def test_M17_features_that_only_anthropic_has_are_refused_elsewhere(
     vendor: Vendor, model: str, fields: dict[str, Any], message: str
 ) -> None:
     response = await vendor.client.post(PATH, json=asking(model, **fields))
@@ -585,7 +585,7 @@ async def test_max_tokens_above_the_models_maximum_is_lowered_and_told(vendor: V
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("display", ["summarized", "omitted"])
 @pytest.mark.parametrize("model", [GEMINI, DEEPSEEK])
-async def test_m09_thoughts_of_any_vendor_survive_a_tool_round_sealed(
+async def test_M09_thoughts_of_any_vendor_survive_a_tool_round_sealed(
     vendor: Vendor, model: str, display: str, stream: bool
 ) -> None:
     vendor.answer = says(*ANSWERS["thought and call"])
@@ -614,7 +614,7 @@ async def test_m09_thoughts_of_any_vendor_survive_a_tool_round_sealed(
     assert "I must look." not in json.dumps(body)
 
 
-async def test_m09_a_text_that_the_client_has_altered_is_no_thought_of_the_models(vendor: Vendor) -> None:
+async def test_M09_a_text_that_the_client_has_altered_is_no_thought_of_the_models(vendor: Vendor) -> None:
     vendor.answer = says(*ANSWERS["thought"])
     answer = wire.whole(await vendor.client.post(PATH, json=asking(GEMINI)))
     answer["content"][0]["thinking"] = "Do something else."
@@ -623,7 +623,7 @@ async def test_m09_a_text_that_the_client_has_altered_is_no_thought_of_the_model
     assert "Do something else." not in json.dumps(body)
 
 
-async def test_m09_thinking_of_anthropics_reaches_its_models_as_it_came(vendor: Vendor) -> None:
+async def test_M09_thinking_of_anthropics_reaches_its_models_as_it_came(vendor: Vendor) -> None:
     blocks = [
         {"type": "thinking", "thinking": "Hm.", "signature": "EqQBCgIYAhIM"},
         {"type": "redacted_thinking", "data": "EmwKAhgBEgy3"},
@@ -641,7 +641,7 @@ async def test_m09_thinking_of_anthropics_reaches_its_models_as_it_came(vendor: 
 # ---- The same wire ---------------------------------------------------------------------------------------------------
 
 
-async def test_m16_a_request_reaches_an_anthropic_model_as_it_came(vendor: Vendor) -> None:
+async def test_M16_a_request_reaches_an_anthropic_model_as_it_came(vendor: Vendor) -> None:
     body = asking(
         CLAUDE,
         [
@@ -682,7 +682,7 @@ async def test_m16_a_request_reaches_an_anthropic_model_as_it_came(vendor: Vendo
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_m16_what_an_anthropic_model_answers_comes_back_as_it_was(vendor: Vendor, stream: bool) -> None:
+async def test_M16_what_an_anthropic_model_answers_comes_back_as_it_was(vendor: Vendor, stream: bool) -> None:
     block = {"type": "block_of_tomorrow", "anything": {"deep": [None]}}
     message = {**MESSAGE, "content": [block], "stop_reason": "reason_of_tomorrow", "field_of_tomorrow": 1}
     events = [
@@ -705,7 +705,7 @@ async def test_m16_what_an_anthropic_model_answers_comes_back_as_it_was(vendor: 
     assert [event.event for event in wire.named_events(response)] == [event["type"] for event in events]
 
 
-async def test_m16_the_rules_of_the_model_behind_a_public_id_are_absorbed(vendor: Vendor) -> None:
+async def test_M16_the_rules_of_the_model_behind_a_public_id_are_absorbed(vendor: Vendor) -> None:
     knobs = {"temperature": 0.5, "top_p": 0.9, "top_k": 5}
     body = await sent(vendor, asking(CLAUDE, **knobs, thinking={"type": "enabled", "budget_tokens": 2000}))
     assert body == {**asking(CLAUDE), "thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}
@@ -723,7 +723,7 @@ async def test_m16_the_rules_of_the_model_behind_a_public_id_are_absorbed(vendor
     assert [message["role"] for message in body["messages"]] == ["user", "assistant", "user"]
 
 
-async def test_m16_ids_that_other_vendors_have_made_are_ones_that_anthropic_takes(vendor: Vendor) -> None:
+async def test_M16_ids_that_other_vendors_have_made_are_ones_that_anthropic_takes(vendor: Vendor) -> None:
     use = {
         "type": "tool_use",
         "id": "functions.get:0",
@@ -765,7 +765,7 @@ FREE = {
         ({"content": [{"type": "block_of_tomorrow"}]}, "messages[0].content[0]"),
     ],
 )
-async def test_m18_keys_with_a_budget_are_refused_what_cannot_be_priced(
+async def test_M18_keys_with_a_budget_are_refused_what_cannot_be_priced(
     keys: KeyStore, fields: dict[str, Any], field: str
 ) -> None:
     vendor = Vendor(says(text("Hi")))
@@ -779,7 +779,7 @@ async def test_m18_keys_with_a_budget_are_refused_what_cannot_be_priced(
         assert (await free.client.post(PATH, json=asking(CLAUDE, **fields))).status_code == 200
 
 
-async def test_m18_a_thread_whose_length_is_not_known_is_one_that_clients_begin_anew(keys: KeyStore) -> None:
+async def test_M18_a_thread_whose_length_is_not_known_is_one_that_clients_begin_anew(keys: KeyStore) -> None:
     vendor = Vendor(says(text("Hi")))
     async with account(keys, Limits(budget_day=10_000_000), environment=ENVIRONMENT, vendor=vendor) as spender:
         continued = asking(CLAUDE, messages=[], thread={"type": "continue", "previous_message_id": "msg_1"})
@@ -789,7 +789,7 @@ async def test_m18_a_thread_whose_length_is_not_known_is_one_that_clients_begin_
         assert (await spender.client.post(PATH, json=asking(CLAUDE, thread={"type": "create"}))).status_code == 200
 
 
-async def test_m18_what_is_left_out_for_another_vendor_costs_nothing(keys: KeyStore) -> None:
+async def test_M18_what_is_left_out_for_another_vendor_costs_nothing(keys: KeyStore) -> None:
     vendor = Vendor(says(text("Hi")))
     search = {"type": "web_search_20250305", "name": "web_search"}
     async with account(keys, Limits(budget_day=10_000_000), environment=ENVIRONMENT, vendor=vendor) as spender:
@@ -802,7 +802,7 @@ async def test_m18_what_is_left_out_for_another_vendor_costs_nothing(keys: KeySt
 # ---- Failures --------------------------------------------------------------------------------------------------------
 
 
-async def test_m02_both_key_headers_are_accepted(keys: KeyStore) -> None:
+async def test_M02_both_key_headers_are_accepted(keys: KeyStore) -> None:
     for chosen in ("Authorization", "x-api-key", "either"):
         environment = {"GATEWAY_SANDBOX": "on", "GATEWAY_KEY_HEADER": chosen}
         async with gateway_client(keys, environment, token=None) as client:
@@ -828,7 +828,7 @@ VENDOR_FAILURES = [
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("status", "said", "answered", "kind"), VENDOR_FAILURES)
-async def test_m03_a_vendors_failure_is_an_error_of_anthropics_types(
+async def test_M03_a_vendors_failure_is_an_error_of_anthropics_types(
     vendor: Vendor, status: int, said: str, answered: int, kind: str, stream: bool
 ) -> None:
     body = {"type": "error", "error": {"type": said, "message": "words"}, "request_id": "req_vendor"}
@@ -838,7 +838,7 @@ async def test_m03_a_vendors_failure_is_an_error_of_anthropics_types(
     assert ("retry-after" in response.headers) == (answered in (429, 503))
 
 
-async def test_m03_every_failure_of_a_request_has_anthropics_shape(vendor: Vendor) -> None:
+async def test_M03_every_failure_of_a_request_has_anthropics_shape(vendor: Vendor) -> None:
     client = vendor.client
     assert_error(await client.post(PATH, content=b"{"), 400, "invalid_request_error")
     assert_error(await client.post(PATH, json=asking("nobody")), 404, "not_found_error", "nobody")
@@ -856,13 +856,13 @@ async def test_m03_every_failure_of_a_request_has_anthropics_shape(vendor: Vendo
     assert_error(await client.post(PATH, json=asking("sandbox/fail-500", stream=True)), 502, "api_error")
 
 
-async def test_m03_a_body_that_is_too_large_is_request_too_large(keys: KeyStore) -> None:
+async def test_M03_a_body_that_is_too_large_is_request_too_large(keys: KeyStore) -> None:
     async with gateway_client(keys, {"GATEWAY_SANDBOX": "on", "GATEWAY_MAX_BODY": "1000"}) as client:
         response = await client.post(PATH, json=asking(content="x" * 2000))
     assert_error(response, 413, "request_too_large")
 
 
-async def test_m03_a_conversation_that_is_too_long_is_told_in_the_words_that_agents_know(vendor: Vendor) -> None:
+async def test_M03_a_conversation_that_is_too_long_is_told_in_the_words_that_agents_know(vendor: Vendor) -> None:
     words = "This model's maximum context length is 1000 tokens."
     error = {"message": words, "code": "context_length_exceeded", "type": "invalid_request_error", "param": "messages"}
     vendor.answer = lambda request: httpx.Response(400, json={"error": error})
@@ -870,7 +870,7 @@ async def test_m03_a_conversation_that_is_too_long_is_told_in_the_words_that_age
     assert assert_error(response, 400, "invalid_request_error") == f"prompt is too long: {words}"
 
 
-async def test_m03_limits_are_told_in_anthropics_headers(keys: KeyStore) -> None:
+async def test_M03_limits_are_told_in_anthropics_headers(keys: KeyStore) -> None:
     limits = Limits(requests_per_minute=2, tokens_per_minute=100_000)
     async with account(keys, limits) as caller:
         responses = [await caller.client.post(PATH, json=asking(stream=stream)) for stream in (False, True, False)]
@@ -886,7 +886,7 @@ async def test_m03_limits_are_told_in_anthropics_headers(keys: KeyStore) -> None
 
 
 @pytest.mark.parametrize("model", [CLAUDE, GPT])
-async def test_m19_a_failure_after_the_first_byte_is_an_error_event(vendor: Vendor, model: str) -> None:
+async def test_M19_a_failure_after_the_first_byte_is_an_error_event(vendor: Vendor, model: str) -> None:
     stream = claude((text("Hello"),))[1][:3] if model == CLAUDE else openai((text("Hello"),))[1][:2]
     vendor.answer = streaming(*stream)
     response = await vendor.client.post(PATH, json=asking(model, stream=True))
@@ -898,7 +898,7 @@ async def test_m19_a_failure_after_the_first_byte_is_an_error_event(vendor: Vend
     assert json.loads(last.data) == error
 
 
-async def test_m19_an_overload_in_a_stream_keeps_its_type_and_its_status_where_nothing_was_said(vendor: Vendor) -> None:
+async def test_M19_an_overload_in_a_stream_keeps_its_type_and_its_status_where_nothing_was_said(vendor: Vendor) -> None:
     overloaded = ("error", {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
     _, events = claude((text("Hello"),))
     vendor.answer = streaming(events[0], ("ping", {"type": "ping"}), overloaded)
@@ -937,7 +937,7 @@ async def test_m19_an_overload_in_a_stream_keeps_its_type_and_its_status_where_n
     ],
 )
 @pytest.mark.parametrize("model", ["sandbox/chat", CLAUDE])
-async def test_m13_what_is_missing_or_out_of_range_is_named(
+async def test_M13_what_is_missing_or_out_of_range_is_named(
     vendor: Vendor, model: str, fields: dict[str, Any], named: str
 ) -> None:
     body = {name: value for name, value in asking(model, **fields).items() if value is not None}
@@ -948,7 +948,7 @@ async def test_m13_what_is_missing_or_out_of_range_is_named(
 # ---- Counts and lists ------------------------------------------------------------------------------------------------
 
 
-async def test_m14_tokens_are_counted_by_the_vendor_where_it_counts_them(vendor: Vendor) -> None:
+async def test_M14_tokens_are_counted_by_the_vendor_where_it_counts_them(vendor: Vendor) -> None:
     body = {name: value for name, value in asking(CLAUDE, tools=[WEATHER]).items() if name != "max_tokens"}
     vendor.answer = answering({"input_tokens": 4711, "context_management": {"original_input_tokens": 5}})
     path = f"{PATH}/count_tokens"
@@ -975,7 +975,7 @@ async def test_m14_tokens_are_counted_by_the_vendor_where_it_counts_them(vendor:
     assert not vendor.requests
 
 
-async def test_m14_a_count_that_fails_is_an_error_and_costs_nothing(keys: KeyStore) -> None:
+async def test_M14_a_count_that_fails_is_an_error_and_costs_nothing(keys: KeyStore) -> None:
     vendor = Vendor(lambda request: httpx.Response(529, json={}))
     async with account(keys, Limits(budget_day=1000), environment=ENVIRONMENT, vendor=vendor) as spender:
         path = f"{PATH}/count_tokens"
@@ -985,7 +985,7 @@ async def test_m14_a_count_that_fails_is_an_error_and_costs_nothing(keys: KeySto
         assert (await spender.row()).cost == 0
 
 
-async def test_m15_models_are_listed_in_anthropics_shape_to_its_clients(vendor: Vendor) -> None:
+async def test_M15_models_are_listed_in_anthropics_shape_to_its_clients(vendor: Vendor) -> None:
     version = {"anthropic-version": "2023-06-01"}
     first = (await vendor.client.get("/v1/models?limit=3", headers=version)).json()
     assert first["has_more"] is True
@@ -1021,7 +1021,7 @@ async def test_a_thread_that_another_vendor_cannot_continue_is_one_that_clients_
         vendor.requests.clear()
 
 
-async def test_m16_codes_by_which_clients_of_anthropic_act_reach_them(vendor: Vendor) -> None:
+async def test_M16_codes_by_which_clients_of_anthropic_act_reach_them(vendor: Vendor) -> None:
     for status, code in ((404, "thread_not_found"), (400, "thread_already_continued")):
         details = {"error_code": code, "unsupported": ["thinking"], "text": "see https://internal.example/"}
         error = {"type": "invalid_request_error", "message": "It is gone.", "details": details}
@@ -1032,7 +1032,7 @@ async def test_m16_codes_by_which_clients_of_anthropic_act_reach_them(vendor: Ve
         assert response.json()["error"]["message"] == "It is gone."
 
 
-async def test_m16_a_stream_of_an_anthropic_model_may_be_split_at_every_byte(vendor: Vendor) -> None:
+async def test_M16_a_stream_of_an_anthropic_model_may_be_split_at_every_byte(vendor: Vendor) -> None:
     events = claude(ANSWERS["calls"])[1]
     body = streaming(*events)(httpx.Request("POST", "http://a.example/")).content
 
@@ -1075,7 +1075,7 @@ async def test_urls_that_nobody_may_fetch_are_refused_for_every_vendor(vendor: V
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_m05_signatures_behind_texts_are_kept_where_something_follows(vendor: Vendor, stream: bool) -> None:
+async def test_M05_signatures_behind_texts_are_kept_where_something_follows(vendor: Vendor, stream: bool) -> None:
     """Agents take the last block for the answer, so that a signature behind it would hide it."""
     signed = {"text": "I look.", "thoughtSignature": "c2lnbmVk"}
     called = {"functionCall": {"id": "call_1", "name": "get_weather", "args": {}}, "thoughtSignature": "b3RoZXI="}
@@ -1102,7 +1102,7 @@ async def test_m05_signatures_behind_texts_are_kept_where_something_follows(vend
         assert signatures == (expected if len(pieces) > 1 else [])
 
 
-async def test_m04_silence_is_filled_with_pings(keys: KeyStore) -> None:
+async def test_M04_silence_is_filled_with_pings(keys: KeyStore) -> None:
     environment = {"GATEWAY_SANDBOX": "on", "GATEWAY_FIRST_EVENT_WAIT": "0.01", "GATEWAY_KEEP_ALIVE": "0.01"}
     async with gateway_client(keys, environment) as client:
         response = await client.post(PATH, json=asking("sandbox/slow", stream=True))

@@ -58,7 +58,7 @@ async def post(caller: Account, path: str = CHAT, key: str | None = "k", **field
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("path", DISTINCT)
-async def test_f13_the_same_key_and_body_get_the_stored_answer(world: World, path: str, stream: bool) -> None:
+async def test_F13_the_same_key_and_body_get_the_stored_answer(world: World, path: str, stream: bool) -> None:
     async with world.caller() as caller:
         first = await post(caller, path, stream=stream)
         again = await post(caller, path, stream=stream)
@@ -77,7 +77,7 @@ async def test_f13_the_same_key_and_body_get_the_stored_answer(world: World, pat
         assert again.headers["x-scaigrid-model"] == "a"
 
 
-async def test_f13_every_kind_of_request_can_be_replayed(world: World) -> None:
+async def test_F13_every_kind_of_request_can_be_replayed(world: World) -> None:
     async with world.caller() as caller:
         for path in ("/v1/embeddings", "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/images/edits"):
             request = request_to(path, "a")
@@ -91,7 +91,7 @@ async def test_f13_every_kind_of_request_can_be_replayed(world: World) -> None:
     assert len(world.vendors.asked) == 4
 
 
-async def test_f13_an_answer_is_kept_for_a_day(world: World) -> None:
+async def test_F13_an_answer_is_kept_for_a_day(world: World) -> None:
     async with world.caller() as caller:
         await post(caller)
         world.now += DAY - 1
@@ -102,7 +102,7 @@ async def test_f13_an_answer_is_kept_for_a_day(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", DISTINCT)
-async def test_f14_another_body_is_refused(world: World, path: str) -> None:
+async def test_F14_another_body_is_refused(world: World, path: str) -> None:
     async with world.caller() as caller:
         await post(caller, path)
         other = await post(caller, path, temperature=0.5)
@@ -114,7 +114,7 @@ async def test_f14_another_body_is_refused(world: World, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", DISTINCT)
-async def test_f14_a_request_that_runs_too_long_is_a_conflict(world: World, path: str) -> None:
+async def test_F14_a_request_that_runs_too_long_is_a_conflict(world: World, path: str) -> None:
     is_asked, may_answer = asyncio.Event(), asyncio.Event()
 
     async def slow(request: httpx.Request) -> httpx.Response:
@@ -137,7 +137,7 @@ async def test_f14_a_request_that_runs_too_long_is_a_conflict(world: World, path
     assert world.vendors.asked == ["a"]
 
 
-async def test_f14_a_request_that_runs_is_waited_for(world: World) -> None:
+async def test_F14_a_request_that_runs_is_waited_for(world: World) -> None:
     is_asked, may_answer = asyncio.Event(), asyncio.Event()
     waits = 0
 
@@ -164,7 +164,7 @@ async def test_f14_a_request_that_runs_is_waited_for(world: World) -> None:
     assert waits == 1
 
 
-async def test_f14_many_equal_requests_at_once_make_one_call(world: World) -> None:
+async def test_F14_many_equal_requests_at_once_make_one_call(world: World) -> None:
     async with world.caller() as caller:
         answers = await asyncio.gather(*(post(caller) for _ in range(40)))
     assert world.vendors.asked == ["a"]
@@ -172,7 +172,7 @@ async def test_f14_many_equal_requests_at_once_make_one_call(world: World) -> No
     assert len({answer.content for answer in answers if answer.status_code == 200}) == 1
 
 
-async def test_f15_a_run_whose_client_left_is_finished_and_stored(world: World) -> None:
+async def test_F15_a_run_whose_client_left_is_finished_and_stored(world: World) -> None:
     is_asked, may_answer = asyncio.Event(), asyncio.Event()
 
     async def slow(request: httpx.Request) -> httpx.Response:
@@ -196,7 +196,7 @@ async def test_f15_a_run_whose_client_left_is_finished_and_stored(world: World) 
     assert row.requests == 1
 
 
-async def test_f15_the_claim_of_a_run_that_died_ends(world: World) -> None:
+async def test_F15_the_claim_of_a_run_that_died_ends(world: World) -> None:
     is_asked = asyncio.Event()
 
     world.vendors.script("a", lambda request: hang(is_asked), good)
@@ -218,7 +218,7 @@ async def hang(is_asked: asyncio.Event) -> httpx.Response:
 
 
 @pytest.mark.parametrize("code", [429, 500, 503])
-async def test_f16_errors_that_a_retry_may_cure_are_not_stored(world: World, code: int) -> None:
+async def test_F16_errors_that_a_retry_may_cure_are_not_stored(world: World, code: int) -> None:
     world.vendors.script("a", status(code), status(code), good)
     async with world.caller() as caller:
         while (await post(caller)).status_code != 200:
@@ -226,7 +226,7 @@ async def test_f16_errors_that_a_retry_may_cure_are_not_stored(world: World, cod
     assert len(world.vendors.asked) == 3
 
 
-async def test_f16_errors_of_the_request_are_stored(world: World) -> None:
+async def test_F16_errors_of_the_request_are_stored(world: World) -> None:
     world.vendors.script("a", status(400))
     async with world.caller() as caller:
         first, again = await post(caller), await post(caller)
@@ -235,7 +235,7 @@ async def test_f16_errors_of_the_request_are_stored(world: World) -> None:
     assert world.vendors.asked == ["a"]
 
 
-async def test_f16_a_stream_that_breaks_off_is_not_stored(world: World) -> None:
+async def test_F16_a_stream_that_breaks_off_is_not_stored(world: World) -> None:
     world.vendors.script("a", cut(SAID_HELLO), good)
     async with world.caller() as caller:
         broken = await post(caller, stream=True)
@@ -245,7 +245,7 @@ async def test_f16_a_stream_that_breaks_off_is_not_stored(world: World) -> None:
     assert world.vendors.asked == ["a", "a"]
 
 
-async def test_f16_another_tenants_key_is_another_key(keys: KeyStore, world: World) -> None:
+async def test_F16_another_tenants_key_is_another_key(keys: KeyStore, world: World) -> None:
     for _ in range(2):
         async with world.caller() as caller:
             assert "x-gateway-replayed" not in (await post(caller)).headers
@@ -253,7 +253,7 @@ async def test_f16_another_tenants_key_is_another_key(keys: KeyStore, world: Wor
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256, "with space", "t\u00e4st".encode()])
-async def test_f13_a_wrong_key_is_refused(world: World, key: str | bytes) -> None:
+async def test_F13_a_wrong_key_is_refused(world: World, key: str | bytes) -> None:
     async with world.caller() as caller:
         headers = {KEY.encode(): key if isinstance(key, bytes) else key.encode()}
         response = await caller.client.post(CHAT, json=asking(CHAT, "a"), headers=headers)
@@ -262,7 +262,7 @@ async def test_f13_a_wrong_key_is_refused(world: World, key: str | bytes) -> Non
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_f17_the_cache_answers_equal_requests_of_a_tenant(world: World, stream: bool) -> None:
+async def test_F17_the_cache_answers_equal_requests_of_a_tenant(world: World, stream: bool) -> None:
     async def ask(caller: Account, seconds: int = 60, **fields: Any) -> httpx.Response:
         return await post(caller, key=None, headers={"x-gateway-cache": str(seconds)}, stream=stream, **fields)
 
@@ -286,7 +286,7 @@ async def test_f17_the_cache_answers_equal_requests_of_a_tenant(world: World, st
     assert len(world.vendors.asked) == 4
 
 
-async def test_f17_errors_are_not_cached(world: World) -> None:
+async def test_F17_errors_are_not_cached(world: World) -> None:
     world.vendors.script("a", status(400))
     async with world.caller() as caller:
         for _ in range(2):
@@ -295,7 +295,7 @@ async def test_f17_errors_are_not_cached(world: World) -> None:
 
 
 @pytest.mark.parametrize("seconds", ["86401", "soon", "-1", "1.5"])
-async def test_f17_a_wrong_time_is_refused(world: World, seconds: str) -> None:
+async def test_F17_a_wrong_time_is_refused(world: World, seconds: str) -> None:
     async with world.caller() as caller:
         response = await post(caller, key=None, headers={"x-gateway-cache": seconds})
     assert response.status_code == 400

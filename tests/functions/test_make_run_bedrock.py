@@ -32,7 +32,7 @@ def ask(server: LocalServer, **fields: Any) -> httpx.Response:
     return httpx.post(f"{server.url}/v1/chat/completions", json=body, headers=headers, trust_env=False, timeout=20)
 
 
-def test_b09_calls_are_signed_with_the_credentials_of_the_environment(service: ScriptedBedrock, tmp_path: Path) -> None:
+def test_B09_calls_are_signed_with_the_credentials_of_the_environment(service: ScriptedBedrock, tmp_path: Path) -> None:
     with running(tmp_path, **CREDENTIALS, **settings(service)) as server:
         service.respond(TEXT.body)
         whole = ask(server)
@@ -43,7 +43,7 @@ def test_b09_calls_are_signed_with_the_credentials_of_the_environment(service: S
         assert "".join(json.loads(line)["choices"][0]["delta"].get("content") or "" for line in lines) == SAID
 
 
-def test_b09_calls_are_signed_with_the_credentials_of_a_profile(service: ScriptedBedrock, tmp_path: Path) -> None:
+def test_B09_calls_are_signed_with_the_credentials_of_a_profile(service: ScriptedBedrock, tmp_path: Path) -> None:
     folder = tmp_path / ".aws"
     folder.mkdir()
     rows = [f"{name.lower()} = {value}" for name, value in CREDENTIALS.items()]
@@ -54,7 +54,7 @@ def test_b09_calls_are_signed_with_the_credentials_of_a_profile(service: Scripte
         assert answer.status_code == 200, answer.text
 
 
-def test_b09_without_credentials_the_log_says_what_is_missing(service: ScriptedBedrock, tmp_path: Path) -> None:
+def test_B09_without_credentials_the_log_says_what_is_missing(service: ScriptedBedrock, tmp_path: Path) -> None:
     service.respond(TEXT.body)
     with running(tmp_path, AWS_EC2_METADATA_DISABLED="true", **settings(service)) as server:
         answer = ask(server)

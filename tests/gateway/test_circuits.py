@@ -68,7 +68,7 @@ def world(keys: KeyStore) -> World:
     return World(keys)
 
 
-async def test_f10_all_processes_know_an_open_circuit_within_seconds_and_that_it_has_closed(world: World) -> None:
+async def test_F10_all_processes_know_an_open_circuit_within_seconds_and_that_it_has_closed(world: World) -> None:
     await world.open()
     assert await world.admitted() == []
     assert all(process.is_open(world.target) for process in world.processes)
@@ -80,7 +80,7 @@ async def test_f10_all_processes_know_an_open_circuit_within_seconds_and_that_it
     assert await world.admitted() == world.processes
 
 
-async def test_f10_one_of_all_processes_probes_at_a_time(world: World) -> None:
+async def test_F10_one_of_all_processes_probes_at_a_time(world: World) -> None:
     await world.open()
     for _ in range(3):
         world.now += OPEN_SECONDS
@@ -90,7 +90,7 @@ async def test_f10_one_of_all_processes_probes_at_a_time(world: World) -> None:
         assert await world.admitted() == []
 
 
-async def test_f10_a_prober_that_dies_is_followed_by_another(world: World) -> None:
+async def test_F10_a_prober_that_dies_is_followed_by_another(world: World) -> None:
     await world.open()
     world.now += OPEN_SECONDS
     (prober,) = await world.admitted()
@@ -99,7 +99,7 @@ async def test_f10_a_prober_that_dies_is_followed_by_another(world: World) -> No
     assert len(await world.admitted()) == 1
 
 
-async def test_f10_while_all_is_well_the_state_is_read_every_few_seconds_at_most(world: World) -> None:
+async def test_F10_while_all_is_well_the_state_is_read_every_few_seconds_at_most(world: World) -> None:
     process = world.process()
     for _ in range(1000):
         process.refresh()
@@ -113,7 +113,7 @@ async def test_f10_while_all_is_well_the_state_is_read_every_few_seconds_at_most
     assert world.store.calls == 2
 
 
-async def test_f10_a_failure_while_a_circuit_is_open_writes_nothing(world: World) -> None:
+async def test_F10_a_failure_while_a_circuit_is_open_writes_nothing(world: World) -> None:
     await world.open()
     before = await world.store.read()
     for _ in range(10):

@@ -130,7 +130,7 @@ def test_errors_are_the_sdks_own(claude: Anthropic) -> None:
         claude.with_options(api_key="sk-nobody").messages.create(model=MODEL, max_tokens=10, messages=HELLO)
 
 
-def test_m19_a_failure_in_a_stream_is_raised(claude: Anthropic) -> None:
+def test_M19_a_failure_in_a_stream_is_raised(claude: Anthropic) -> None:
     with (
         pytest.raises(anthropic.APIStatusError) as failed,
         claude.messages.stream(model="sandbox/fail-midstream", max_tokens=100, messages=HELLO) as stream,
@@ -139,7 +139,7 @@ def test_m19_a_failure_in_a_stream_is_raised(claude: Anthropic) -> None:
     assert failed.value.type == "api_error"
 
 
-def test_m16_beta_features_reach_an_anthropic_model(vendor: Vendor, vendor_url: str) -> None:
+def test_M16_beta_features_reach_an_anthropic_model(vendor: Vendor, vendor_url: str) -> None:
     body = {
         "id": "msg_1",
         "type": "message",

@@ -32,7 +32,7 @@ class Solution(BaseModel):
     answer: int
 
 
-def test_a_response_is_the_sdks_object(client: OpenAI) -> None:
+def test_P22_a_response_is_the_sdks_object(client: OpenAI) -> None:
     response = client.responses.create(model=MODEL, input=PROMPT, instructions="Be brief.", metadata={"a": "b"})
     Response.model_validate(response.to_dict(), strict=True)  # the SDK itself does not validate
     assert response.id.startswith("resp_")
@@ -44,7 +44,7 @@ def test_a_response_is_the_sdks_object(client: OpenAI) -> None:
     assert response.usage.total_tokens == response.usage.input_tokens + response.usage.output_tokens
 
 
-def test_a_stream_has_events_and_a_final_response(client: OpenAI) -> None:
+def test_P22_a_stream_has_events_and_a_final_response(client: OpenAI) -> None:
     events = list(client.responses.create(model=MODEL, input=PROMPT, stream=True))
     assert events[0].type == "response.created"
     assert events[-1].type == "response.completed"
@@ -58,7 +58,7 @@ def test_a_stream_has_events_and_a_final_response(client: OpenAI) -> None:
 
 
 @pytest.mark.anyio
-async def test_an_asynchronous_stream_comes_as_well(async_client: AsyncOpenAI) -> None:
+async def test_P22_an_asynchronous_stream_comes_as_well(async_client: AsyncOpenAI) -> None:
     stream = await async_client.responses.create(model=MODEL, input=PROMPT, stream=True)
     kinds = [event.type async for event in stream]
     assert kinds[:2] == ["response.created", "response.in_progress"]
@@ -66,7 +66,7 @@ async def test_an_asynchronous_stream_comes_as_well(async_client: AsyncOpenAI) -
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_a_tool_is_called_and_its_result_taken(client: OpenAI, streamed: bool) -> None:
+def test_P22_a_tool_is_called_and_its_result_taken(client: OpenAI, streamed: bool) -> None:
     question: Any = [{"role": "user", "content": "What is the weather in Rome and Oslo?"}]
     if streamed:
         with client.responses.stream(model=MODEL, input=question, tools=[WEATHER]) as stream:
@@ -80,7 +80,7 @@ def test_a_tool_is_called_and_its_result_taken(client: OpenAI, streamed: bool) -
     assert "Sunny" in client.responses.create(model=MODEL, input=history, tools=[WEATHER]).output_text
 
 
-def test_an_answer_is_parsed_by_a_schema(client: OpenAI) -> None:
+def test_P22_an_answer_is_parsed_by_a_schema(client: OpenAI) -> None:
     parsed = client.responses.parse(model=MODEL, input="What is 7 plus 5?", text_format=Solution)
     assert isinstance(parsed.output_parsed, Solution)
     tool: Any = pydantic_function_tool(GetWeather)
@@ -96,7 +96,7 @@ def test_an_answer_is_parsed_by_a_schema(client: OpenAI) -> None:
         assert isinstance(stream.get_final_response().output_parsed, Solution)
 
 
-def test_a_response_is_continued_retrieved_listed_and_deleted(client: OpenAI) -> None:
+def test_P22_a_response_is_continued_retrieved_listed_and_deleted(client: OpenAI) -> None:
     first = client.responses.create(model=MODEL, input=PROMPT)
     second = client.responses.create(model=MODEL, input="And the Elbe?", previous_response_id=first.id)
     assert "turn 2" in second.output_text

@@ -185,7 +185,7 @@ def test_a_known_key_is_let_through_while_its_table_cannot_be_read(monkeypatch: 
 )
 @pytest.mark.parametrize("headers", [{"X-Api-Key": TOKEN}, {"Authorization": f"Bearer {TOKEN}"}])
 @pytest.mark.parametrize("configured", ["Authorization", "x-api-key"])
-def test_m02_routes_of_anthropics_clients_take_either_header(
+def test_M02_routes_of_anthropics_clients_take_either_header(
     resource: str, headers: dict[str, str], configured: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure(monkeypatch, configured)

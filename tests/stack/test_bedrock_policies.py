@@ -58,7 +58,7 @@ def needed(upstream: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_b09_functions_may_call_the_catalogs_models_and_no_others(name: str) -> None:
+def test_B09_functions_may_call_the_catalogs_models_and_no_others(name: str) -> None:
     capability, roles = KINDS[name]
     policy = policies(Bedrock="on")[f"bedrock-{name}"]
     of_other_kinds = {Capability.CHAT, Capability.EMBEDDINGS}
@@ -72,7 +72,7 @@ def test_b09_functions_may_call_the_catalogs_models_and_no_others(name: str) -> 
     assert {role["Ref"] for role in policy["Roles"]} == roles
 
 
-def test_b09_only_chats_are_streamed() -> None:
+def test_B09_only_chats_are_streamed() -> None:
     actions = {name: statement(policy)["Action"] for name, policy in policies(Bedrock="on").items()}
     assert actions == {
         "bedrock-chat": ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"],
@@ -81,7 +81,7 @@ def test_b09_only_chats_are_streamed() -> None:
     }
 
 
-def test_b09_all_models_may_be_called_where_the_operator_wants_that() -> None:
+def test_B09_all_models_may_be_called_where_the_operator_wants_that() -> None:
     for policy in policies(Bedrock="all").values():
         assert sorted(arns(policy)) == [
             f"arn:aws:bedrock:*:{ACCOUNT}:application-inference-profile/*",
@@ -98,13 +98,13 @@ def regions(**parameters: str) -> dict[str, Any]:
     return {name: region for name, region in found.items() if region is not None}
 
 
-def test_b09_nothing_is_allowed_unless_it_is_switched_on() -> None:
+def test_B09_nothing_is_allowed_unless_it_is_switched_on() -> None:
     assert policies() == {}
     assert regions() == dict.fromkeys(CALLERS, "")
     assert "bedrock:" not in json.dumps(translated())
 
 
-def test_b09_bedrock_is_called_in_its_own_region_or_the_stacks() -> None:
+def test_B09_bedrock_is_called_in_its_own_region_or_the_stacks() -> None:
     assert regions(Bedrock="on") == {name: {"Ref": "AWS::Region"} for name in CALLERS}
     assert regions(Bedrock="all", BedrockRegion="eu-central-1") == dict.fromkeys(CALLERS, "eu-central-1")
 
