@@ -73,6 +73,8 @@ async def test_F13_the_same_key_and_body_get_the_stored_answer(world: World, pat
     assert again.headers["x-request-id"] != first.headers["x-request-id"]
     for name in ("content-type", "x-gateway-model", "x-gateway-backend"):
         assert again.headers[name] == first.headers[name]
+    if not stream:
+        assert (first.headers["x-gateway-cost"], again.headers["x-gateway-cost"]) == ("0.000013", "0.000000")
     if dialect_of(path) == "envelope":
         assert again.headers["x-scaigrid-model"] == "a"
 
