@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from shared.dialects.base import Defaults
 from shared.dialects.responses.answer import ResponseWriter
 from shared.dialects.responses.create import create
@@ -146,3 +148,12 @@ def test_the_original_of_a_request_holds_the_whole_conversation_without_the_gate
         "new_field": 1,
     }
     assert body["previous_response_id"] == "resp_1"
+
+
+@pytest.mark.parametrize("content", [5, ["gw1_"], {"a": 1}], ids=["number", "list", "object"])
+def test_an_item_of_another_type_may_have_any_encrypted_content(content: Any) -> None:
+    item = {"type": "something_new", "encrypted_content": content}
+    body = {"model": "m", "input": [{"role": "user", "content": "Hi"}, item]}
+    request = create(body, Defaults(max_tokens=1, thinking_tokens=1, seal=SEAL)).request
+    assert request.original is not None
+    assert request.original.body["input"][1] == item

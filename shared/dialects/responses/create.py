@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag
 
 from shared.dialects.base import Defaults, Ignored, JsonObject, Unsupported, Wire, read
 from shared.dialects.openai.chat import MaxTokens, Penalty, Temperature, TopP, WireServiceTier, canonical_tier
-from shared.dialects.responses.items import Conversation, WireItems, without_carriers
+from shared.dialects.responses.items import Conversation, WireItems, native_items
 from shared.dialects.responses.tools import Toolbox, WireToolChoice, WireTools, repeated
 from shared.errors import InvalidRequest
 from shared.schemas.chat import ChatRequest, JsonObjectFormat, JsonSchemaFormat, ReasoningEffort, ResponseFormat
@@ -215,7 +215,7 @@ def own_items(body: JsonObject) -> list[JsonObject]:
 def _original(body: JsonObject, context: Sequence[JsonObject]) -> JsonObject:
     """The body as it may be sent to OpenAI's own API, with the whole conversation as its input."""
     kept = {name: value for name, value in body.items() if name not in _OWN_FIELDS and value is not None}
-    return {**kept, "input": without_carriers((*context, *own_items(body)))}
+    return {**kept, "input": native_items((*context, *own_items(body)))}
 
 
 def _settings(wire: CreateBody, body: JsonObject) -> JsonObject:

@@ -34,6 +34,7 @@ from shared.schemas.content import (
     ToolCall,
     ToolResult,
 )
+from shared.schemas.stored_response import response_of
 from shared.sealing import is_seal
 
 # Items of tools that OpenAI has run; what they told the model is in its answer.
@@ -358,6 +359,22 @@ def _is_text(data: str) -> bool:
     return True
 
 
-def without_carriers(items: Iterable[Mapping[str, Any]]) -> list[JsonObject]:
-    """The items for OpenAI's own API: without the reasoning items that carry other vendors' thoughts."""
-    return [dict(item) for item in items if not is_seal(item.get("encrypted_content") or "")]
+def native_items(items: Iterable[Mapping[str, Any]]) -> list[JsonObject]:
+    """The items for OpenAI's own API: without the reasoning items that carry other vendors' thoughts, and without the
+    gateway's own ids of OpenAI's.
+
+    OpenAI refuses encrypted reasoning under another id than it was given under, and takes it without one.
+    """
+    return [_native(item) for item in items if not _is_carrier(item)]
+
+
+def _is_carrier(item: Mapping[str, Any]) -> bool:
+    token = item.get("encrypted_content")
+    return isinstance(token, str) and is_seal(token)
+
+
+def _native(item: Mapping[str, Any]) -> JsonObject:
+    given = item.get("id")
+    if item.get("type") != "reasoning" or not isinstance(given, str) or response_of(given) is None:
+        return dict(item)
+    return {name: value for name, value in item.items() if name != "id"}
