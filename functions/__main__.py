@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
@@ -57,7 +58,8 @@ def main() -> None:
     except ValueError as error:
         sys.exit(str(error))
     with listening, embedded_aws() as aws_url, announced(listening), suppress(KeyboardInterrupt):
-        asyncio.run(_serve(services, listening, aws_url))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(services, listening, aws_url))
 
 
 def _listen(port: int) -> socket.socket:

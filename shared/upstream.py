@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, BinaryIO, Protocol
 
-import httpcore
 import httpx
 
 from shared.errors import UpstreamError, UpstreamIncomplete, UpstreamTimeout
-from shared.http_transport import StreamTransport
+from shared.http_transport import HttpTransport
 from shared.schemas.upload import Upload
 
 # Lambda freezes processes between invocations: a connection idle for longer than this may be dead unnoticed.
@@ -19,6 +19,8 @@ _KEEP_ALIVE_SECONDS = 20.0
 _DRAIN_SECONDS = 0.05
 _DRAIN_BYTES = 1024
 MAX_ANSWER_BYTES = 128 * 1024 * 1024
+_HEADERS = {"accept": "*/*", "accept-encoding": "gzip, deflate", "user-agent": "inference-gateway"}
+_JSON_HEADERS = {**_HEADERS, "content-type": "application/json"}
 
 
 class InProcessAnswer(Protocol):
@@ -36,7 +38,7 @@ InProcess = Callable[[str, bytes], InProcessAnswer]
 
 
 class Upstream:
-    """One HTTP client for the life of the process, on one event loop, created on first use."""
+    """The connections of a process to its providers, on one event loop, made on first use."""
 
     def __init__(
         self,
@@ -45,24 +47,13 @@ class Upstream:
         in_process: Mapping[str, InProcess],
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._connect_timeout = connect_timeout
-        self._in_process = in_process
-        self._transport = transport
-        self._client: httpx.AsyncClient | None = None
-
-    def _http(self) -> httpx.AsyncClient:
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                transport=self._transport or StreamTransport(retries=1, keepalive_expiry=_KEEP_ALIVE_SECONDS),
-                mounts={f"{scheme}://": _InProcessTransport(answer) for scheme, answer in self._in_process.items()},
-                trust_env=False,
-                follow_redirects=False,
-            )
-        return self._client
+        # The deadline of a call bounds every phase but connecting, which has its own, shorter limit.
+        self._extensions = {"timeout": {"connect": connect_timeout}}
+        self._in_process = {scheme: _InProcessTransport(answer) for scheme, answer in in_process.items()}
+        self._transport = transport or HttpTransport(retries=1, keepalive_expiry=_KEEP_ALIVE_SECONDS)
 
     async def aclose(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
+        await self._transport.aclose()
 
     @asynccontextmanager
     async def open(
@@ -81,25 +72,38 @@ class Upstream:
         `auth` authenticates the request, `content` is a JSON body, or `form` the fields and files of a multipart one,
         `deadline` is on the event loop's clock. Raises UpstreamTimeout and UpstreamError.
         """
-        client = self._http()
-        request = client.build_request(
-            method,
-            url,
-            headers=headers if content is None else {"content-type": "application/json", **headers},
-            content=content,
-            files=None if form is None else [(name, _part(value)) for name, value in form],
-            # The deadline below bounds every phase but connecting, which has its own, shorter limit.
-            timeout=httpx.Timeout(None, connect=self._connect_timeout),
-        )
         try:
             async with asyncio.timeout_at(deadline):
-                response = await client.send(request, stream=True, auth=auth)
+                request = httpx.Request(
+                    method,
+                    _url(url),
+                    headers={**_HEADERS, **headers} if content is None else {**_JSON_HEADERS, **headers},
+                    content=content,
+                    files=None if form is None else [(name, _part(value)) for name, value in form],
+                    extensions=self._extensions,
+                )
+                if auth is not None:
+                    await _authenticate(request, auth)
+                transport = self._in_process.get(request.url.scheme, self._transport)
+                response = await transport.handle_async_request(request)
         except _FAILURES as error:
             raise _failure(error) from None
         try:
             yield Answer(response, deadline)
         finally:
             await response.aclose()
+
+
+@lru_cache(maxsize=256)
+def _url(url: str) -> httpx.URL:
+    """A parsed URL: there are few, and parsing takes as long as all the rest of a request's making."""
+    return httpx.URL(url)
+
+
+async def _authenticate(request: httpx.Request, auth: httpx.Auth) -> None:
+    """Lets `auth` add its headers. What it may want to see of the response it does not get."""
+    async with aclosing(auth.async_auth_flow(request)) as flow:
+        await anext(flow)
 
 
 class Answer:
@@ -164,10 +168,6 @@ def _part(value: str | Upload) -> tuple[str | None, str | BinaryIO, str | None]:
 
 _FAILURES = (
     TimeoutError,
-    httpcore.TimeoutException,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.UnsupportedProtocol,
     httpx.HTTPError,
     httpx.InvalidURL,
     httpx.StreamError,
@@ -176,11 +176,6 @@ _FAILURES = (
 
 # Errors that occur before the whole request has been sent.
 _UNSENT = (
-    httpcore.ConnectError,
-    httpcore.ConnectTimeout,
-    httpcore.PoolTimeout,
-    httpcore.WriteError,
-    httpcore.UnsupportedProtocol,
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
@@ -193,7 +188,7 @@ _UNSENT = (
 def _failure(error: Exception) -> UpstreamIncomplete | UpstreamTimeout:
     """Converts a network error to one of ours, with a message that names no host."""
     failure: UpstreamIncomplete | UpstreamTimeout
-    if isinstance(error, (TimeoutError, httpcore.TimeoutException, httpx.TimeoutException)):
+    if isinstance(error, (TimeoutError, httpx.TimeoutException)):
         failure = UpstreamTimeout("The provider did not respond in time.")
     else:
         failure = UpstreamIncomplete("The provider could not be reached, or closed the connection.")

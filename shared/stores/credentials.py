@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.ht
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,10 +29,13 @@ class ContainerCredentials:
     """The credentials of the endpoint that the environment names."""
 
     def __init__(
-        self, environment: Mapping[str, str], http: "Callable[[], httpx.AsyncClient]", clock: Callable[[], datetime]
+        self,
+        environment: Mapping[str, str],
+        send: "Callable[..., Awaitable[httpx.Response]]",
+        clock: Callable[[], datetime],
     ) -> None:
         self._environment = environment
-        self._http = http
+        self._send = send
         self._clock = clock
         self._found: Credentials | None = None
         self._expires: datetime | None = None
@@ -72,12 +75,12 @@ class ContainerCredentials:
             if attempt:
                 await pause_before(attempt)
             try:
-                response = await self._http().get(self.url, headers=headers, timeout=_TIMEOUT)
-                response.raise_for_status()
-                return dict(response.json())
-            except httpx.HTTPStatusError as error:
-                code = str(error.response.status_code)
-                if error.response.status_code < 500:
+                response = await self._send("GET", self.url, headers, connect=_TIMEOUT, read=_TIMEOUT)
+                await response.aread()
+                if response.is_success:
+                    return dict(response.json())
+                code = str(response.status_code)
+                if response.status_code < 500:
                     break
             except (httpx.HTTPError, ValueError) as error:
                 code = type(error).__name__
