@@ -121,6 +121,7 @@ ONLY_IN = {
     "fastapi": {"web", "functions"},
     "starlette": {"web", "functions"},
     "uvicorn": {"functions"},
+    "uvloop": {"functions"},
     "moto": {"functions"},
     "werkzeug": {"functions"},
     "boto3": {"stores", "cli"},

@@ -43,9 +43,13 @@ def chat_events(
     Errors about the request's model are raised immediately, all others by the iterator. Each call has its Started.
     """
 
+    fits: dict[str, list[ChatRequest]] = {}
+
     def fit(model: Model) -> list[ChatRequest]:
-        adapter: ChatAdapter = load(services.catalog.provider(model.provider).adapter, "chat")
-        return [fitted(request, model, adapter.wire(model)) for request in requests]
+        if model.id not in fits:
+            adapter: ChatAdapter = load(services.catalog.provider(model.provider).adapter, "chat")
+            fits[model.id] = [fitted(request, model, adapter.wire(model)) for request in requests]
+        return fits[model.id]
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[ChatEvent, None]]:
         context.meter.lowered_max_tokens = lowered_max_tokens(requests[0], attempt.model)

@@ -124,7 +124,9 @@ def _common_headers(request: RequestInfo, meter: Meter) -> dict[str, str]:
 
 def _header_value(text: str) -> bytes:
     """A value restricted to visible ASCII: model ids may match a wildcard and so contain what a caller sent."""
-    return re.sub(r"[^\x20-\x7e]", "?", text)[:_MAX_HEADER].encode("ascii")
+    if not (text.isascii() and text.isprintable()):
+        text = re.sub(r"[^\x20-\x7e]", "?", text)
+    return text[:_MAX_HEADER].encode("ascii")
 
 
 def _request_info(scope: Scope) -> RequestInfo:
