@@ -1,13 +1,18 @@
 """The process's services as a FastAPI dependency, and the warning about retired models."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, FastAPI
 
 from shared.gateway.services import Services, process_services
 from shared.observability import logger
+
+_SETTLING_SECONDS = 0.1
+"""How long a process that Lambda ends writes settlements, before it leaves them in the queue."""
 
 
 async def services_dependency() -> Services:
@@ -19,6 +24,14 @@ async def services_dependency() -> Services:
 
 
 ProcessServices = Annotated[Services, Depends(services_dependency)]
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Settles what is still to be settled when the process ends, where the server tells the application so."""
+    yield
+    if process_services.cache_info().currsize:
+        await process_services().settle(_SETTLING_SECONDS)
 
 
 def warn_of_retirements() -> None:

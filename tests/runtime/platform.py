@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from shared.runtime.api import RuntimeApi
-from shared.runtime.loop import serve
+from shared.runtime.loop import Runtime
 
 _PATIENCE = 10.0
 _ROOT = "/2018-06-01/runtime"
@@ -186,7 +185,7 @@ async def _read_body(reader: asyncio.StreamReader, answer: Answer) -> None:
 async def platform() -> AsyncIterator[Platform]:
     """The API without a runtime that asks it."""
     lambda_ = Platform()
-    server = await asyncio.start_server(lambda_.connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(lambda_.connected, "127.0.0.1", 0, backlog=1000)
     lambda_.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield lambda_
@@ -198,8 +197,8 @@ async def platform() -> AsyncIterator[Platform]:
 async def serving(app: Any, environment: dict[str, str] | None = None) -> AsyncIterator[Platform]:
     """The API with a runtime, in this very process, that serves `app`."""
     async with platform() as lambda_:
-        api = RuntimeApi(lambda_.address)
-        loop = asyncio.create_task(serve(api, app, {} if environment is None else environment))
+        runtime = Runtime(lambda_.address, app, {} if environment is None else environment)
+        loop = asyncio.create_task(runtime.serve())
         try:
             yield lambda_
         finally:
@@ -207,4 +206,3 @@ async def serving(app: Any, environment: dict[str, str] | None = None) -> AsyncI
                 loop.cancel()
             with suppress(asyncio.CancelledError):
                 await loop
-            api.close()
