@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from mangum.types import ASGI, Message
+from mangum.types import ASGI, Message, Scope
 
 
 class Lifespan:
@@ -18,7 +18,7 @@ class Lifespan:
     async def start(self) -> None:
         """Returns when the application has started, or has shown that it does not want to know."""
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
-        self._running = asyncio.create_task(self._app(scope, self._news.get, self._told.put))
+        self._running = asyncio.create_task(self._run(scope))
         await self._tell("lifespan.startup")
 
     async def end(self, seconds: float) -> None:
@@ -30,6 +30,10 @@ class Lifespan:
                 await self._tell("lifespan.shutdown")
         self._running.cancel()
         await asyncio.gather(self._running, return_exceptions=True)
+
+    async def _run(self, scope: Scope) -> None:
+        with suppress(Exception):  # so an application shows that it does not want to know
+            await self._app(scope, self._news.get, self._told.put)
 
     async def _tell(self, what: str) -> None:
         assert self._running is not None

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 from mangum.types import ASGI
 
@@ -19,10 +20,6 @@ from shared.trace_header import VARIABLE, set_trace_header
 
 # Seconds before its deadline at which an invocation is cancelled: time to respond before Lambda kills the process.
 _MARGIN = 0.5
-# Seconds after SIGTERM in which invocations may finish, then those in which the others are broken off, and then those
-# in which the application may end. Together they are less than the 0.6 after which AWS's emulator kills the process:
-# https://github.com/aws/aws-lambda-runtime-interface-emulator/blob/develop/internal/lambda-managed-instances/rapid/shutdown.go
-_FINISHING, _BREAKING_OFF, _ENDING = 0.25, 0.1, 0.2
 # Seconds before a worker that has others beside it asks again for an event that it could not get.
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 _FAILURES = (EOFError, OSError, RuntimeApiError, ValueError)
@@ -37,14 +34,29 @@ def max_concurrency(environment: Mapping[str, str]) -> int:
     return max(1, int(given)) if given.isdecimal() else 1
 
 
+@dataclass(frozen=True, slots=True)
+class Grace:
+    """How many seconds a runtime that is stopped lets its invocations finish, then breaks off the others, and then lets
+    the application end.
+
+    Together they are less than the 0.6 after which AWS's emulator kills the process:
+    https://github.com/aws/aws-lambda-runtime-interface-emulator (internal/lambda-managed-instances/rapid/shutdown.go).
+    """
+
+    finishing: float = 0.25
+    breaking_off: float = 0.1
+    ending: float = 0.2
+
+
 class Runtime:
     """Serves invocations by an application, as many at once as Lambda gives, on the running event loop."""
 
-    def __init__(self, address: str, app: ASGI, environment: MutableMapping[str, str]) -> None:
+    def __init__(self, address: str, app: ASGI, environment: MutableMapping[str, str], grace: Grace = Grace()) -> None:
         """`address` is the Runtime API's, `host:port`."""
         self._address = address
         self._app = app
         self._environment = environment
+        self._grace = grace
         self.concurrency = max_concurrency(environment)
         self._lifespan = Lifespan(app)
         self._cycles: set[Cycle] = set()
@@ -70,7 +82,7 @@ class Runtime:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
-        await self._lifespan.end(_ENDING)
+            await self._lifespan.end(self._grace.ending)
 
     async def _watch(self, workers: "set[asyncio.Task[None]]") -> None:
         """Returns when the runtime is stopped. Raises the last worker's error, and logs those of others."""
@@ -86,10 +98,10 @@ class Runtime:
 
     async def _drain(self) -> None:
         """Lets invocations in flight finish, then breaks off those that have not."""
-        await self._until_quiet(_FINISHING)
+        await self._until_quiet(self._grace.finishing)
         for cycle in self._cycles:
             cycle.stop()
-        await self._until_quiet(_BREAKING_OFF)
+        await self._until_quiet(self._grace.breaking_off)
 
     async def _until_quiet(self, seconds: float) -> None:
         with suppress(TimeoutError):

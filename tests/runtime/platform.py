@@ -17,7 +17,8 @@ ARN = "arn:aws:lambda:us-east-1:123456789012:function:chat:live"
 class Answer:
     """What the runtime has posted so far for one invocation."""
 
-    def __init__(self) -> None:
+    def __init__(self, request_id: str = "") -> None:
+        self.request_id = request_id
         self.kind = ""
         self.headers: dict[str, str] = {}
         self.trailers: dict[str, str] = {}
@@ -87,7 +88,7 @@ class Platform:
     def invoke(self, event: Any, *, seconds: float = 60.0, headers: Mapping[str, str] | None = None) -> Answer:
         """Puts an event in line that has to be answered in `seconds`."""
         request_id = f"id-{len(self._answers) + 1}"
-        answer = self._answers[request_id] = Answer()
+        answer = self._answers[request_id] = Answer(request_id)
         deadline = str(int((time.time() + seconds) * 1000))
         given = {
             "Lambda-Runtime-Aws-Request-Id": request_id,
