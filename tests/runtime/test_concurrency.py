@@ -282,9 +282,9 @@ async def test_many_at_once_leave_nothing_behind() -> None:
                 assert (await answer.prelude())["statusCode"] == 200
                 await answer.rest()
 
-        await served(500)
+        await served(300)
         before = await runtime.get("/size")
-        await served(2000)
+        await served(1000)
         after = await runtime.get("/size")
     assert after["files"] <= 2 * 100 + before["files"]
     assert after["tasks"] == before["tasks"]
