@@ -30,9 +30,9 @@ build: .venv/sam ## Build the functions and layers for ARCH=arm64 or x86_64
 	$(SAM) build --parameter-overrides Architecture=$(ARCH)
 	@.venv/sam/bin/python scripts/release.py $(ARCH)
 
-validate: .venv/sam ## Lint the template
+validate: .venv/sam ## Lint the templates
 	$(SAM) validate --lint --region us-east-1
-	.venv/sam/bin/cfn-lint template.yaml
+	.venv/sam/bin/cfn-lint template.yaml capacity-provider.yaml
 
 size: build ## Print the unpacked size of every layer and function
 	@$(PYTHON) scripts/size.py
