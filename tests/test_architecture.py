@@ -31,6 +31,7 @@ LEAVES = {
     "sigv4",
     "snapshot",
     "tls",
+    "trace_header",
 }
 MAY_IMPORT = {
     "functions": {
@@ -104,7 +105,9 @@ MAY_IMPORT = {
     "providers": {"providers", "schemas"},
     "dialects": {"dialects", "schemas"},
     "routes": {"schemas"},
-    "observability": {"schemas", "terminal_log"},
+    "observability": {"log_lines", "schemas", "terminal_log", "tracing"},
+    "log_lines": set(),
+    "tracing": set(),
     "terminal_log": set(),
     "authentication": {"stores", "schemas", "settings"},
     "authorizer": {"authentication", "routes", "stores", "schemas", "settings"},
@@ -133,7 +136,8 @@ ONLY_IN = {
     "httpcore": {"fetch"},
     "httptools": {"http_transport"},
     "idna": {"fetch"},
-    "aws_lambda_powertools": {"observability", "terminal_log", "batches"},
+    "aws_lambda_powertools": {"log_lines", "observability", "terminal_log", "batches"},
+    "aws_xray_sdk": {"tracing"},
     "pydantic": {"schemas", "dialects", "providers", "catalog", "web"},
     "pydantic_core": {"batches", "dialects", "json_text", "providers", "gateway", "web"},
 }

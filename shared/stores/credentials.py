@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared.pump import SharedCall
 from shared.sigv4 import Credentials
 from shared.stores.aws_calls import ATTEMPTS, AwsError, pause_before
 
@@ -39,6 +40,7 @@ class ContainerCredentials:
         self._clock = clock
         self._found: Credentials | None = None
         self._expires: datetime | None = None
+        self._asking = SharedCall(self._asked)
 
     @property
     def url(self) -> str | None:
@@ -52,7 +54,7 @@ class ContainerCredentials:
         if self._found is not None and not self._ends_within(_RENEWED_BEFORE):
             return self._found
         try:
-            answer = await self._asked()
+            answer = await self._asking.result()
         except AwsError:
             if self._found is None or self._ends_within(timedelta(0)):
                 raise
