@@ -49,8 +49,8 @@ def chat_events(
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[ChatEvent, None]]:
         context.meter.lowered_max_tokens = lowered_max_tokens(requests[0], attempt.model)
-        prepared = await _prepared(attempt, fit(attempt.model))
-        return [_call(attempt, request, customs, offset) for request, offset in _single_calls(prepared, attempt.model)]
+        ready = await prepared(attempt, fit(attempt.model))
+        return [_call(attempt, request, customs, offset) for request, offset in _single_calls(ready, attempt.model)]
 
     customs = custom_names(requests[0])
     plan = Plan(
@@ -69,7 +69,7 @@ def _says_something(event: ChatEvent) -> bool:
     return not isinstance(event, Started | OriginalEvent) and not (isinstance(event, TextDelta) and not event.text)
 
 
-async def _prepared(attempt: Attempt, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
+async def prepared(attempt: Attempt, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
     """The requests with images as the model accepts them, before they are split into calls. Raises UpstreamTimeout."""
     prepare, tenant = attempt.services.inputs.prepared, attempt.context.caller.tenant
     try:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # a function loads the schemas of its own requests only
     import httpx
 
     from shared.schemas.chat import ChatRequest
+    from shared.schemas.compaction import Compaction
     from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
     from shared.schemas.events import ChatEvent
     from shared.schemas.generated_content import ContentRequest, ContentResponse
@@ -202,6 +203,7 @@ SpeechAdapter: TypeAlias = "EventAdapter[SpeechRequest, bytes]"
 ChatAdapter: TypeAlias = "WireAdapter[ChatRequest, ChatEvent]"
 ImageAdapter: TypeAlias = "ResponseAdapter[ImageRequest, ImageResponse]"
 TokenCountAdapter: TypeAlias = "ResponseAdapter[ChatRequest, TokenCount]"
+CompactionAdapter: TypeAlias = "ResponseAdapter[ChatRequest, Compaction]"
 ContentAdapter: TypeAlias = "ResponseAdapter[ContentRequest, ContentResponse]"
 EmbeddingAdapter: TypeAlias = "BatchingAdapter[EmbeddingRequest, EmbeddingResponse]"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from shared.dialects.base import Defaults, JsonObject, Seal
 from shared.dialects.responses.answer import ENDED, ResponseWriter, is_ending, is_opening, replayed, waiting_body
-from shared.dialects.responses.create import CreateOperation, countable, create, own_items
+from shared.dialects.responses.create import CreateOperation, compactable, countable, create, own_items
 from shared.dialects.responses.output_items import Numbering
 from shared.dialects.responses.stored import kept_items
 from shared.errors import InvalidRequest, ResponseNotFound, UpstreamIncomplete
@@ -163,6 +163,13 @@ class ResponseService:
 
         prepared = await self.prepare(countable(body), context.caller, is_heavy=context.meter.is_heavy)
         return await count(self._services, prepared.operation.request, context)
+
+    async def compact(self, body: JsonObject, context: "RequestContext") -> JsonObject:
+        """A conversation made shorter, as the vendor answers it. Nothing of it is stored. Raises any GatewayError."""
+        from shared.gateway.compaction import compact
+
+        prepared = await self.prepare(compactable(body), context.caller, is_heavy=context.meter.is_heavy)
+        return (await compact(self._services, prepared.operation.request, context)).body
 
     # ---- In the background -------------------------------------------------------------------------------------------
 

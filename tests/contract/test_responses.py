@@ -625,4 +625,4 @@ async def test_P20_input_tokens_are_counted(vendor: Vendor) -> None:
 
 async def test_compaction_is_refused_where_the_vendor_has_none(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/responses/compact", json={"model": SANDBOX, "input": "Hello"})
-    assert_error(answer, "unsupported")
+    assert_error(answer, "unsupported", field="model")

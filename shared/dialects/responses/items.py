@@ -363,7 +363,7 @@ def native_items(items: Iterable[Mapping[str, Any]]) -> list[JsonObject]:
     """The items for OpenAI's own API: without the reasoning items that carry other vendors' thoughts, and without the
     gateway's own ids of OpenAI's.
 
-    OpenAI refuses encrypted reasoning under another id than it was given under, and takes it without one.
+    OpenAI refuses encrypted content under another id than it was given under, and takes it without one.
     """
     return [_native(item) for item in items if not _is_carrier(item)]
 
@@ -375,6 +375,6 @@ def _is_carrier(item: Mapping[str, Any]) -> bool:
 
 def _native(item: Mapping[str, Any]) -> JsonObject:
     given = item.get("id")
-    if item.get("type") != "reasoning" or not isinstance(given, str) or response_of(given) is None:
+    if item.get("type") not in ("compaction", "reasoning") or not isinstance(given, str) or response_of(given) is None:
         return dict(item)
     return {name: value for name, value in item.items() if name != "id"}

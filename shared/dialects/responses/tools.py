@@ -21,6 +21,13 @@ _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
 _WEB_SEARCHES = frozenset(
     {"web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"}
 )
+# What costs only the tokens that the model reads and writes. The calls of these tools are the client's to run.
+_PRICED = frozenset(
+    {
+        *("apply_patch", "apply_patch_call", "apply_patch_call_output", "compaction"),
+        *("local_shell", "local_shell_call", "local_shell_call_output"),
+    }
+)
 
 _Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.:-]{1,128}$")]
 
@@ -198,7 +205,7 @@ class Toolbox:
 
     def need(self, name: str) -> None:
         """Notes a tool, or another feature, that only OpenAI's own API has."""
-        self.hosted[name] = HostedTool(wire="responses", name=name)
+        self.hosted[name] = HostedTool(wire="responses", name=name, is_priced=name in _PRICED)
 
     def choose(self, choice: str | WireChosenTool | None) -> None:
         """Takes in which of the tools the model may or must call. Raises InvalidRequest."""
