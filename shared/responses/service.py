@@ -173,19 +173,21 @@ class ResponseService:
 
     # ---- In the background -------------------------------------------------------------------------------------------
 
-    async def submit(self, prepared: Prepared, caller: Caller, token: str) -> JsonObject:
+    async def submit(self, prepared: Prepared, context: "RequestContext", token: str) -> JsonObject:
         """Leaves a request to the batch worker and returns its waiting response.
 
         The key of `token` is looked up again when the request is answered.
-        Raises ModelNotFound, ModelAccessDenied and UnsupportedFeature.
+        Raises ModelNotFound, ModelAccessDenied and UnsupportedFeature if none of its models can answer it.
         """
-        from shared.gateway.chat_selection import select
+        from shared.gateway.chat_selection import chat_candidates
 
-        select(prepared.operation.request, self._services.catalog, caller)
+        caller = context.caller
+        chat_candidates(self._services, context, prepared.operation.request)
         request = BackgroundRequest(
             caller=Caller(**{name: getattr(caller, name) for name in Caller.model_fields}),
             token_hash=hash_token(token),
             body={**prepared.body, "stream": False},
+            models=context.meter.models,
             response=prepared.waiting(),
         )
         message = BackgroundMessage(tenant=caller.tenant, response=request.id)

@@ -71,7 +71,7 @@ async def compact(request: ApiRequest) -> Response:
 
 async def _in_background(request: ApiRequest, service: ResponseService, prepared: Prepared) -> Response:
     token = token_of(request.http.headers, request.services.settings.key_header)
-    body = await service.submit(prepared, request.caller, token)
+    body = await service.submit(prepared, request.context, token)
     if not prepared.operation.request.stream:
         return json_response(body)
     events = service.followed(request.caller, body, request.context.request.deadline)
