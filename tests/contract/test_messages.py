@@ -1069,8 +1069,14 @@ async def test_urls_that_nobody_may_fetch_are_refused_for_every_vendor(vendor: V
     for kind in ("image", "document"):
         block = {"type": kind, "source": {"type": "url", "url": "http://a.example/x"}}
         for model in (CLAUDE, GPT):
-            response = await vendor.client.post(PATH, json=asking(model, [block]))
-            assert response.status_code == 400
+            response = await vendor.client.post(PATH, json=asking(model, [{"type": "text", "text": "Look:"}, block]))
+            assert_error(response, 400, "invalid_request_error", "messages[0].content[1].source.url: ")
+            result = {"type": "tool_result", "tool_use_id": "c1", "content": [block]}
+            call = turn({"type": "tool_use", "id": "c1", "name": "get_weather", "input": {}})
+            told = asking(model, messages=[{"role": "user", "content": "Look"}, call, turn(result, role="user")])
+            response = await vendor.client.post(PATH, json={**told, "tools": [WEATHER]})
+            field = "messages[2].content[0].content[0].source.url: "
+            assert_error(response, 400, "invalid_request_error", field)
             assert not vendor.requests
 
 

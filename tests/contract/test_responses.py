@@ -485,6 +485,16 @@ async def test_P12_images_and_files_come_by_url_data_and_stored_file(vendor: Ven
     assert (url if source == "url" else encoded) in told
 
 
+@pytest.mark.parametrize("kind", ["input_image", "input_file"])
+async def test_P12_urls_that_nobody_may_fetch_are_refused_for_every_vendor(vendor: Vendor, kind: str) -> None:
+    name = "image_url" if kind == "input_image" else "file_url"
+    content = [{"type": "input_text", "text": "What is this?"}, {"type": kind, name: "https://10.0.0.1:22/a"}]
+    for model in ("gpt-5", ANTHROPIC):
+        body = {"model": model, "input": [{"role": "user", "content": content}]}
+        assert_error(await vendor.client.post(RESPONSES, json=body), "validation", field=f"input[0].content[1].{name}")
+    assert vendor.requests == []
+
+
 async def test_P12_a_file_of_text_is_read(vendor: Vendor) -> None:
     part = {"type": "input_file", "file_data": "data:text/plain;base64,SGVsbG8gd29ybGQ=", "filename": "a.txt"}
     await ask(vendor, input=[{"role": "user", "content": [part]}])
