@@ -17,7 +17,7 @@ from shared.gateway.running import Plan, run
 from shared.gateway.selection import MAX_FANNED_OUT
 from shared.gateway.single_calls import seeds
 from shared.gateway.stop_sequences import StopSequences
-from shared.gateway.surcharges import has_surcharge
+from shared.gateway.surcharges import has_surcharge, without_offered_search
 from shared.providers import load
 from shared.providers.base import ChatAdapter
 from shared.schemas.chat import ChatRequest, ChatResponse
@@ -45,11 +45,15 @@ def chat_events(
 
     def fit(model: Model) -> list[ChatRequest]:
         adapter: ChatAdapter = load(services.catalog.provider(model.provider).adapter, "chat")
-        return [fitted(request, model, adapter.wire(model)) for request in requests]
+        wire = adapter.wire(model)
+        fitting = (fitted(request, model, wire) for request in requests)
+        return [without_offered_search(services, context.caller, request) for request in fitting]
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[ChatEvent, None]]:
         context.meter.lowered_max_tokens = lowered_max_tokens(requests[0], attempt.model)
-        ready = await prepared(attempt, fit(attempt.model))
+        fitting = fit(attempt.model)
+        context.meter.left_out_search = requests[0].web_search is not None and fitting[0].web_search is None
+        ready = await prepared(attempt, fitting)
         return [_call(attempt, request, customs, offset) for request, offset in _single_calls(ready, attempt.model)]
 
     customs = custom_names(requests[0])

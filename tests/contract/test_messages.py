@@ -15,7 +15,7 @@ from shared.stores.keys import KeyStore
 from tests.client import TOKEN, gateway_client
 from tests.contract import messages as wire
 from tests.contract.accounts import account
-from tests.contract.all_vendors import CONTENT, MESSAGE, answering, streaming
+from tests.contract.all_vendors import CONTENT, MESSAGE, answering, hello, streaming
 from tests.contract.messages import CLAUDE, DEEPSEEK, ENVIRONMENT, GEMINI, GPT, PATH, WEATHER, asking, turn
 from tests.contract.vendor import HEAD, USAGE, Vendor
 
@@ -777,6 +777,24 @@ async def test_M18_keys_with_a_budget_are_refused_what_cannot_be_priced(
         assert (await spender.client.post(PATH, json=asking(CLAUDE, **FREE))).status_code == 200
     async with account(keys, environment=ENVIRONMENT, vendor=vendor) as free:
         assert (await free.client.post(PATH, json=asking(CLAUDE, **fields))).status_code == 200
+
+
+@pytest.mark.parametrize("model", [CLAUDE, "gpt-5"])
+async def test_M18_an_offered_search_is_left_out_for_keys_with_a_budget(keys: KeyStore, model: str) -> None:
+    search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
+    vendor = Vendor(says(text("Hi")) if model == CLAUDE else hello)
+    body = asking(model, tools=[search, WEATHER])
+    async with account(keys, Limits(budget_day=10_000_000), environment=ENVIRONMENT, vendor=vendor) as spender:
+        response = await spender.client.post(PATH, json=body)
+        assert response.status_code == 200, response.text
+        assert response.headers["x-gateway-left-out"] == "web_search"
+        assert "web_search" not in vendor.requests[-1].content.decode()
+        assert "get_weather" in vendor.requests[-1].content.decode()
+        assert (await spender.row()).cost > 0
+    async with account(keys, environment=ENVIRONMENT, vendor=vendor) as free:
+        response = await free.client.post(PATH, json=body)
+        assert "x-gateway-left-out" not in response.headers
+        assert "web_search" in vendor.requests[-1].content.decode()
 
 
 async def test_M18_a_thread_whose_length_is_not_known_is_one_that_clients_begin_anew(keys: KeyStore) -> None:

@@ -139,6 +139,7 @@ def _add_web_search(tools: Tools, tool: WireVendorTool, *, is_forced: bool) -> N
         region=place.region,
         timezone=place.timezone,
         optional=not is_forced,
+        field="tools",
     )
 
 

@@ -125,6 +125,7 @@ class WireWebSearchTool(Wire):
             region=place.region,
             timezone=place.timezone,
             optional=True,
+            field="tools",
         )
 
 

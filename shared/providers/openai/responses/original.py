@@ -30,7 +30,7 @@ def original_payload(request: ChatRequest, original: Original, model: Model) -> 
     must not get what the caller wants. Images of the gateway's own store go inline.
     """
     effort = reasoning_effort(request, model, over_responses=True)
-    body = _body(original)
+    body = _without_search(_body(original)) if request.withholds_search else _body(original)
     changed: JsonObject = {
         "model": model.upstream,
         "input": _input(request, body.get("input")),
@@ -59,6 +59,30 @@ def shortened_payload(request: ChatRequest, original: Original, model: Model) ->
 
 def _body(original: Original) -> JsonObject:
     return {name: value for name, value in original.body.items() if name not in _NOT_SENT and value is not None}
+
+
+def _without_search(body: JsonObject) -> JsonObject:
+    """The body without web searches among its tools, those that its input adds, and those that may be called."""
+    items = body.get("input")
+    changed = {
+        "tools": _others(body.get("tools")),
+        "input": [_with_others(item) for item in items] if isinstance(items, list) else items,
+        "tool_choice": _with_others(body.get("tool_choice")),
+    }
+    return {**body, **changed}
+
+
+def _with_others(holder: Any) -> Any:
+    """An item, or a choice among tools, whose tools are without web searches."""
+    if isinstance(holder, dict) and holder.get("type") in ("additional_tools", "allowed_tools"):
+        return {**holder, "tools": _others(holder.get("tools"))}
+    return holder
+
+
+def _others(tools: Any) -> Any:
+    if not isinstance(tools, list):
+        return tools
+    return [tool for tool in tools if not str(tool.get("type")).startswith("web_search")]
 
 
 def _reasoning(given: Any, effort: str | None) -> Any:
