@@ -145,7 +145,7 @@ clean: ## Remove everything that the other targets created
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement $< --target .venv/openai-2-packages --upgrade
 	@touch $@
 
-# OpenAI's Agents SDK, which needs an older websockets than the tests' own packages.
+# Agents' libraries: OpenAI's Agents SDK needs an older websockets than the tests' own packages.
 .venv/agents: requirements-agents.txt .venv/dev
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement $< --target .venv/agents-packages --upgrade
 	@touch $@
