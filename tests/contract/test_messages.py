@@ -16,7 +16,7 @@ from tests.client import TOKEN, gateway_client
 from tests.contract import messages as wire
 from tests.contract.accounts import account
 from tests.contract.all_vendors import CONTENT, MESSAGE, answering, hello, streaming
-from tests.contract.messages import CLAUDE, DEEPSEEK, ENVIRONMENT, GEMINI, GPT, PATH, WEATHER, asking, turn
+from tests.contract.messages import CLAUDE, DEEPSEEK, ENVIRONMENT, GEMINI, GPT, HOST, PATH, WEATHER, asking, turn
 from tests.contract.vendor import HEAD, USAGE, Vendor
 
 pytestmark = pytest.mark.anyio
@@ -533,6 +533,24 @@ async def test_M17_features_that_only_anthropic_has_are_refused_elsewhere(
     response = await vendor.client.post(PATH, json=asking(model, **fields))
     assert_error(response, 400, "invalid_request_error", message)
     assert not vendor.requests
+
+
+async def test_M17_Auto_chooses_among_the_models_that_have_the_feature(keys: KeyStore) -> None:
+    vendor = Vendor(says(text("Hi")))
+    container = asking("Auto", container="c")
+    threaded = asking("Auto", messages=[], thread={"type": "continue", "previous_message_id": "msg_1"})
+    elsewhere = {"STABILITY_API_KEY": "k", "DEEPINFRA_API_KEY": "k", "DEEPINFRA_BASE_URL": f"https://{HOST}/deepinfra"}
+    async with gateway_client(keys, elsewhere, vendor) as client:
+        response = await client.post(PATH, json=container)
+        assert_error(response, 400, "invalid_request_error", "container: 'container' is not supported by any")
+        # Anthropic's own tool runner then sends the whole conversation.
+        response = await client.post(PATH, json=threaded)
+        assert response.json()["error"]["details"] == {"error_code": "thread_not_found"}
+        assert not vendor.requests
+    async with gateway_client(keys, {**elsewhere, **ENVIRONMENT}, vendor) as client:
+        response = await client.post(PATH, json=container)
+        assert response.status_code == 200
+        assert response.headers["x-gateway-backend"].startswith("anthropic/")
 
 
 async def test_a_search_that_is_only_offered_is_left_out_where_there_is_none(vendor: Vendor) -> None:
