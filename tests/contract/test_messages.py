@@ -1001,6 +1001,14 @@ async def test_M14_tokens_are_counted_by_the_vendor_where_it_counts_them(vendor:
     assert vendor.requests[0].url.path == f"/gemini/v1beta/models/{GEMINI}:countTokens"
     assert vendor.sent["generateContentRequest"]["model"] == f"models/{GEMINI}"
     assert vendor.sent["generateContentRequest"]["tools"]
+    vendor.answer = answering({"object": "response.input_tokens", "input_tokens": 43})
+    vendor.requests.clear()
+    response = await vendor.client.post(path, json={**body, "model": "gpt-5"})
+    assert response.json() == {"input_tokens": 43}
+    assert vendor.requests[0].url.path == "/openai/responses/input_tokens"
+    assert vendor.sent["input"] == [{"role": "user", "content": "Hello"}]
+    assert [tool["name"] for tool in vendor.sent["tools"]] == ["get_weather"]
+    assert not {"include", "store"} & vendor.sent.keys()
     vendor.requests.clear()
     short, long = [
         (await vendor.client.post(path, json=asking(GPT, content, tools=[WEATHER]))).json()["input_tokens"]

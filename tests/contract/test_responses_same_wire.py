@@ -130,6 +130,19 @@ async def test_P09_the_vendors_encrypted_reasoning_goes_back_to_it(vendor: Vendo
     assert sent["input"][1] == {name: value for name, value in THOUGHT.items() if name != "id"}
 
 
+async def test_P20_input_tokens_are_counted_by_the_vendor(vendor: Vendor) -> None:
+    first = response_of(await vendor.client.post(RESPONSES, json=ASKED))
+    vendor.answer = lambda request: httpx.Response(200, json={"object": "response.input_tokens", "input_tokens": 4711})
+    asked = {"model": MODEL, "input": "And now?", "tools": ASKED["tools"], "max_output_tokens": 9}
+    answer = await vendor.client.post(f"{RESPONSES}/input_tokens", json={**asked, "previous_response_id": first["id"]})
+    assert answer.json() == {"object": "response.input_tokens", "input_tokens": 4711}
+    assert vendor.requests[-1].url.path == "/openai/responses/input_tokens"
+    sent = json.loads(vendor.requests[-1].content)
+    assert sent.keys() == {"input", "model", "tools"}
+    assert sent["tools"] == ASKED["tools"]
+    assert len(sent["input"]) == 5
+
+
 FUNCTION = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}, "strict": False}
 OFFERED = {"type": "web_search", "external_web_access": True}
 ALLOWED = {"type": "allowed_tools", "mode": "auto", "tools": [OFFERED, {"type": "function", "name": "look"}]}
