@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench bench-init bench-images bench-batches bench-limits bench-hostile test-built test-stack deploy delete format prices catalog lock clean
+.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench bench-init bench-images bench-batches bench-limits bench-streams bench-hostile test-built test-stack deploy delete format prices catalog lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -30,9 +30,9 @@ build: .venv/sam ## Build the functions and layers for ARCH=arm64 or x86_64
 	$(SAM) build --parameter-overrides Architecture=$(ARCH)
 	@.venv/sam/bin/python scripts/release.py $(ARCH)
 
-validate: .venv/sam ## Lint the template
+validate: .venv/sam ## Lint the templates
 	$(SAM) validate --lint --region us-east-1
-	.venv/sam/bin/cfn-lint template.yaml
+	.venv/sam/bin/cfn-lint template.yaml capacity-provider.yaml
 
 size: build ## Print the unpacked size of every layer and function
 	@$(PYTHON) scripts/size.py
@@ -61,6 +61,9 @@ bench-batches: .venv/local ## Measure the throughput and memory of batches
 
 bench-limits: .venv/local ## Count DynamoDB writes per request with limits, and time the code
 	@$(BIN)/python -m scripts.bench_limits
+
+bench-streams: .venv/local ## Measure the memory of many streams at once, and how late their tokens are: STREAMS=1000
+	@$(BIN)/python -m scripts.bench_streams
 
 bench-hostile: .venv/local ## Measure how long hostile requests hold the event loop, and the memory they take: SHAPES="a word"
 	@$(BIN)/python -m scripts.bench_hostile $(SHAPES)

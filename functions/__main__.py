@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
@@ -56,8 +57,14 @@ def main() -> None:
         sys.exit(f"Port {port} is in use; choose another: make run PORT=8081" if taken else f"Port {port}: {error}")
     except ValueError as error:
         sys.exit(str(error))
-    with listening, embedded_aws() as aws_url, announced(listening), suppress(KeyboardInterrupt):
-        asyncio.run(_serve(services, listening, aws_url))
+    with (
+        listening,
+        embedded_aws() as aws_url,
+        announced(listening),
+        suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_serve(services, listening, aws_url))
 
 
 def _listen(port: int) -> socket.socket:

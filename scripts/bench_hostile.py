@@ -25,13 +25,12 @@ import httpx
 from functions.__main__ import AllFunctions
 from scripts.benchmark import SHORT
 from scripts.hostile_shapes import MB, PNG, Shape, plain, shapes
-from shared.gateway.services import Services
+from shared.gateway.services import Services, process_services
 from shared.schemas.caller import Caller, Permission
 from shared.schemas.limits import Limits
 from shared.settings import Settings
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
-from shared.web.process import services_dependency
 
 MOST_MILLISECONDS = 50
 MOST_GROWTH = 10
@@ -246,7 +245,7 @@ def _gateway(shape: Shape) -> Iterator[AllFunctions]:
     services = Services(settings, KeyStore(cloud, "keys"), aws=cloud, transport=_Vendor(vendor))
     functions = AllFunctions()
     for app in functions.apps.values():
-        app.dependency_overrides[services_dependency] = lambda: services
+        app.dependency_overrides[process_services] = lambda: services
     try:
         yield functions
     finally:

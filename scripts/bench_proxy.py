@@ -12,6 +12,7 @@ upstream = httpx.AsyncClient(
     base_url=os.environ["OPENAI_BASE_URL"],
     headers={"Authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"},
     timeout=300,
+    limits=httpx.Limits(max_connections=int(os.environ.get("MAX_CONNECTIONS", "100"))),
 )
 
 

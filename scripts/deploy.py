@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from scripts.adopt import adopt
-from scripts.release import TEMPLATE, release_of
+from scripts.release import TEMPLATE, on_capacity_provider, release_of
 from shared.cli.__main__ import main as gateway
 from shared.cli.catalog import checked
 from shared.cli.releases import kept, make_live, prune
@@ -137,6 +137,8 @@ def values_of(template: Mapping[str, Any], order: Order, deployed: Mapping[str, 
     if "Architecture" in order.given and order.given["Architecture"] != built_for:
         raise Refused(f"The functions are built for {built_for}, not for {order.given['Architecture']}.")
     values["Architecture"] = built_for
+    if deployed and bool(deployed.get("CapacityProvider")) != bool(values["CapacityProvider"]):
+        raise Refused("Functions cannot be moved to a capacity provider or away from it: make a new stack.")
     values["Release"] = release_of(template, values)
     return values
 
@@ -159,7 +161,7 @@ def deploy(order: Order, deployed: Mapping[str, str], sam: Path = SAM, built: Pa
     overrides = built.parent.with_name("parameters.yaml")
     overrides.write_text(json.dumps(values), "utf-8")
     command = [str(sam), "deploy", "--config-file", str(CONFIG), "--config-env", order.env]
-    command += ["--template-file", str(built), "--stack-name", order.stack]
+    command += ["--template-file", str(_placed(template, values, built)), "--stack-name", order.stack]
     command += ["--region", order.region] if order.region else []
     command += ["--parameter-overrides", f"file://{overrides}"]
     command += ["--tags", *(f"{name}={value}" for name, value in order.tags.items())]
@@ -168,12 +170,28 @@ def deploy(order: Order, deployed: Mapping[str, str], sam: Path = SAM, built: Pa
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode  # noqa: S603 - our own words
     if status == 0:
         _undo_rollback(order, values["Release"])
-        # Every version with a snapshot is paid for.
-        prune(order.stack, order.region, keep=2 if values["SnapStart"] == "on" else 5)
+        prune(order.stack, order.region, keep=_kept_releases(values))
         if order.catalog is not None:
             where = ["--stack", order.stack, *(("--region", order.region) if order.region else ())]
             gateway([*where, "catalog", "set", str(order.catalog)])
     return status
+
+
+def _placed(template: dict[str, Any], values: Mapping[str, str], built: Path) -> Path:
+    """The template to deploy: the built one, or one beside it whose functions run on a capacity provider."""
+    if not values["CapacityProvider"]:
+        return built
+    on_capacity_provider(template)
+    placed = built.with_name("template-on-capacity-provider.yaml")
+    placed.write_text(yaml.safe_dump(template, sort_keys=False), "utf-8")
+    return placed
+
+
+def _kept_releases(values: Mapping[str, str]) -> int:
+    """Every version with a snapshot is paid for, and every version on a capacity provider has processes of its own."""
+    if values["CapacityProvider"]:
+        return 1
+    return 2 if values["SnapStart"] == "on" else 5
 
 
 def _adopt(

@@ -9,15 +9,18 @@ import json
 import os
 import platform
 import re
+import shlex
+import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -157,7 +160,11 @@ def emulated(function: Function, aws: Mapping[str, str] | None = None) -> Iterat
     ours, theirs = free_port(), free_port()
     listening = ["--runtime-interface-emulator-address", f"127.0.0.1:{ours}"]
     listening += ["--runtime-api-address", f"127.0.0.1:{theirs}"]
-    command = [str(emulator), "--log-level", "info", *listening, *function.command(python)]
+    command = [str(emulator), "--log-level", "info", *listening]
+    if "AWS_LAMBDA_MAX_CONCURRENCY" in function.environment:
+        command = _with_bootstrap(command, function.command(python), function.task)
+    else:
+        command += function.command(python)
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(  # noqa: S603 - our own words
             command,
@@ -170,8 +177,41 @@ def emulated(function: Function, aws: Mapping[str, str] | None = None) -> Iterat
         try:
             yield Emulated(process, f"http://127.0.0.1:{ours}/2015-03-31/functions/function/invocations", log)
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _with_bootstrap(emulator: list[str], runtime: list[str], folder: Path) -> list[str]:
+    """A command that starts the emulator where it finds a runtime to start, in a mount namespace of its own.
+
+    For functions that take several invocations at once it ignores the command that it is given. It starts
+    /var/runtime/bootstrap in /var/task, as another user, to whom the folders of our interpreter are opened. Raises
+    NotReady where that is impossible.
+    """
+    if os.geteuid() or shutil.which("unshare") is None:
+        raise NotReady("the emulator of managed instances needs unshare(1), and to be root")
+    bootstrap = ["#!/bin/sh", f"cd {shlex.quote(str(folder))}", f"exec {shlex.join(runtime)}"]
+    written = shlex.join(["printf", r"%s\n", *bootstrap])
+    steps = ["mount -t tmpfs none /var", "mkdir -p /var/task /var/runtime"]
+    for number, closed in enumerate(_closed_folders(Path(runtime[-1]))):
+        above, work, name = f"/var/above{number}", f"/var/work{number}", shlex.quote(str(closed))
+        steps += [
+            f"mkdir {above} {work}",
+            f"mount -t overlay none -o lowerdir={name},upperdir={above},workdir={work} {name}",
+            f"chmod a+rx {name}",
+        ]
+    steps += [
+        f"{written} > /var/runtime/bootstrap",
+        "chmod a+rx /var/runtime/bootstrap",
+        f"exec {shlex.join(emulator)}",
+    ]
+    return ["unshare", "--mount", "sh", "-c", " && ".join(steps)]
+
+
+def _closed_folders(path: Path) -> list[Path]:
+    """The folders above a path that only their owners may enter, the outermost first."""
+    return [folder for folder in reversed(path.parents) if not folder.stat().st_mode & stat.S_IXOTH]
 
 
 def _descendants(pid: int) -> Iterator[int]:

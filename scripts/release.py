@@ -42,6 +42,19 @@ def pin(template: dict[str, Any], digest: str, architecture: str) -> None:
     del parameters["Release"]["Default"]
 
 
+def on_capacity_provider(template: dict[str, Any]) -> None:
+    """Lets functions run on the capacity provider of the template's parameter, as their metadata say.
+
+    SAM accepts neither a conditional CapacityProviderConfig nor one beside a VpcConfig.
+    """
+    for resource in template["Resources"].values():
+        for name, value in resource.get("Metadata", {}).pop("OnCapacityProvider", {}).items():
+            if value == {"Ref": "AWS::NoValue"}:
+                del resource["Properties"][name]
+            else:
+                resource["Properties"][name] = value
+
+
 def release_of(template: Mapping[str, Any], values: Mapping[str, str]) -> str:
     """The release of a pinned template with the values of all its other parameters: 20 hexadecimal digits."""
     pattern = template["Parameters"]["Release"]["AllowedPattern"]

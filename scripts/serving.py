@@ -53,13 +53,13 @@ def gateway(environment: Mapping[str, str], tree: Path = ROOT) -> Iterator[Serve
 
 @contextmanager
 def application(name: str, environment: Mapping[str, str]) -> Iterator[Server]:
-    """An ASGI application, named `module:attribute`, under uvicorn with the settings of the local server.
+    """An ASGI application, named `module:attribute`, under uvicorn as it is without its optional parts.
 
     It keeps idle connections longer than its clients do, so that none is closed under a request.
     """
     port = free_port()
     options = ["--port", str(port), "--log-level", "critical", "--no-access-log", "--lifespan", "off"]
-    options += ["--timeout-keep-alive", "75"]
+    options += ["--timeout-keep-alive", "75", "--loop", "asyncio", "--http", "h11"]
     with _serving([sys.executable, "-m", "uvicorn", name, *options], port, ROOT, environment) as server:
         yield server
 

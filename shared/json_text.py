@@ -69,6 +69,8 @@ class Tally:
         self.long = []
         is_inside, began, at = False, 0, 0
         while at < len(data):
+            if is_inside:  # most of a large text is base64
+                at = _past_plain_text(data, at)
             window = _without_escapes(data, at)
             if is_inside and (end := window.find(b'"')) >= 0 and at + end - began > _LONG:
                 self.long.append((began, at + end))
@@ -93,9 +95,21 @@ class Tally:
                 raise TooComplex(f"more than {most:,} {what}")
 
 
+def _past_plain_text(data: bytes, at: int) -> int:
+    """The next quote or escape behind `at`, which is inside of a string; or, where there is none, a place so far."""
+    end = data.find(b'"', at, at + _STEP)
+    if end < 0:
+        end = min(at + _STEP, len(data))
+    escape = data.find(b"\\", at, end)
+    return end if escape < 0 else escape
+
+
 def _without_escapes(data: bytes, at: int) -> bytes:
     """A window of a text in which every quote that is left begins or ends a string. It cuts no escape in two."""
-    window = data[at : at + _WINDOW].replace(b"\\\\", b"__").replace(b'\\"', b"__")
+    window = data[at : at + _WINDOW]
+    if b"\\" not in window:
+        return window
+    window = window.replace(b"\\\\", b"__").replace(b'\\"', b"__")
     return window[:-1] + b"__" if window.endswith(b"\\") and at + len(window) < len(data) else window
 
 
@@ -135,8 +149,9 @@ def _text(raw: bytes) -> str:
             while raw[end] & 0xC0 == 0x80:  # inside of a character
                 end -= 1
             tail = max(at, end - _LONGEST_UNFINISHED)
-            found = _UNFINISHED.search(raw[at:end].replace(b"\\\\", b"__"), tail - at)
-            end = at + found.start() if found else end
+            if raw.find(b"\\", tail, end) >= 0:
+                found = _UNFINISHED.search(raw[at:end].replace(b"\\\\", b"__"), tail - at)
+                end = at + found.start() if found else end
         pieces.append(from_json(b'"%b"' % raw[at:end]))
         at = end
     return "".join(pieces)

@@ -171,6 +171,8 @@ def encoded(data: bytes) -> str:
 
 def _base64_of(content: str, is_base64: bool) -> str:
     escapes = content.count("%")
+    if is_base64 and not escapes:
+        return standard_base64(content)
     if is_base64 and escapes <= len(content) // 16:
         for escape, character in _ESCAPED:
             content = content.replace(escape, character)

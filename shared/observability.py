@@ -58,7 +58,9 @@ def logger() -> "Logger":
         from shared.terminal_log import TerminalFormatter
 
         return Logger(service=_SERVICE, logger_formatter=TerminalFormatter())
-    return Logger(service=_SERVICE)
+    from shared.log_lines import JsonFormatter
+
+    return Logger(service=_SERVICE, logger_formatter=JsonFormatter())
 
 
 def log_request(
@@ -185,10 +187,9 @@ def traced(request: RequestInfo, meter: Meter, path: str) -> Iterator[None]:
     if os.environ.get("GATEWAY_TRACING", "").lower() != "on":
         yield
         return
-    from aws_lambda_powertools import Tracer
+    from shared.tracing import recorder
 
-    provider = Tracer(service=_SERVICE, auto_patch=False).provider
-    with provider.in_subsegment(f"## {path}") as subsegment:
+    with recorder().in_subsegment(f"## {path}") as subsegment:
         yield
         subsegment.put_annotation("request_id", request.id)
         if meter.counted_as is not None:

@@ -28,6 +28,7 @@ class PriceTable:
     def __init__(self, tables: Mapping[str, Any], unread: Mapping[str, str] = MappingProxyType({})) -> None:
         self._rows: dict[str, Mapping[str, list[dict[str, Any]]]] = dict(tables["prices"])
         self._unread = dict(unread)
+        self._read: dict[int, Price] = {}
 
     @classmethod
     @cache
@@ -42,10 +43,17 @@ class PriceTable:
             self._rows |= tomllib.loads(self._unread.pop(provider))["prices"]
         upstreams = self._rows.get(provider, {})
         rows = upstreams.get(upstream) or upstreams.get(_EVERY_OTHER, [])
-        holding = [row for row in rows if _holds(row, at.astimezone(UTC))]
-        if not holding:
-            return None
-        return Price.read({name: value for name, value in holding[-1].items() if name not in _WHEN})
+        moment = at.astimezone(UTC)
+        row = next((row for row in reversed(rows) if _holds(row, moment)), None)
+        return None if row is None else self._price(row)
+
+    def _price(self, row: Mapping[str, Any]) -> Price:
+        """A row's price, which is read once: rows live as long as the table."""
+        price = self._read.get(id(row))
+        if price is None:
+            price = Price.read({name: value for name, value in row.items() if name not in _WHEN})
+            self._read[id(row)] = price
+        return price
 
 
 def _holds(row: Mapping[str, Any], at: datetime) -> bool:

@@ -1,8 +1,9 @@
-"""Structured concurrency: runs calls together, and async iterators in tasks of their own, without leaking a task."""
+"""Structured concurrency: runs or shares calls, and async iterators in tasks of their own, without leaking a task."""
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import AsyncGenerator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +23,8 @@ class Pump(Generic[T]):
         self._error: Exception | None = None
         self._running = len(sources)
         self._reader: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._wait_ends = 0.0
         self._room = asyncio.Event()
         self._room.set()
         self._tasks = [asyncio.create_task(self._drain(source)) for source in sources]
@@ -69,16 +72,33 @@ class Pump(Generic[T]):
             await self._wait(seconds)
 
     async def _wait(self, seconds: float | None) -> None:
-        # There is a wait for each token: a future and a timer cost less than asyncio.timeout.
+        # There is a wait for each token: a future costs less than asyncio.timeout, and the timer serves many of them.
         loop = asyncio.get_running_loop()
-        self._reader = reader = loop.create_future()
-        timer = None if seconds is None else loop.call_later(seconds, _expire, reader)
+        self._reader = loop.create_future()
+        if seconds is None:
+            self._wait_ends = math.inf
+        else:
+            self._wait_ends = loop.time() + seconds
+            if self._timer is None or self._timer.when() > self._wait_ends:
+                self._set_timer(loop)
         try:
-            await reader
+            await self._reader
         finally:
             self._reader = None
-            if timer is not None:
-                timer.cancel()
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(self._wait_ends, self._expire, loop)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._reader is None or self._reader.done() or self._wait_ends == math.inf:
+            return
+        if loop.time() >= self._wait_ends:
+            self._reader.set_exception(TimeoutError())
+        else:  # another wait than the one that it was set for
+            self._set_timer(loop)
 
     def __aiter__(self) -> "Pump[T]":
         return self
@@ -88,14 +108,35 @@ class Pump(Generic[T]):
 
     async def aclose(self) -> None:
         """Stops all sources and waits until they are closed."""
+        if self._timer is not None:
+            self._timer.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def _expire(reader: asyncio.Future[None]) -> None:
-    if not reader.done():
-        reader.set_exception(TimeoutError())
+class SharedCall(Generic[T]):
+    """A call that is under way once at most: who wants its result meanwhile waits for the same.
+
+    It goes on when those who wait for it are cancelled.
+    """
+
+    def __init__(self, call: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._call = call
+        self._task: asyncio.Task[T] | None = None
+
+    async def result(self) -> T:
+        """The result of the call under way, or else of a new one. Raises what it raises."""
+        if self._task is None or self._task.done() or self._task.get_loop() is not asyncio.get_running_loop():
+            self._task = asyncio.create_task(self._call())
+            self._task.add_done_callback(_look_at)
+        return await asyncio.shield(self._task)
+
+
+def _look_at(task: "asyncio.Task[T]") -> None:
+    """Keeps asyncio from complaining of an error for which nobody waits any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def gather_or_cancel(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -12,13 +12,12 @@ import httpx
 from functions.__main__ import AllFunctions
 from shared.fetch import RemoteFetcher
 from shared.framing import SseDecoder
-from shared.gateway.services import Services
+from shared.gateway.services import Services, process_services
 from shared.schemas.caller import Key, Permission
 from shared.settings import Settings
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.secrets import ProviderSecret
-from shared.web.process import services_dependency
 
 TOKEN = "sk-test"
 BUCKET = "media"
@@ -104,7 +103,7 @@ async def gateway_client(
     services = make_services(keys, settings, upstream, aws=aws, fetcher=fetcher, clock=clock, pause=pause)
     functions = AllFunctions()
     for app in functions.apps.values():
-        app.dependency_overrides[services_dependency] = lambda: services
+        app.dependency_overrides[process_services] = lambda: services
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     transport = httpx.ASGITransport(functions, raise_app_exceptions=False)
     try:

@@ -31,6 +31,7 @@ LEAVES = {
     "sigv4",
     "snapshot",
     "tls",
+    "trace_header",
 }
 MAY_IMPORT = {
     "functions": {
@@ -104,7 +105,9 @@ MAY_IMPORT = {
     "providers": {"providers", "schemas"},
     "dialects": {"dialects", "schemas"},
     "routes": {"schemas"},
-    "observability": {"schemas", "terminal_log"},
+    "observability": {"log_lines", "schemas", "terminal_log", "tracing"},
+    "log_lines": set(),
+    "tracing": set(),
     "terminal_log": set(),
     "authentication": {"stores", "schemas", "settings"},
     "authorizer": {"authentication", "routes", "stores", "schemas", "settings"},
@@ -112,7 +115,7 @@ MAY_IMPORT = {
     "upstream": {"http_transport", "schemas"},
     "http_transport": set(),
     "fetch": set(),
-    "stores": {"stores", "schemas", "settings"},
+    "stores": {"http_transport", "stores", "schemas", "settings"},
     "schemas": {"schemas"},
     "settings": set(),
     **{leaf: set() for leaf in LEAVES},
@@ -121,6 +124,7 @@ ONLY_IN = {
     "fastapi": {"web", "functions"},
     "starlette": {"web", "functions"},
     "uvicorn": {"functions"},
+    "uvloop": {"functions"},
     "moto": {"functions"},
     "werkzeug": {"functions"},
     "boto3": {"stores", "cli"},
@@ -129,11 +133,13 @@ ONLY_IN = {
     "httpx": {"upstream", "http_transport", "gateway", "providers", "stores", "cli", "tls"},
     "mangum": {"runtime", "functions"},
     "rich": {"cli"},
-    "httpcore": {"fetch", "http_transport", "upstream"},
+    "httpcore": {"fetch"},
+    "httptools": {"http_transport"},
     "idna": {"fetch"},
-    "aws_lambda_powertools": {"observability", "terminal_log", "batches"},
+    "aws_lambda_powertools": {"log_lines", "observability", "terminal_log", "batches"},
+    "aws_xray_sdk": {"tracing"},
     "pydantic": {"schemas", "dialects", "providers", "catalog", "web"},
-    "pydantic_core": {"batches", "dialects", "json_text", "providers", "gateway", "web"},
+    "pydantic_core": {"batches", "dialects", "json_text", "log_lines", "providers", "gateway", "web"},
 }
 
 

@@ -49,7 +49,7 @@ def content(text: str, field: str) -> str:
 
 def data_uri_content(uri: str, field: str) -> str:
     """What a data URI holds, as standard base64. Raises InvalidRequest naming the field."""
-    return _decodable(lambda: media.standard_base64(media.parse_data_uri(uri)[1]), field)
+    return _decodable(lambda: media.parse_data_uri(uri)[1], field)
 
 
 def is_web_url(url: str) -> bool:

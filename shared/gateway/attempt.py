@@ -36,7 +36,7 @@ from shared.providers.base import (
     retry_after_seconds,
 )
 from shared.schemas.context import RequestContext
-from shared.schemas.usage import Usage
+from shared.schemas.usage import Usage, no_usage
 
 if TYPE_CHECKING:
     from shared.gateway.services import Services
@@ -113,7 +113,7 @@ class Attempt:
         self._auth = services.auth(provider, self._vendor)
         self._began = 0.0
         self._has_succeeded = False
-        self.usage = Usage()
+        self.usage = no_usage()
         self.cost: int | None = None
         self.is_estimate = has_surcharge
 
@@ -121,7 +121,7 @@ class Attempt:
         """Makes this attempt the current one of its request; called again, the attempt is repeated from the start."""
         meter = self.context.meter
         self.outcome = None
-        self.usage, self.cost, self.is_estimate = Usage(), None, self._has_surcharge
+        self.usage, self.cost, self.is_estimate = no_usage(), None, self._has_surcharge
         self._began = time.perf_counter()
         meter.model, meter.answered_as = self.model, self._answered_as
         meter.is_answered, meter.first_token = False, None
@@ -142,7 +142,7 @@ class Attempt:
     @property
     def has_spent(self) -> bool:
         """Whether the attempt has used something that is charged."""
-        return bool(self.cost) or self.usage != Usage()
+        return bool(self.cost) or self.usage != no_usage()
 
     @property
     def counted_as(self) -> str:
@@ -165,7 +165,7 @@ class Attempt:
                 # A large one must not stay in memory beside the decoded one.
                 is_heavy = len(bodies[0]) > HEAVY_ANSWER_BYTES
                 response = await off_loop(is_heavy, lambda: adapter.response(from_json(bodies.pop())))
-            if isinstance(adapter, HeaderMetered) and response.usage == Usage():
+            if isinstance(adapter, HeaderMetered) and response.usage == no_usage():
                 meter.reported(adapter.usage_in(headers))
             else:
                 meter.reported(response.usage)

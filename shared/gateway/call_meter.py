@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from shared.schemas.usage import COUNTS, Usage
+from shared.schemas.usage import COUNTS, Usage, no_usage
 
 Estimate = Callable[[], tuple[Usage, Usage]]
 """The call's expected usage and its ceiling. Computed only when needed."""
@@ -43,7 +43,7 @@ class CallMeter:
         self._began = time.perf_counter()
         self._may_cost = False
         self._is_reported = self._is_declined = False
-        self._begun = Usage()
+        self._begun = no_usage()
         self._bytes = self._deltas = self._images = 0
         self._first_said: float | None = None
 

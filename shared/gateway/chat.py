@@ -43,11 +43,15 @@ def chat_events(
     Errors about the request's model are raised immediately, all others by the iterator. Each call has its Started.
     """
 
+    fits: dict[str, list[ChatRequest]] = {}
+
     def fit(model: Model) -> list[ChatRequest]:
-        adapter: ChatAdapter = load(services.catalog.provider(model.provider).adapter, "chat")
-        wire = adapter.wire(model)
-        fitting = (fitted(request, model, wire) for request in requests)
-        return [without_offered_search(services, context.caller, request) for request in fitting]
+        if model.id not in fits:
+            adapter: ChatAdapter = load(services.catalog.provider(model.provider).adapter, "chat")
+            wire = adapter.wire(model)
+            fitting = (fitted(request, model, wire) for request in requests)
+            fits[model.id] = [without_offered_search(services, context.caller, request) for request in fitting]
+        return fits[model.id]
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[ChatEvent, None]]:
         context.meter.lowered_max_tokens = lowered_max_tokens(requests[0], attempt.model)

@@ -267,10 +267,14 @@ class Services:
 
         return ResponseStore(self.objects, self.tenant_folders)
 
+    async def settle(self, seconds: float) -> None:
+        """Writes what requests used that have ended, for so long at most; then leaves what is left in the queue."""
+        if "limits" in self.__dict__ and self.limits is not None:
+            await self.limits.flush(seconds)
+
     async def aclose(self) -> None:
         await asyncio.gather(*self._background, return_exceptions=True)
-        if "limits" in self.__dict__ and self.limits is not None:
-            await self.limits.flush(_SETTLING_SECONDS)
+        await self.settle(_SETTLING_SECONDS)
         if "circuits" in self.__dict__:
             await self.circuits.flush()
         if "upstream" in self.__dict__:

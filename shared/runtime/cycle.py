@@ -5,7 +5,7 @@ import asyncio
 from mangum.types import ASGI, Message
 
 from shared.runtime.event import HttpEvent
-from shared.runtime.failure import CRASHED, OUT_OF_TIME, Failure
+from shared.runtime.failure import CRASHED, OUT_OF_TIME, STOPPING, Failure
 from shared.runtime.log import log_crash, log_error
 from shared.runtime.output import Output
 
@@ -29,6 +29,12 @@ class Cycle:
         self._asked = False
         self._complete = asyncio.Event()
         self._over = False
+        self._stopped = asyncio.get_running_loop().create_future()
+
+    def stop(self) -> None:
+        """Cancels the application because the process ends."""
+        if not self._stopped.done():
+            self._stopped.set_result(None)
 
     async def run(self, app: ASGI, seconds: float) -> None:
         """Runs the application for at most `seconds` and makes sure that there is a response, its own or an error."""
@@ -41,12 +47,14 @@ class Cycle:
 
     async def _wait_for(self, running: "asyncio.Task[None]", seconds: float) -> Failure | None:
         """Waits for the application. Logs and returns its failure, None if it succeeded."""
-        await asyncio.wait({running}, timeout=max(0.0, seconds))
+        ends = {running, self._stopped}
+        await asyncio.wait(ends, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
-            log_error("the invocation timed out", **self._ids)
+            is_stopped = self._stopped.done()
+            log_error("the process is stopping" if is_stopped else "the invocation timed out", **self._ids)
             running.cancel()
             await asyncio.wait({running}, timeout=_TIDY_UP)
-            return OUT_OF_TIME
+            return STOPPING if is_stopped else OUT_OF_TIME
         if running.cancelled():
             log_error("the application was cancelled", **self._ids)
             return CRASHED

@@ -9,19 +9,21 @@ class Failure:
     """A failure as reported to Lambda and, if no response has been sent yet, to the caller.
 
     `type` is `Runtime.` or `Function.` and one word: Lambda turns anything else into `Runtime.Unknown`. `status` and
-    `code` are those of the caller's error response. `message` is for the caller, or for Lambda's log if the caller does
-    not get it. `stack` has one string for each frame.
+    `code` are those of the caller's error response, `retry_after` the seconds in its Retry-After. `message` is for the
+    caller, or for Lambda's log if the caller does not get it. `stack` has one string for each frame.
     """
 
     type: str
     message: str
     status: int = 500
     code: str = "internal_error"
+    retry_after: int | None = None
     stack: tuple[str, ...] = ()
 
 
 CRASHED = Failure("Function.Crashed", "The gateway failed.")
 OUT_OF_TIME = Failure("Runtime.DeadlineExceeded", "The gateway ran out of time.", 504, "provider_timeout")
+STOPPING = Failure("Runtime.Stopping", "The gateway is stopping. Try again.", 503, "model_unavailable", retry_after=1)
 
 
 def failure_of(error: Exception, type_: str | None = None) -> Failure:

@@ -137,4 +137,6 @@ def _error_page(failure: Failure, request_id: str) -> tuple[Headers, bytes]:
         "meta": {"request_id": request_id},
     }
     headers = [(b"content-type", b"application/json"), (b"x-request-id", request_id.encode("ascii"))]
+    if failure.retry_after is not None:
+        headers.append((b"retry-after", str(failure.retry_after).encode()))
     return headers, json.dumps(body).encode()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.schemas.caller import Caller
 from shared.schemas.model import Model
-from shared.schemas.usage import Usage
+from shared.schemas.usage import Usage, no_usage
 
 if TYPE_CHECKING:
     from shared.schemas.limits import Rates
@@ -51,7 +51,7 @@ class Meter:
     attempts: list[str] = field(default_factory=list)
     model: Model | None = None
     answered_as: str = ""
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = field(default_factory=no_usage)
     cost: int | None = None
     is_estimate: bool = False
     rates: "Rates | None" = None

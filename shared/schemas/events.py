@@ -11,7 +11,7 @@ from typing import TypeAlias, assert_never
 from shared.schemas.chat import Candidate, ChatResponse, Citation, TokenLogprob
 from shared.schemas.content import Image, Inline, Part, Reasoning, Refusal, Text, ToolCall
 from shared.schemas.original import Original
-from shared.schemas.usage import FinishReason, Usage
+from shared.schemas.usage import FinishReason, Usage, no_usage
 
 
 @dataclass(slots=True)
@@ -221,7 +221,7 @@ class ChatCollector:
 
     def __init__(self) -> None:
         self._candidates: dict[int, _OpenCandidate] = {}
-        self._usage = Usage()
+        self._usage = no_usage()
         self._service_tier: str | None = None
         self._system_fingerprint: str | None = None
         self._original: Original | None = None

@@ -1,6 +1,7 @@
 """Token counts and finish reasons, with the same meaning for every vendor."""
 
 from enum import StrEnum
+from functools import cache
 
 from shared.schemas.base import Frozen
 
@@ -48,9 +49,17 @@ class Usage(Frozen):
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: "Usage") -> "Usage":
+        if self is no_usage():
+            return other
         sums = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
         costs = [cost for cost in (self.cost, other.cost) if cost is not None]
         return Usage(**sums, cost=sum(costs) if costs else None)
+
+
+@cache
+def no_usage() -> Usage:
+    """The usage of what has not used anything yet, to which others are added."""
+    return Usage()
 
 
 COUNTS = tuple(name for name in Usage.model_fields if name != "cost")

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     import httpx
 
+    from shared.http_transport import HttpTransport
     from shared.stores.credentials import ChainedCredentials, ContainerCredentials
 from shared.sigv4 import Credentials, Signer
 from shared.stores.aws_calls import ATTEMPTS, AwsError, pause_before
@@ -33,6 +34,7 @@ _RETRIED = frozenset(
 )
 _NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})  # httpx's names
 _TIMEOUT, _CONNECT = 5.0, 2.0
+_KEEP_ALIVE_SECONDS = 5.0
 _JSON_VERSION = {"dynamodb": "1.0", "sqs": "1.0", "secretsmanager": "1.1"}
 _TARGET = {"dynamodb": "DynamoDB_20120810", "sqs": "AmazonSQS", "secretsmanager": "secretsmanager"}
 
@@ -76,10 +78,10 @@ class Aws:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._environment = environment
-        self._transport = transport
+        self._given_transport = transport
         self._clock = clock
         self._source: ContainerCredentials | ChainedCredentials | None = None
-        self._client: httpx.AsyncClient | None = None
+        self._transport: HttpTransport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.server_clock = ServerClock()
         self._has_asked_time = False
@@ -128,9 +130,8 @@ class Aws:
         timeout = _TIMEOUT if seconds is None else seconds
         sent = time.time()
         try:
-            response = await self.http().post(
-                url, content=content, headers=signed, timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT))
-            )
+            response = await self.send("POST", url, signed, content, connect=min(timeout, _CONNECT), read=timeout)
+            await response.aread()
         except httpx.HTTPError as error:
             return 503, {"__type": type(error).__name__}
         self.server_clock.observe(sent, time.time(), response.headers.get("date"))
@@ -153,21 +154,38 @@ class Aws:
         """
         return Signer(service, region or self.region, await self._credentials(), self._clock())
 
-    def http(self) -> "httpx.AsyncClient":
-        """The one client; its time-outs suit calls with small bodies."""
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes | AsyncIterable[bytes] = b"",
+        *,
+        connect: float = _CONNECT,
+        read: float = _TIMEOUT,
+    ) -> "httpx.Response":
+        """A response with a body that is not read yet, and must be read or closed. Raises httpx.TransportError.
+
+        `connect` bounds connecting, `read` each silence, in seconds.
+        """
         import httpx
 
-        from shared.tls import tls_context
+        timeout = {"connect": connect, "read": read}
+        request = httpx.Request(method, url, headers=headers, content=content, extensions={"timeout": timeout})
+        response = await self._connections().handle_async_request(request)
+        response.request = request
+        return response
+
+    def _connections(self) -> "httpx.AsyncBaseTransport":
+        if self._given_transport is not None:
+            return self._given_transport
+        from shared.http_transport import HttpTransport
 
         loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop:
+        if self._transport is None or self._loop is not loop:
             self._loop = loop
-            self._client = httpx.AsyncClient(
-                transport=self._transport or httpx.AsyncHTTPTransport(verify=tls_context(), retries=1),
-                timeout=httpx.Timeout(_TIMEOUT, connect=_CONNECT),
-                trust_env=False,
-            )
-        return self._client
+            self._transport = HttpTransport(retries=1, keepalive_expiry=_KEEP_ALIVE_SECONDS)
+        return self._transport
 
     @property
     def region(self) -> str:
@@ -195,11 +213,11 @@ class Aws:
         if self._source is None:
             from shared.stores.credentials import ChainedCredentials, ContainerCredentials
 
-            container = ContainerCredentials(self._environment, self.http, self._clock)
+            container = ContainerCredentials(self._environment, self.send, self._clock)
             self._source = container if container.url else ChainedCredentials()
         return await self._source.get()
 
     async def aclose(self) -> None:
-        if self._client is not None and self._loop is asyncio.get_running_loop():
-            await self._client.aclose()
-            self._client = None
+        if self._transport is not None and self._loop is asyncio.get_running_loop():
+            await self._transport.aclose()
+            self._transport = None

@@ -7,11 +7,12 @@ https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.ht
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared.pump import SharedCall
 from shared.sigv4 import Credentials
 from shared.stores.aws_calls import ATTEMPTS, AwsError, pause_before
 
@@ -29,13 +30,17 @@ class ContainerCredentials:
     """The credentials of the endpoint that the environment names."""
 
     def __init__(
-        self, environment: Mapping[str, str], http: "Callable[[], httpx.AsyncClient]", clock: Callable[[], datetime]
+        self,
+        environment: Mapping[str, str],
+        send: "Callable[..., Awaitable[httpx.Response]]",
+        clock: Callable[[], datetime],
     ) -> None:
         self._environment = environment
-        self._http = http
+        self._send = send
         self._clock = clock
         self._found: Credentials | None = None
         self._expires: datetime | None = None
+        self._asking = SharedCall(self._asked)
 
     @property
     def url(self) -> str | None:
@@ -49,7 +54,7 @@ class ContainerCredentials:
         if self._found is not None and not self._ends_within(_RENEWED_BEFORE):
             return self._found
         try:
-            answer = await self._asked()
+            answer = await self._asking.result()
         except AwsError:
             if self._found is None or self._ends_within(timedelta(0)):
                 raise
@@ -72,12 +77,12 @@ class ContainerCredentials:
             if attempt:
                 await pause_before(attempt)
             try:
-                response = await self._http().get(self.url, headers=headers, timeout=_TIMEOUT)
-                response.raise_for_status()
-                return dict(response.json())
-            except httpx.HTTPStatusError as error:
-                code = str(error.response.status_code)
-                if error.response.status_code < 500:
+                response = await self._send("GET", self.url, headers, connect=_TIMEOUT, read=_TIMEOUT)
+                await response.aread()
+                if response.is_success:
+                    return dict(response.json())
+                code = str(response.status_code)
+                if response.status_code < 500:
                     break
             except (httpx.HTTPError, ValueError) as error:
                 code = type(error).__name__

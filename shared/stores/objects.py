@@ -391,17 +391,16 @@ class ObjectStore:
             url += f"?{query_string(query)}"
         payload_hash = sha256 or hashlib.sha256(content).hexdigest()
         headers = {**headers, "host": address.host, "x-amz-content-sha256": payload_hash}
-        timeout = httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS, read=silence_seconds)
         for attempt in range(ATTEMPTS):
             if attempt:
                 await pause_before(attempt)
             signer = await self._aws.signer("s3")
             # Not signed, since proxies change it.
             signed = {**signer.sign(method, path, query, headers, payload_hash), "accept-encoding": "identity"}
-            client = self._aws.http()
-            request = client.build_request(method, url, content=content, headers=signed, timeout=timeout)
             try:
-                response = await client.send(request, stream=True)
+                response = await self._aws.send(
+                    method, url, signed, content, connect=_CONNECT_SECONDS, read=silence_seconds
+                )
                 # Who uploads to a presigned URL may call a content compressed. Unpacked it could be of any size.
                 response.headers.pop("content-encoding", None)
                 if response.is_success and not whole:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from shared.pump import SharedCall
 from shared.stores.aws import Aws
 from shared.stores.aws_calls import AwsError
 from shared.stores.objects import ObjectNotFound, ObjectStore
@@ -23,6 +24,7 @@ class OperatorCatalog:
         self._clock = clock
         self._text: str | None = None
         self._expires: float | None = None
+        self._reading = SharedCall(lambda: self._objects.get(self._key))
 
     async def text(self) -> str | None:
         """None while there is no such object. Raises AwsError while it has never been read.
@@ -31,7 +33,7 @@ class OperatorCatalog:
         """
         if self._expires is None or self._clock() >= self._expires:
             try:
-                self._text = (await self._objects.get(self._key)).content.decode(errors="replace")
+                self._text = (await self._reading.result()).content.decode(errors="replace")
             except ObjectNotFound:
                 self._text = None
             except AwsError:

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 
+from shared.pump import SharedCall
 from shared.stores.aws import Aws
 from shared.stores.aws_calls import AwsError
 
@@ -20,6 +21,7 @@ class ProviderSecret:
         self._clock = clock
         self._values: Mapping[str, str] | None = None
         self._expires = 0.0
+        self._reading = SharedCall(self._read)
 
     async def values(self) -> Mapping[str, str]:
         """The values; the same object until the secret is read again. Raises AwsError until it has been read once.
@@ -28,7 +30,7 @@ class ProviderSecret:
         """
         if self._values is None or self._clock() >= self._expires:
             try:
-                fresh = await self._read()
+                fresh = await self._reading.result()
             except AwsError:
                 if self._values is None:
                     raise

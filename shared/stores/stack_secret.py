@@ -1,5 +1,6 @@
 """The stack's own secret, from which keys are derived that must never change."""
 
+from shared.pump import SharedCall
 from shared.stores.aws import Aws
 
 
@@ -10,13 +11,17 @@ class StackSecret:
         self._aws = aws
         self._name = name
         self._value: bytes | None = None
+        self._reading = SharedCall(self._read)
 
     async def get(self) -> bytes:
         """The secret. Raises AwsError while it has never been read."""
         if self._value is None:
-            answer = await self._aws.call("secretsmanager", "GetSecretValue", {"SecretId": self._name})
-            self._value = str(answer["SecretString"]).encode()
+            self._value = await self._reading.result()
         return self._value
+
+    async def _read(self) -> bytes:
+        answer = await self._aws.call("secretsmanager", "GetSecretValue", {"SecretId": self._name})
+        return str(answer["SecretString"]).encode()
 
     async def create(self) -> None:
         """Makes the secret in an embedded AWS; in a stack the template does."""

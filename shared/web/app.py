@@ -19,7 +19,7 @@ from shared.schemas.context import Meter, RequestInfo
 from shared.web.answers import dialect_at, error_response, headers_of_answer
 from shared.web.base_path import without_base_path
 from shared.web.cors import cors_headers
-from shared.web.process import warn_of_retirements
+from shared.web.process import lifespan, warn_of_retirements
 from shared.web.routes import add_routes
 
 # Seconds of Lambda's time kept back when a provider times out, so that the error can still be sent in its dialect.
@@ -33,7 +33,7 @@ def create_app(function: str | None = None) -> FastAPI:
 
     Every other path and method gets an error in the dialect of its path.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
     if function is not None:
         add_routes(app, function)
     app.add_exception_handler(GatewayError, _answer_error)
@@ -124,7 +124,9 @@ def _common_headers(request: RequestInfo, meter: Meter) -> dict[str, str]:
 
 def _header_value(text: str) -> bytes:
     """A value restricted to visible ASCII: model ids may match a wildcard and so contain what a caller sent."""
-    return re.sub(r"[^\x20-\x7e]", "?", text)[:_MAX_HEADER].encode("ascii")
+    if not (text.isascii() and text.isprintable()):
+        text = re.sub(r"[^\x20-\x7e]", "?", text)
+    return text[:_MAX_HEADER].encode("ascii")
 
 
 def _request_info(scope: Scope) -> RequestInfo:

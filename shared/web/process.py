@@ -1,24 +1,31 @@
-"""The process's services as a FastAPI dependency, and the warning about retired models."""
+"""The process's services as endpoints get them, and the warning about retired models."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated
 
-from fastapi import Depends
+from fastapi import FastAPI
 
 from shared.gateway.services import Services, process_services
 from shared.observability import logger
 
-
-async def services_dependency() -> Services:
-    """The FastAPI dependency; tests override it with their own services.
-
-    It is async because FastAPI runs other functions in its thread pool, at five times the cost of its remaining work.
-    """
-    return process_services()
+_SETTLING_SECONDS = 0.1
+"""How long a process that Lambda ends writes settlements, before it leaves them in the queue."""
 
 
-ProcessServices = Annotated[Services, Depends(services_dependency)]
+def services_of(app: FastAPI) -> Services:
+    """The process's services, or those that tests have put in their place as one of FastAPI's dependencies."""
+    services: Services = app.dependency_overrides.get(process_services, process_services)()
+    return services
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Settles what is still to be settled when the process ends, where the server tells the application so."""
+    yield
+    if process_services.cache_info().currsize:
+        await process_services().settle(_SETTLING_SECONDS)
 
 
 def warn_of_retirements() -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import json
+import re
 import urllib.request
 import wave
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +21,15 @@ import pytest
 from PIL import Image as Pillow
 
 from functions.embedded_aws import LOCAL_TOKEN, seed, seed_batches
-from scripts.emulator import Emulated, built_functions, emulated, environment_of, lambda_python, peak_megabytes
+from scripts.emulator import (
+    Emulated,
+    NotReady,
+    built_functions,
+    emulated,
+    environment_of,
+    lambda_python,
+    peak_megabytes,
+)
 from scripts.sam_local import SAMPLE_FILE, store_sample_batches, store_sample_files, store_sample_responses
 from shared.framing import SseDecoder
 from shared.stores.aws import Aws
@@ -291,3 +301,36 @@ async def worked_on(functions: Functions, asked: Mapping[str, Any]) -> dict[str,
         if batch["status"] == "completed":
             return batch
     raise AssertionError(batch)
+
+
+def test_L01_awss_emulator_gives_a_function_many_requests_at_once(aws_environment: dict[str, str]) -> None:
+    """As on Lambda Managed Instances: each of them gets its own answer, and none waits for another."""
+    at_once = 32
+    settings = {**SETTINGS, "AWS_LAMBDA_MAX_CONCURRENCY": str(at_once)}
+    function = replace(built_functions()["chat"], environment=settings)
+
+    def asked(number: int) -> bytes:
+        request = event("chat-stream")
+        content = json.loads(request["body"]) | {"model": "sandbox/slow"}
+        content["messages"] = [{"role": "user", "content": f"This is number {number}."}]
+        headers = {**request["headers"], "X-Request-ID": f"r-{number}"}
+        several = {name: [value] for name, value in headers.items()}
+        return running.invoke(
+            {**request, "body": json.dumps(content), "headers": headers, "multiValueHeaders": several}
+        )
+
+    try:
+        with emulated(function, aws_environment) as running:
+            asked(0)
+            with ThreadPoolExecutor(at_once) as pool:
+                answers = list(pool.map(asked, range(at_once)))
+            log = running.log()
+    except NotReady as why:
+        pytest.skip(str(why))
+    for number, answer in enumerate(answers):
+        status, body = status_and_body(answer)
+        assert status == 200
+        assert f'"x-request-id": "r-{number}"'.encode() in answer
+        assert f"{number}.".encode() in body
+    times = re.findall(r"^(START|END) RequestId", log, re.MULTILINE)[2:]
+    assert times.index("END") > at_once / 2  # most had begun before the first ended

@@ -512,7 +512,7 @@ async def test_a_function_enforces_the_limits_that_the_authorizer_told_it_of_and
     keys: KeyStore,
 ) -> None:
     from functions.chat.app import app
-    from shared.web.process import services_dependency
+    from shared.gateway.services import process_services
     from tests.client import make_services
 
     name = uuid4().hex
@@ -527,7 +527,7 @@ async def test_a_function_enforces_the_limits_that_the_authorizer_told_it_of_and
         KeyStore(unreachable(), "keys"), SANDBOX | {"GATEWAY_TRUST_AUTHORIZER": "on"}, aws=keys.aws
     )
     given = {"requestContext": {"authorizer": {"caller": caller.model_dump_json()}}}
-    app.dependency_overrides[services_dependency] = lambda: services
+    app.dependency_overrides[process_services] = lambda: services
 
     async def called(scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         await app({**scope, "aws.event": given}, receive, send)

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from functions.speech.app import app
+from shared.gateway.services import process_services
 from shared.stores.keys import KeyStore
-from shared.web.process import services_dependency
 from tests.client import TOKEN, gateway_client, make_services, stream_of
 from tests.contract.sounds import ENVIRONMENT, SPEAKER
 from tests.contract.vendor import HOST, Handler, Vendor, answering, raising
@@ -311,7 +311,7 @@ class Listener:
         self._body: bytes | None = json.dumps(asking(**fields)).encode()
 
     async def __aenter__(self) -> "Listener":
-        app.dependency_overrides[services_dependency] = lambda: self.services
+        app.dependency_overrides[process_services] = lambda: self.services
         scope: Any = {
             "type": "http",
             "asgi": {"version": "3.0"},

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from shared.runtime.api import RuntimeApi
-from shared.runtime.loop import serve
+from shared.runtime.loop import Runtime
 
 _PATIENCE = 10.0
 _ROOT = "/2018-06-01/runtime"
@@ -18,7 +17,8 @@ ARN = "arn:aws:lambda:us-east-1:123456789012:function:chat:live"
 class Answer:
     """What the runtime has posted so far for one invocation."""
 
-    def __init__(self) -> None:
+    def __init__(self, request_id: str = "") -> None:
+        self.request_id = request_id
         self.kind = ""
         self.headers: dict[str, str] = {}
         self.trailers: dict[str, str] = {}
@@ -88,7 +88,7 @@ class Platform:
     def invoke(self, event: Any, *, seconds: float = 60.0, headers: Mapping[str, str] | None = None) -> Answer:
         """Puts an event in line that has to be answered in `seconds`."""
         request_id = f"id-{len(self._answers) + 1}"
-        answer = self._answers[request_id] = Answer()
+        answer = self._answers[request_id] = Answer(request_id)
         deadline = str(int((time.time() + seconds) * 1000))
         given = {
             "Lambda-Runtime-Aws-Request-Id": request_id,
@@ -186,7 +186,7 @@ async def _read_body(reader: asyncio.StreamReader, answer: Answer) -> None:
 async def platform() -> AsyncIterator[Platform]:
     """The API without a runtime that asks it."""
     lambda_ = Platform()
-    server = await asyncio.start_server(lambda_.connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(lambda_.connected, "127.0.0.1", 0, backlog=1000)
     lambda_.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield lambda_
@@ -198,8 +198,8 @@ async def platform() -> AsyncIterator[Platform]:
 async def serving(app: Any, environment: dict[str, str] | None = None) -> AsyncIterator[Platform]:
     """The API with a runtime, in this very process, that serves `app`."""
     async with platform() as lambda_:
-        api = RuntimeApi(lambda_.address)
-        loop = asyncio.create_task(serve(api, app, {} if environment is None else environment))
+        runtime = Runtime(lambda_.address, app, {} if environment is None else environment)
+        loop = asyncio.create_task(runtime.serve())
         try:
             yield lambda_
         finally:
@@ -207,4 +207,3 @@ async def serving(app: Any, environment: dict[str, str] | None = None) -> AsyncI
                 loop.cancel()
             with suppress(asyncio.CancelledError):
                 await loop
-            api.close()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from mangum.types import Receive, Scope, Send
 
-from shared.runtime.api import RuntimeApi, RuntimeApiError
-from shared.runtime.loop import serve
+from shared.runtime.api import RuntimeApiError
+from shared.runtime.loop import Runtime
 from tests.runtime.platform import Answer, platform, serving
 from tests.runtime.requests import rest_event, rest_headers
 from tests.runtime.test_answers import body, hello, says_hello, start
@@ -263,7 +263,5 @@ async def test_a_connection_that_breaks_half_way_costs_one_invocation(capfd: pyt
 async def test_a_runtime_api_that_gives_no_next_event_ends_the_loop() -> None:
     async with platform() as lambda_:
         lambda_.refuses["next"] = 403
-        api = RuntimeApi(lambda_.address)
         with pytest.raises(RuntimeApiError, match="status 403"):
-            await serve(api, hello, {})
-        api.close()
+            await Runtime(lambda_.address, hello, {}).serve()

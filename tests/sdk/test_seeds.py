@@ -16,10 +16,9 @@ import pytest
 
 from functions.__main__ import AllFunctions
 from shared.fetch import RemoteFetcher
-from shared.gateway.services import Services
+from shared.gateway.services import Services, process_services
 from shared.settings import Settings
 from shared.stores.keys import KeyStore
-from shared.web.process import services_dependency
 from tests.client import TOKEN as STORED_TOKEN
 from tests.providers.wires import gemini, openai_responses
 from tests.sdk.curl import Answer, needs_curl, shell
@@ -358,7 +357,7 @@ async def test_the_image_sample_shows_the_vendor_the_remote_image(keys: KeyStore
     )
     functions = AllFunctions()
     for app in functions.apps.values():
-        app.dependency_overrides[services_dependency] = lambda: services
+        app.dependency_overrides[process_services] = lambda: services
     body = IMAGE_TO_TEXT.partition("-d '")[2].removesuffix("'")
     try:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(functions), base_url="http://gateway") as client:

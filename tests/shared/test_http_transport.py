@@ -5,11 +5,10 @@ import datetime
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpcore
 import httpx
 import pytest
 from cryptography import x509
@@ -17,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from shared.http_transport import StreamTransport
+from shared.http_transport import HttpTransport
 
 pytestmark = pytest.mark.anyio
 BODY = b"hello"
@@ -71,7 +70,7 @@ async def whole(writer: asyncio.StreamWriter) -> bool:
 
 @asynccontextmanager
 async def client(tls: ssl.SSLContext | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    transport = StreamTransport(retries=0, keepalive_expiry=60, tls=tls)
+    transport = HttpTransport(retries=0, keepalive_expiry=60, tls=tls)
     async with httpx.AsyncClient(transport=transport, trust_env=False) as asking:
         yield asking
 
@@ -136,7 +135,7 @@ async def test_a_server_that_does_not_listen_is_a_failed_connection() -> None:
     async with serving(whole) as server:
         pass
     async with client() as asking:
-        with pytest.raises(httpcore.ConnectError):
+        with pytest.raises(httpx.ConnectError):
             await asking.get(f"http://127.0.0.1:{server.port}/")
 
 
@@ -146,7 +145,7 @@ async def test_a_response_that_breaks_off_is_an_error() -> None:
         return True
 
     async with serving(answer) as server, client() as asking:
-        with pytest.raises(httpcore.RemoteProtocolError):
+        with pytest.raises(httpx.RemoteProtocolError):
             await asking.get(f"http://127.0.0.1:{server.port}/")
 
 
@@ -156,7 +155,7 @@ async def test_a_silent_server_is_a_time_out() -> None:
         return True
 
     async with serving(answer) as server, client() as asking:
-        with pytest.raises(httpcore.ReadTimeout):
+        with pytest.raises(httpx.ReadTimeout):
             await asking.get(f"http://127.0.0.1:{server.port}/", timeout=httpx.Timeout(5, read=0.01))
 
 
@@ -202,12 +201,233 @@ async def test_a_trusted_server_is_called_over_tls(certificate: Path) -> None:
 
 async def test_a_certificate_that_is_not_trusted_is_a_failed_connection(certificate: Path) -> None:
     async with serving(whole, server_tls(certificate)) as server, client() as asking:
-        with pytest.raises(httpcore.ConnectError):
+        with pytest.raises(httpx.ConnectError):
             await asking.get(f"https://127.0.0.1:{server.port}/")
 
 
 async def test_a_certificate_for_another_name_is_a_failed_connection(certificate: Path) -> None:
     trusting = ssl.create_default_context(cafile=certificate)
     async with serving(whole, server_tls(certificate)) as server, client(trusting) as asking:
-        with pytest.raises(httpcore.ConnectError):
+        with pytest.raises(httpx.ConnectError):
             await asking.get(f"https://localhost:{server.port}/")
+
+
+def answering(*pieces: bytes, ends: bool = False) -> Callable[[asyncio.StreamWriter], Awaitable[bool]]:
+    """Writes the pieces, one after the other; `ends` closes the connection after them."""
+
+    async def answer(writer: asyncio.StreamWriter) -> bool:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+        if ends:
+            writer.write_eof()
+        return ends
+
+    return answer
+
+
+WHOLE = b"HTTP/1.1 200 OK\r\nx-a: 1\r\nx-a: 2\r\ncontent-length: 5\r\n\r\nhello"
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nx-trailer: 1\r\n\r\n"
+
+
+@pytest.mark.parametrize("response", [WHOLE, CHUNKED], ids=["length", "chunked"])
+async def test_a_response_may_be_split_anywhere(response: bytes) -> None:
+    for at in range(1, len(response)):
+        async with serving(answering(response[:at], response[at:])) as server, client() as asking:
+            for _ in range(2):
+                assert (await asking.get(f"http://127.0.0.1:{server.port}/")).content == BODY
+            assert server.connections == 1
+
+
+async def test_headers_of_one_name_are_kept_apart() -> None:
+    async with serving(answering(WHOLE)) as server, client() as asking:
+        response = await asking.get(f"http://127.0.0.1:{server.port}/")
+        assert response.headers.get_list("x-a") == ["1", "2"]
+
+
+async def test_an_interim_response_is_not_the_response() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+    async with serving(answering(early + WHOLE)) as server, client() as asking:
+        for _ in range(2):
+            response = await asking.get(f"http://127.0.0.1:{server.port}/")
+            assert (response.status_code, response.content) == (200, BODY)
+            assert "link" not in response.headers
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"])
+async def test_a_body_without_a_length_ends_with_its_connection(head: bytes) -> None:
+    async with serving(answering(head, BODY[:2], BODY[2:], ends=True)) as server, client() as asking:
+        for number in (1, 2):
+            assert (await asking.get(f"http://127.0.0.1:{server.port}/")).content == BODY
+            assert server.connections == number
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+async def test_a_response_without_a_body_ends_with_its_head(status: bytes) -> None:
+    response = b"HTTP/1.1 " + status + b"\r\n\r\n"
+    async with serving(answering(response)) as server, client() as asking:
+        for _ in range(2):
+            assert (await asking.get(f"http://127.0.0.1:{server.port}/")).content == b""
+        assert server.connections == 1
+
+
+async def test_the_response_to_a_head_request_has_no_body() -> None:
+    response = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
+    async with serving(answering(response)) as server, client() as asking:
+        for _ in range(2):
+            answer = await asking.head(f"http://127.0.0.1:{server.port}/")
+            assert (answer.content, answer.headers["content-length"]) == (b"", "5")
+        assert server.connections == 1
+
+
+async def test_a_server_may_close_the_connection_after_its_response() -> None:
+    response = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello"
+    async with serving(answering(response)) as server, client() as asking:
+        for number in (1, 2):
+            assert (await asking.get(f"http://127.0.0.1:{server.port}/")).content == BODY
+            assert server.connections == number
+
+
+@pytest.mark.parametrize(
+    "more",
+    [b"garbage", WHOLE, b"HTTP/1.1 500 No\r\n\r\n", b"HTTP/1.1 204 No\r\n\r\n"],
+    ids=["garbage", "response", "error", "empty"],
+)
+async def test_what_a_server_sends_unasked_answers_no_request(more: bytes) -> None:
+    async with serving(answering(WHOLE + more)) as server, client() as asking:
+        for number in (1, 2):
+            response = await asking.get(f"http://127.0.0.1:{server.port}/")
+            assert (response.status_code, response.content) == (200, BODY)
+            assert server.connections == number
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"SSH-2.0-OpenSSH\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000 + b"\r\n\r\n",
+    ],
+    ids=["banner", "length", "both", "lengths", "chunk", "upgrade", "large"],
+)
+async def test_what_is_not_http_is_an_error(response: bytes) -> None:
+    async with serving(answering(response)) as server, client() as asking:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await asking.get(f"http://127.0.0.1:{server.port}/")
+
+
+async def test_a_connection_is_not_used_after_its_expiry() -> None:
+    transport = HttpTransport(retries=0, keepalive_expiry=0)
+    async with serving(whole) as server, httpx.AsyncClient(transport=transport, trust_env=False) as asking:
+        for number in (1, 2):
+            assert (await asking.get(f"http://127.0.0.1:{server.port}/")).content == BODY
+            assert server.connections == number
+
+
+async def test_a_slow_reader_holds_up_the_server() -> None:
+    size = 64 * 2**20
+    sent = 0
+
+    async def answer(writer: asyncio.StreamWriter) -> bool:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
+        while sent < size:
+            writer.write(bytes(2**20))
+            sent += 2**20
+            await writer.drain()
+        return False
+
+    async with (
+        serving(answer) as server,
+        client() as asking,
+        asking.stream("GET", f"http://127.0.0.1:{server.port}/") as response,
+    ):
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert sent < size // 2
+        assert sum([len(chunk) async for chunk in response.aiter_bytes()]) == size
+
+
+@asynccontextmanager
+async def echoing(most: int | None = None) -> AsyncIterator[Server]:
+    """A server that answers with the request as it came; after `most` bytes of it at once, and without reading more."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = b""
+        if most is not None:
+            body = await reader.readexactly(most)
+        elif b"chunked" in head:
+            while not body.endswith(b"0\r\n\r\n"):
+                body += await reader.read(2**20)
+        elif length := httpx.Headers(dict(line.split(": ", 1) for line in head.decode().splitlines()[1:-1])).get(
+            "content-length"
+        ):
+            body = await reader.readexactly(int(length))
+        text = head + body[:1_000_000]
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(text) + text)
+        with suppress(ConnectionError):
+            await writer.drain()
+            await reader.read(1)
+        writer.transport.abort()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listening:
+        yield Server(whole, port=listening.sockets[0].getsockname()[1])
+
+
+async def pieces(number: int, size: int) -> AsyncIterator[bytes]:
+    for _ in range(number):
+        yield b"x" * size
+        yield b""
+
+
+async def test_a_request_has_its_head_and_body() -> None:
+    async with echoing() as server, client() as asking:
+        response = await asking.post(f"http://127.0.0.1:{server.port}/a%20b?c=d", content=BODY, headers={"X-E": "f"})
+    head, body = response.content.split(b"\r\n\r\n")
+    assert head.startswith(b"POST /a%20b?c=d HTTP/1.1\r\n")
+    assert b"\r\nX-E: f" in head
+    assert body == BODY
+
+
+async def test_a_large_body_arrives_whole() -> None:
+    async with echoing() as server, client() as asking:
+        response = await asking.post(f"http://127.0.0.1:{server.port}/", content=b"x" * 999_000)
+    assert response.content.endswith(b"\r\n\r\n" + b"x" * 999_000)
+
+
+async def test_a_body_of_unknown_length_is_sent_in_chunks() -> None:
+    async with echoing() as server, client() as asking:
+        response = await asking.post(f"http://127.0.0.1:{server.port}/", content=pieces(2, 3))
+    assert response.content.endswith(b"\r\n\r\n3\r\nxxx\r\n3\r\nxxx\r\n0\r\n\r\n")
+
+
+async def test_a_response_that_comes_before_the_request_has_been_sent_is_read() -> None:
+    async with echoing(most=1000) as server, client() as asking:
+        response = await asking.post(f"http://127.0.0.1:{server.port}/", content=pieces(100, 2**20))
+    assert response.status_code == 200
+
+
+async def test_a_connection_that_breaks_while_a_request_is_sent_is_a_write_error() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1000)
+        writer.transport.abort()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listening, client() as asking:
+        with pytest.raises(httpx.WriteError):
+            await asking.post(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/", content=pieces(100, 2**20))
+
+
+async def test_a_header_with_a_line_break_is_not_sent() -> None:
+    async with serving(whole) as server, client() as asking:
+        for value in (b"a\r\nb: c", b"a\nb", b"a\rb", b"a\0b"):
+            with pytest.raises(httpx.LocalProtocolError):
+                await asking.get(f"http://127.0.0.1:{server.port}/", headers=[(b"x", value)])

@@ -56,6 +56,10 @@ def test_a_request_imports_nothing_after_the_snapshot() -> None:
     assert imported_by_a_request(AWS_LAMBDA_INITIALIZATION_TYPE="snap-start") == []
 
 
+def test_a_process_that_serves_several_at_once_imports_all_before_the_first() -> None:
+    assert imported_by_a_request(AWS_LAMBDA_MAX_CONCURRENCY="64") == []
+
+
 def test_without_snapshots_a_request_imports_what_it_needs() -> None:
     found = imported_by_a_request(AWS_LAMBDA_INITIALIZATION_TYPE="on-demand")
     assert "shared.upstream" in found

@@ -12,6 +12,7 @@ from functions.authorizer.app import handler as authorizer
 from scripts.sam_local import store_sample_batches, store_sample_files, store_sample_responses
 from shared import authorizer as authorizer_module
 from shared.authorizer import caller_of
+from shared.gateway.services import process_services
 from shared.routes import ROUTES, resource_path
 from shared.runtime.context import LambdaContext
 from shared.runtime.event import http_event
@@ -21,7 +22,6 @@ from shared.stores.objects import ObjectStore
 from shared.stores.responses import ResponseStore
 from shared.stores.stack_secret import StackSecret
 from shared.stores.tenants import TenantFolders
-from shared.web.process import services_dependency
 from tests.client import BATCHES, BUCKET, TENANTS, TOKEN, frames, make_services
 from tests.entry_points import entry_point
 
@@ -64,7 +64,7 @@ def answer(name: str, keys: KeyStore) -> tuple[int, dict[str, str], bytes]:
 
     async def run() -> None:
         services = make_services(keys, settings)
-        app.dependency_overrides[services_dependency] = lambda: services
+        app.dependency_overrides[process_services] = lambda: services
         try:
             await app(request.scope, receive, send)
         finally:

@@ -15,7 +15,7 @@ from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 from layers.build import folder_of
-from scripts.release import pin, release_of
+from scripts.release import on_capacity_provider, pin, release_of
 from shared.batches.batch_service import INPUT_KEPT_DAYS
 from shared.batches.steps import MAX_RECEIVES
 from shared.cli import target
@@ -58,6 +58,8 @@ def translated(*, layers: str = "1", **parameters: str) -> Json:
         if resource["Type"] == "AWS::Serverless::LayerVersion":
             resource["Properties"]["ContentUri"] = f"s3://bucket/{layers}"
     values = {name: parameter["Default"] for name, parameter in template["Parameters"].items()} | parameters
+    if values["CapacityProvider"]:
+        on_capacity_provider(template)
     result = Translator({}, Parser()).translate(template, values)
     conditions = {name: decided(body, values, result["Conditions"]) for name, body in result["Conditions"].items()}
     resources = {

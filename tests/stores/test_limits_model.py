@@ -218,7 +218,7 @@ async def play(aws: Aws, limits: Limits, steps: list[Step], processes: int) -> N
     key = f"model-{next(KEYS)}"
     caller = Caller(key_id=key, tenant="t", permissions=frozenset(), limits=limits)
     stores = [LimitStore(aws, *TABLES, lease=10**6, clock=lambda: model.now) for _ in range(processes)]
-    transport = aws._transport
+    transport = aws._given_transport
     assert isinstance(transport, CountingTransport)
     kept_at = 0
     for number, step in enumerate(steps):

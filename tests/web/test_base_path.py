@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from shared.gateway.services import process_services
 from shared.runtime.context import LambdaContext
 from shared.runtime.event import http_event
 from shared.schemas.caller import Caller, Permission
 from shared.stores.keys import KeyStore
-from shared.web.process import services_dependency
 from tests.client import make_services
 from tests.entry_points import entry_point
 from tests.runtime.requests import rest_event
@@ -41,7 +41,7 @@ def answered(function: str, path: str, resource: str, keys: KeyStore, **fields: 
 
     async def run() -> None:
         services = make_services(keys, {"GATEWAY_SANDBOX": "on", "GATEWAY_TRUST_AUTHORIZER": "on"})
-        app.dependency_overrides[services_dependency] = lambda: services
+        app.dependency_overrides[process_services] = lambda: services
         try:
             await app(request.scope, receive, send)
         finally:

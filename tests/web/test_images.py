@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from functions.images.app import app
+from shared.gateway.services import process_services
 from shared.stores.keys import KeyStore
-from shared.web.process import services_dependency
 from tests.client import TOKEN, Handler, make_services
 from tests.contract.image_vendors import ENVIRONMENT, GEMINI, PNG, gemini_content, inline
 
@@ -50,7 +50,7 @@ class Client:
 @asynccontextmanager
 async def behind(keys: KeyStore, upstream: Handler) -> AsyncIterator[Client]:
     services = make_services(keys, ENVIRONMENT, upstream)
-    app.dependency_overrides[services_dependency] = lambda: services
+    app.dependency_overrides[process_services] = lambda: services
     try:
         yield Client()
     finally:

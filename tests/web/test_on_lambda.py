@@ -17,7 +17,6 @@ from shared.schemas.caller import Caller, Permission
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.secrets import ProviderSecret
-from shared.web.process import services_dependency
 from tests.client import TOKEN, gateway_client, make_services
 
 pytestmark = pytest.mark.anyio
@@ -45,7 +44,7 @@ async def on_lambda(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the chat function as the runtime calls it."""
     services = make_services(keys, {"GATEWAY_SANDBOX": "on", **settings})
-    app.dependency_overrides[services_dependency] = lambda: services
+    app.dependency_overrides[process_services] = lambda: services
 
     async def called(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "aws.event": given, "aws.context": context or LambdaContext()}, receive, send)

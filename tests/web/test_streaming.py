@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from functions.chat.app import app
+from shared.gateway.services import process_services
 from shared.stores.keys import KeyStore
-from shared.web.process import services_dependency
 from tests.client import TOKEN, Handler, make_services
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +35,7 @@ class Client:
         self._sent = False
 
     async def __aenter__(self) -> "Client":
-        app.dependency_overrides[services_dependency] = lambda: self.services
+        app.dependency_overrides[process_services] = lambda: self.services
         body = json.dumps(BODY).encode()
         scope = {
             "type": "http",

@@ -25,6 +25,10 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await _answer(send, {"blocks": sys.getallocatedblocks(), "files": files, "tasks": len(asyncio.all_tasks())})
         case "/large":
             await _send_large(send)
+        case "/endless":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+            await asyncio.Event().wait()
         case "/busy":
             print("busy")
             signal.pause()
