@@ -56,7 +56,7 @@ def chat_events(
     async def sources(attempt: Attempt) -> list[AsyncGenerator[ChatEvent, None]]:
         context.meter.lowered_max_tokens = lowered_max_tokens(requests[0], attempt.model)
         fitting = fit(attempt.model)
-        context.meter.left_out_search = requests[0].web_search is not None and fitting[0].web_search is None
+        context.meter.left_out_search = requests[0].has_search and not fitting[0].has_search
         ready = await prepared(attempt, fitting)
         return [_call(attempt, request, customs, offset) for request, offset in _single_calls(ready, attempt.model)]
 

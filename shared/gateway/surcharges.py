@@ -1,10 +1,10 @@
 """What a chat request may cost beyond the price of its own tokens."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from shared.errors import FieldError, UnsupportedFeature
 from shared.schemas.caller import Caller
-from shared.schemas.chat import ChatRequest
+from shared.schemas.chat import ChatRequest, HostedTool, WebSearch
 from shared.schemas.model import Model
 from shared.schemas.original import Original
 from shared.schemas.quirk import Quirk
@@ -44,12 +44,17 @@ def without_offered_search(services: "Services", caller: Caller, request: ChatRe
 
     Agents offer it always. A request with no other tool is made to search, and is refused.
     """
-    search = request.web_search
-    if search is None or not search.optional or not (request.tools or request.hosted_tools):
+    searches = [tool for tool in (request.web_search, *request.hosted_tools) if _is_search(tool)]
+    others = tuple(tool for tool in request.hosted_tools if not tool.is_search)
+    if not searches or not all(search.optional for search in searches) or not (request.tools or others):
         return request
     if not _must_be_priced(services, caller):
         return request
-    return request.model_copy(update={"web_search": None, "withholds_search": True})
+    return request.model_copy(update={"web_search": None, "hosted_tools": others, "withholds_search": True})
+
+
+def _is_search(tool: WebSearch | HostedTool | None) -> TypeGuard[WebSearch | HostedTool]:
+    return isinstance(tool, WebSearch) or (tool is not None and tool.is_search)
 
 
 def _must_be_priced(services: "Services", caller: Caller) -> bool:

@@ -79,7 +79,8 @@ class HostedTool(Frozen):
     """A tool, or another feature, that only vendors of one wire format have; `name` is its type there.
 
     `field` is where the request asks for it. One that is `optional` is left out for other vendors. `is_priced` is
-    whether it costs no more than the tokens of the request and its answer.
+    whether it costs no more than the tokens of the request and its answer. `is_search`: it is a web search with options
+    that other wire formats lack.
     """
 
     wire: WireFormat
@@ -87,6 +88,7 @@ class HostedTool(Frozen):
     field: str = "tools"
     optional: bool = False
     is_priced: bool = False
+    is_search: bool = False
 
 
 class WebSearch(Frozen):
@@ -162,6 +164,10 @@ class ChatRequest(Frozen):
     metadata: dict[str, str] | None = None
     original: Original | None = Field(default=None, repr=False)
     withholds_search: bool = False
+
+    @property
+    def has_search(self) -> bool:
+        return self.web_search is not None or any(tool.is_search for tool in self.hosted_tools)
 
     @property
     def max_output_tokens(self) -> int | None:

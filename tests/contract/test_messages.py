@@ -799,7 +799,8 @@ async def test_M18_keys_with_a_budget_are_refused_what_cannot_be_priced(
 
 @pytest.mark.parametrize("model", [CLAUDE, "gpt-5"])
 async def test_M18_an_offered_search_is_left_out_for_keys_with_a_budget(keys: KeyStore, model: str) -> None:
-    search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
+    limits = {"max_uses": 3, **({"blocked_domains": ["a.example"]} if model == CLAUDE else {})}
+    search = {"type": "web_search_20250305", "name": "web_search", **limits}
     vendor = Vendor(says(text("Hi")) if model == CLAUDE else hello)
     body = asking(model, tools=[search, WEATHER])
     async with account(keys, Limits(budget_day=10_000_000), environment=ENVIRONMENT, vendor=vendor) as spender:

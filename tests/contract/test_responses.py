@@ -354,9 +354,11 @@ async def test_P08_a_web_search_that_is_merely_offered_is_left_out_and_a_forced_
     body = await ask(vendor, tools=[{"type": "web_search"}, WEATHER])
     assert [tool["function"]["name"] for tool in sent(vendor)["tools"]] == ["get_weather"]
     assert body["tools"][0] == {"type": "web_search"}
-    told = await vendor.client.post(RESPONSES, json={"model": OPENAI, "input": "Hi", "tools": [{"type": "web_search"}]})
-    assert told.headers["x-gateway-left-out"] == "web_search"
-    await refused(vendor, "unsupported", tools=[{"type": "web_search"}], tool_choice={"type": "web_search"})
+    limited = {"type": "web_search", "filters": {"allowed_domains": ["a.example"]}}
+    for search, field in (({"type": "web_search"}, None), (limited, "tools")):
+        told = await vendor.client.post(RESPONSES, json={"model": OPENAI, "input": "Hi", "tools": [search]})
+        assert told.headers["x-gateway-left-out"] == "web_search"
+        await refused(vendor, "unsupported", field, tools=[search], tool_choice={"type": "web_search"})
 
 
 async def test_P08_a_web_search_goes_to_a_vendor_that_has_one(vendor: Vendor) -> None:

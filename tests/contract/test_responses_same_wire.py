@@ -145,17 +145,20 @@ async def test_P20_input_tokens_are_counted_by_the_vendor(vendor: Vendor) -> Non
 
 FUNCTION = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}, "strict": False}
 OFFERED = {"type": "web_search", "external_web_access": True}
-ALLOWED = {"type": "allowed_tools", "mode": "auto", "tools": [OFFERED, {"type": "function", "name": "look"}]}
+LIMITED = {"type": "web_search", "filters": {"allowed_domains": ["a.example"]}}
 
 
-@pytest.mark.parametrize("model", [MODEL, "claude-sonnet-5-5"])
-async def test_P08_an_offered_search_is_left_out_for_keys_with_a_budget(keys: KeyStore, model: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "search"), [(MODEL, OFFERED), (MODEL, LIMITED), ("claude-sonnet-5-5", OFFERED)], ids=str
+)
+async def test_P08_an_offered_search_is_left_out_for_keys_with_a_budget(
+    keys: KeyStore, model: str, search: dict[str, Any]
+) -> None:
     vendor = Vendor(lambda request: answer(request) if model == MODEL else hello(request))
-    items = [
-        {"type": "additional_tools", "role": "developer", "tools": [OFFERED]},
-        {"role": "user", "content": "Hello"},
-    ]
-    body = {"model": model, "input": items, "tools": [OFFERED, FUNCTION], "tool_choice": ALLOWED}
+    added = {"type": "additional_tools", "role": "developer", "tools": [search]}
+    allowed = {"type": "allowed_tools", "mode": "auto", "tools": [search, {"type": "function", "name": "look"}]}
+    items = [added, {"role": "user", "content": "Hello"}]
+    body = {"model": model, "input": items, "tools": [search, FUNCTION], "tool_choice": allowed}
     async with account(keys, Limits(budget_day=20_000_000), environment=ENVIRONMENT, vendor=vendor) as spender:
         told = await spender.client.post(RESPONSES, json=body)
         response_of(told)
@@ -164,7 +167,7 @@ async def test_P08_an_offered_search_is_left_out_for_keys_with_a_budget(keys: Ke
         assert "web_search" not in sent
         assert '"look"' in sent
         assert (await spender.row()).cost > 0
-        for refused in ({**body, "tools": [OFFERED], "tool_choice": "auto"}, {**body, "tool_choice": OFFERED}):
+        for refused in ({**body, "tools": [search], "tool_choice": "auto"}, {**body, "tool_choice": search}):
             assert_error(await spender.client.post(RESPONSES, json=refused), "unsupported", field="tools")
     async with account(keys, environment=ENVIRONMENT, vendor=vendor) as free:
         told = await free.client.post(RESPONSES, json=body)

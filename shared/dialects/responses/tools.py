@@ -201,6 +201,9 @@ class Toolbox:
                     self.tools[tool.name] = tool.canonical()
                 case WireWebSearchTool() if not tool.is_filtered:
                     self.web_search = tool.canonical()
+                case WireWebSearchTool():
+                    # No other vendor's search is limited to domains.
+                    self.hosted[tool.type] = HostedTool(wire="responses", name=tool.type, optional=True, is_search=True)
                 case _:
                     self.need(tool.type)
 
@@ -226,7 +229,7 @@ class Toolbox:
             case WireChosenTool(type=kind) if kind in _WEB_SEARCHES and self.web_search is not None:
                 self.web_search = self.web_search.model_copy(update={"optional": False})
             case WireChosenTool(type=kind) if kind in self.hosted:
-                pass
+                self.hosted[kind] = self.hosted[kind].model_copy(update={"optional": False})
             case _:
                 raise InvalidRequest.field("tool_choice", "is none of the tools")
 
