@@ -8,7 +8,7 @@ BIN := .venv/bin
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
 
-test: .venv/dev .venv/openai-2 ## Run the tests
+test: .venv/dev .venv/openai-2 .venv/agents ## Run the tests
 	$(BIN)/python -m pytest -n 2
 
 check: .venv/dev ## Lint, type-check, and check the imports against the architecture
@@ -104,6 +104,7 @@ lock: .venv/dev ## Pin the newest dependency versions that pyproject.toml allows
 	$(BIN)/uv pip compile layers/lambda-runtime.in $(LOCK:3.11=3.13) -o requirements-lambda-runtime.txt
 	$(BIN)/uv pip compile tests/deployed/ministack.in $(LOCK) -o requirements-stack.txt
 	$(BIN)/uv pip compile tests/sdk/openai-2.in -c requirements-local.txt $(LOCK) -o requirements-openai-2.txt
+	$(BIN)/uv pip compile tests/sdk/agents.in -c requirements-local.txt $(LOCK) -o requirements-agents.txt
 
 LOCK := --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
 # boto3 and what it needs come with Lambda's runtime.
@@ -145,6 +146,11 @@ clean: ## Remove everything that the other targets created
 # The previous major version of OpenAI's SDK, which many clients still have, beside the newest.
 .venv/openai-2: requirements-openai-2.txt .venv/dev
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement $< --target .venv/openai-2-packages --upgrade
+	@touch $@
+
+# Agents' libraries: OpenAI's Agents SDK needs an older websockets than the tests' own packages.
+.venv/agents: requirements-agents.txt .venv/dev
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $< --target .venv/agents-packages --upgrade
 	@touch $@
 
 include layers/build.mk

@@ -16,11 +16,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from scripts.benchmark import SHORT
+from scripts.loopback_handler import LoopbackHandler
 
 ROOT = Path(__file__).parents[1]
 MB = 2**20
@@ -72,53 +73,30 @@ class _Server(ThreadingHTTPServer):
         """The function is killed while it waits for its next event."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(LoopbackHandler):
     world: World
 
     def do_GET(self) -> None:
         """The Runtime API's next event."""
         event = self.world.events.get()
         deadline = str(int((time.time() + _PATIENCE_SECONDS) * 1000))
-        self._answer(event, {"Lambda-Runtime-Aws-Request-Id": "bench", "Lambda-Runtime-Deadline-Ms": deadline})
+        self.answer(event, {"Lambda-Runtime-Aws-Request-Id": "bench", "Lambda-Runtime-Deadline-Ms": deadline})
 
     def do_POST(self) -> None:
         """The Runtime API takes an answer, the tenants' secret is read, or the vendor gives an answer."""
-        size = self._size_of_body()
+        size = len(self.body())
         if "x-amz-target" in self.headers:
-            self._answer(b'{"SecretString": "bench"}')
+            self.answer(b'{"SecretString": "bench"}')
         elif self.path.startswith("/2018-06-01/"):
-            self._answer(b"{}", status=202)
+            self.answer(b"{}", status=202)
             self.world.answered.put(size)
         else:
-            self._answer(self.world.vendor)
+            self.answer(self.world.vendor)
 
     def do_PUT(self) -> None:
         """S3 stores an object."""
-        self._size_of_body()
-        self._answer(b"")
-
-    def _size_of_body(self) -> int:
-        """Reads the body and forgets it."""
-        if "content-length" in self.headers:
-            return len(self.rfile.read(int(self.headers["content-length"])))
-        total = 0
-        while size := int(self.rfile.readline(), 16):
-            total += len(self.rfile.read(size))
-            self.rfile.readline()
-        while self.rfile.readline().strip():  # trailers
-            pass
-        return total
-
-    def _answer(self, body: bytes, headers: Mapping[str, str] | None = None, status: int = 200) -> None:
-        self.send_response(status)
-        for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        pass
+        self.body()
+        self.answer(b"")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A provider on this machine that answers chats by a script, on OpenAI's two wires, Anthropic's and Gemini's.
 
-What it says next depends on how many results of tools a request has. All of it is streamed, as agents ask for it.
+What it says next depends on how many results of tools a request has. Agents ask for streams; for the few requests that
+they make in passing, there are whole answers, of one text each, and counts of tokens.
 """
 
 import json
@@ -8,8 +9,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
+
+from scripts.loopback_handler import LoopbackHandler
 
 Json = dict[str, Any]
 SIGNATURE = "c2lnbmVk"
@@ -29,13 +32,22 @@ class Call:
         return json.dumps(self.arguments if self.arguments is not None else {"input": self.text})
 
 
-Script = Callable[[set[str], int], Call | str]
-"""What the model says, given the names of the tools that it has and the number of results that it has got."""
+@dataclass(frozen=True)
+class Turn:
+    """What a request gives the model: the names of its tools, how many results of tools it has got, and all of it."""
+
+    tools: set[str]
+    results: int
+    request: Json
+
+
+Script = Callable[[Turn], Call | str]
+"""What the model says next."""
 
 
 @contextmanager
 def provider(script: Script) -> Iterator[str]:
-    """The address of a provider whose wires are at `/openai`, `/anthropic` and `/gemini`."""
+    """The address of a provider whose wires are at `/openai`, `/deepinfra`, `/anthropic` and `/gemini`."""
     handler = type("Handler", (_Handler,), {"script": staticmethod(script)})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -43,47 +55,32 @@ def provider(script: Script) -> Iterator[str]:
         server.shutdown()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(LoopbackHandler):
     script: Script
 
     def do_POST(self) -> None:
-        asked = json.loads(self._body())
-        body = b"".join(_wire(self.path)(asked, self.script))
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        asked = json.loads(self.body())
+        vendor = self.path.split("/")[1]
+        if self.path.endswith(("/count_tokens", ":countTokens")):
+            self._send({"input_tokens": 1000, "totalTokens": 1000})
+        elif asked.get("stream") or ":stream" in self.path:
+            wire = _responses if self.path.endswith("/responses") else _WIRES[vendor]
+            self.answer(b"".join(wire(asked, self.script)), {"content-type": "text/event-stream"})
+        else:
+            self._send(_WHOLE[vendor])
 
-    def _body(self) -> bytes:
-        if "content-length" in self.headers:
-            return self.rfile.read(int(self.headers["content-length"]))
-        chunks = []
-        while size := int(self.rfile.readline(), 16):
-            chunks.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(chunks)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        pass
-
-
-def _wire(path: str) -> Callable[[Json, Script], Iterator[bytes]]:
-    vendor = path.split("/")[1]
-    if vendor == "openai":
-        return _responses if path.endswith("/responses") else _chat
-    return {"anthropic": _anthropic, "gemini": _gemini}[vendor]
+    def _send(self, body: Json) -> None:
+        self.answer(json.dumps(body).encode(), {"content-type": "application/json"})
 
 
 def _chat(asked: Json, script: Script) -> Iterator[bytes]:
     results = sum(message["role"] == "tool" for message in asked["messages"])
-    said = script({tool["function"]["name"] for tool in asked.get("tools", ())}, results)
-    delta: Json = {"role": "assistant", "content": said if isinstance(said, str) else None}
+    said = script(Turn({tool["function"]["name"] for tool in asked.get("tools", ())}, results, asked))
+    content = said if isinstance(said, str) else None
+    delta: Json = {"role": "assistant", "reasoning_content": "I think.", "content": content}
     if isinstance(said, Call):
         function = {"name": said.name, "arguments": said.json}
-        delta["tool_calls"] = [{"index": 0, "id": f"call_{results}", "type": "function", "function": function}]
+        delta["tool_calls"] = [{"index": 0, "id": f"call:{results}", "type": "function", "function": function}]
     reason = "stop" if isinstance(said, str) else "tool_calls"
     chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "x"}
     yield _data({**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
@@ -96,7 +93,7 @@ def _chat(asked: Json, script: Script) -> Iterator[bytes]:
 def _responses(asked: Json, script: Script) -> Iterator[bytes]:
     results = sum(item.get("type", "").endswith("_call_output") for item in asked["input"])
     tools = _response_tools(asked)
-    said = script(set(tools), results)
+    said = script(Turn(set(tools), results, asked))
     item: Json
     if isinstance(said, str):
         content = [{"type": "output_text", "text": said, "annotations": [], "logprobs": []}]
@@ -145,7 +142,7 @@ def _response_tools(asked: Json) -> dict[str, Json]:
 def _anthropic(asked: Json, script: Script) -> Iterator[bytes]:
     blocks = [block for message in asked["messages"] for block in message["content"] if isinstance(block, dict)]
     results = sum(block["type"] == "tool_result" for block in blocks)
-    said = script({tool["name"] for tool in asked.get("tools", ())}, results)
+    said = script(Turn({tool["name"] for tool in asked.get("tools", ())}, results, asked))
     message = {"id": f"msg_{results}", "type": "message", "role": "assistant", "model": "x", "content": []}
     usage = {"input_tokens": 1000, "output_tokens": 1}
     yield _named(
@@ -170,16 +167,38 @@ def _gemini(asked: Json, script: Script) -> Iterator[bytes]:
     signatures = [part.get("thoughtSignature") for part in parts if "functionCall" in part]
     assert signatures == [SIGNATURE] * results, "the signature of a call has been lost"
     groups = asked.get("tools", ())
-    said = script({tool["name"] for group in groups for tool in group.get("functionDeclarations", ())}, results)
+    tools = {tool["name"] for group in groups for tool in group.get("functionDeclarations", ())}
+    said = script(Turn(tools, results, asked))
     part: Json = {"text": said} if isinstance(said, str) else {}
     if isinstance(said, Call):
-        part = {
-            "functionCall": {"name": said.name, "args": json.loads(said.json)},
-            "thoughtSignature": SIGNATURE,
-        }
+        part = {"functionCall": {"name": said.name, "args": json.loads(said.json)}, "thoughtSignature": SIGNATURE}
     usage = {"promptTokenCount": 1000, "candidatesTokenCount": 20, "totalTokenCount": 1020}
     candidate = {"content": {"role": "model", "parts": [part]}, "finishReason": "STOP"}
     yield _data({"candidates": [candidate], "usageMetadata": usage})
+
+
+_WIRES: Mapping[str, Callable[[Json, Script], Iterator[bytes]]] = {
+    "openai": _chat,
+    "deepinfra": _chat,
+    "anthropic": _anthropic,
+    "gemini": _gemini,
+}
+_WHOLE_CHAT: Json = {"choices": [{"index": 0, "message": {"content": "Done."}, "finish_reason": "stop"}]}
+_WHOLE: Mapping[str, Json] = {
+    "openai": _WHOLE_CHAT,
+    "deepinfra": _WHOLE_CHAT,
+    "anthropic": {
+        "id": "msg",
+        "type": "message",
+        "role": "assistant",
+        "model": "x",
+        "content": [{"type": "text", "text": "Done."}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 10, "output_tokens": 1},
+    },
+    "gemini": {"candidates": [{"content": {"parts": [{"text": "Done."}]}, "finishReason": "STOP"}]},
+}
 
 
 def _named(event: Json) -> bytes:

@@ -45,7 +45,7 @@ def candidates(
             model = choose(name)
         except (ModelNotFound, ModelAccessDenied, UnsupportedFeature, ModelUnavailable) as problem:
             problems.append(problem)
-            if at == 0 and len(names) == 1 and isinstance(problem, UnsupportedFeature):
+            if at == 0 and len(names) == 1 and name != AUTO and isinstance(problem, UnsupportedFeature):
                 names.extend(services.catalog.find(name).fallbacks)
             continue
         if at == 0 and len(names) == 1:

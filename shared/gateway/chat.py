@@ -17,7 +17,7 @@ from shared.gateway.running import Plan, run
 from shared.gateway.selection import MAX_FANNED_OUT
 from shared.gateway.single_calls import seeds
 from shared.gateway.stop_sequences import StopSequences
-from shared.gateway.surcharges import has_surcharge
+from shared.gateway.surcharges import has_surcharge, without_offered_search
 from shared.providers import load
 from shared.providers.base import ChatAdapter
 from shared.schemas.chat import ChatRequest, ChatResponse
@@ -48,13 +48,17 @@ def chat_events(
     def fit(model: Model) -> list[ChatRequest]:
         if model.id not in fits:
             adapter: ChatAdapter = load(services.catalog.provider(model.provider).adapter, "chat")
-            fits[model.id] = [fitted(request, model, adapter.wire(model)) for request in requests]
+            wire = adapter.wire(model)
+            fitting = (fitted(request, model, wire) for request in requests)
+            fits[model.id] = [without_offered_search(services, context.caller, request) for request in fitting]
         return fits[model.id]
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[ChatEvent, None]]:
         context.meter.lowered_max_tokens = lowered_max_tokens(requests[0], attempt.model)
-        prepared = await _prepared(attempt, fit(attempt.model))
-        return [_call(attempt, request, customs, offset) for request, offset in _single_calls(prepared, attempt.model)]
+        fitting = fit(attempt.model)
+        context.meter.left_out_search = requests[0].has_search and not fitting[0].has_search
+        ready = await prepared(attempt, fitting)
+        return [_call(attempt, request, customs, offset) for request, offset in _single_calls(ready, attempt.model)]
 
     customs = custom_names(requests[0])
     plan = Plan(
@@ -73,7 +77,7 @@ def _says_something(event: ChatEvent) -> bool:
     return not isinstance(event, Started | OriginalEvent) and not (isinstance(event, TextDelta) and not event.text)
 
 
-async def _prepared(attempt: Attempt, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
+async def prepared(attempt: Attempt, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
     """The requests with images as the model accepts them, before they are split into calls. Raises UpstreamTimeout."""
     prepare, tenant = attempt.services.inputs.prepared, attempt.context.caller.tenant
     try:

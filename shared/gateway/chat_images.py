@@ -16,7 +16,7 @@ from shared.media import IMAGE_TYPES, decoded, encoded
 from shared.offload import off_loop
 from shared.pump import gather_or_cancel
 from shared.schemas.chat import ChatRequest
-from shared.schemas.content import File, Image, Inline, Message, Part, Remote, Text, ToolResult
+from shared.schemas.content import File, Image, Inline, Message, Part, Remote, Source, Text, ToolResult
 from shared.schemas.model import Capability, Model
 from shared.stores.aws_calls import AwsError
 
@@ -28,7 +28,6 @@ MAX_CHANGED_IMAGES = 20
 MAX_FETCHED_BYTES = 50 * 2**20
 _MAX_LINKS = 1000
 _AT_ONCE = 4
-_FIELD = "image_url"
 _PartT = TypeVar("_PartT")
 
 
@@ -54,31 +53,32 @@ class Inputs:
         """
         if Capability.VISION in model.capabilities:
             request = await self._with_stored_images(request, tenant, is_heavy)
-        sources = _image_sources(request)
-        own = {source for source in sources if isinstance(source, Remote) and await self._is_own(source.url, tenant)}
-        foreign = [source.url for source in sources if isinstance(source, Remote) and source not in own]
-        await off_loop(is_heavy, self._check, foreign)
-        for url in _document_urls(request):
-            self._fetcher().check(url, field="file_data")
-        wanted = own | {source for source in sources if _must_change(source, model)}
+        fields = await off_loop(is_heavy, _image_fields, request)
+        own = {source for source in fields if isinstance(source, Remote) and await self._is_own(source.url, tenant)}
+        foreign = [(source, field) for source, field in fields.items() if source not in own]
+        await off_loop(is_heavy, self._check, [*foreign, *_document_fields(request)])
+        wanted = [source for source in fields if source in own or _must_change(source, model)]
         if not wanted:
             return request
         if len(wanted) > MAX_CHANGED_IMAGES:
             raise InvalidRequest.field(
-                "messages", f"at most {MAX_CHANGED_IMAGES} images can be fetched or converted for one request"
+                fields[wanted[MAX_CHANGED_IMAGES]],
+                f"at most {MAX_CHANGED_IMAGES} images can be fetched or converted for one request",
             )
-        ordered = list(wanted)
         budget = _Budget()
         results = await gather_or_cancel(
-            self._acceptable(source, model, budget, tenant if source in own else None) for source in ordered
+            self._acceptable(source, fields[source], model, budget, tenant if source in own else None)
+            for source in wanted
         )
-        changed = dict(zip(ordered, results, strict=True))
+        changed = dict(zip(wanted, results, strict=True))
         messages = tuple(_replaced(message, changed) for message in request.messages)
         return request.model_copy(update={"messages": messages})
 
-    def _check(self, urls: Iterable[str]) -> None:
-        for url in urls:
-            self._fetcher().check(url, field=_FIELD)
+    def _check(self, media: Iterable[tuple[Source, str]]) -> None:
+        """Raises InvalidRequest that names the field of a URL which nothing may be fetched from."""
+        for source, field in media:
+            if isinstance(source, Remote):
+                self._fetcher().check(source.url, field=field)
 
     async def _is_own(self, url: str, tenant: str) -> bool:
         try:
@@ -92,7 +92,7 @@ class Inputs:
         If there are more than a request may have, the newest are replaced and the others stay links.
         """
         linked = await off_loop(is_heavy, _linked, request)
-        room = max(0, MAX_CHANGED_IMAGES - len(set(_image_sources(request))))
+        room = max(0, MAX_CHANGED_IMAGES - len(await off_loop(is_heavy, _image_fields, request)))
         shown: set[str] = set()
         for url in linked:
             if len(shown) == room:
@@ -103,33 +103,33 @@ class Inputs:
             return request
         return await off_loop(is_heavy, _with_images, request, shown)
 
-    async def _content(self, source: Remote, tenant: str | None) -> tuple[str, bytes] | None:
+    async def _content(self, source: Remote, field: str, tenant: str | None) -> tuple[str, bytes] | None:
         """The media type and bytes at a URL: from the store for a `tenant`'s own image, otherwise fetched.
 
         None for a stored image that has been deleted.
         """
         if tenant is None:
-            return await self._fetcher().get(source.url, field=_FIELD, accept=IMAGE_TYPES)
+            return await self._fetcher().get(source.url, field=field, accept=IMAGE_TYPES)
         try:
             return await self._images().get(tenant, source.url)
         except AwsError:
             raise unavailable("The store of images") from None
 
     async def _acceptable(
-        self, source: Inline | Remote, model: Model, budget: "_Budget", tenant: str | None
+        self, source: Source, field: str, model: Model, budget: "_Budget", tenant: str | None
     ) -> Inline | None:
         async with budget.turn:
             if isinstance(source, Remote):
-                found = await self._content(source, tenant)
+                found = await self._content(source, field, tenant)
                 if found is None:
                     return None
                 media_type, data = found
-                budget.spend(len(data))
+                budget.spend(len(data), field)
                 if media_type != "image/gif" or "no_gif" not in model.quirks:
                     return Inline(media_type=media_type, data=await asyncio.to_thread(encoded, data))
             else:
                 data = await asyncio.to_thread(decoded, source.data)
-            return await still_image(data, _FIELD)
+            return await still_image(data, field)
 
 
 class _Budget:
@@ -139,10 +139,10 @@ class _Budget:
         self.turn = asyncio.Semaphore(_AT_ONCE)
         self._left = MAX_FETCHED_BYTES
 
-    def spend(self, size: int) -> None:
+    def spend(self, size: int, field: str) -> None:
         self._left -= size
         if self._left < 0:
-            raise InvalidRequest.field(_FIELD, f"the images exceed {MAX_FETCHED_BYTES // 2**20} MB in total")
+            raise InvalidRequest.field(field, f"the images exceed {MAX_FETCHED_BYTES // 2**20} MB in total")
 
 
 def _has_markdown(part: Part, message: Message) -> TypeGuard[Text]:
@@ -198,12 +198,17 @@ def _unfolded(message: Message, shown: Set[str]) -> Iterator[Part]:
             yield Text(text=after)
 
 
-def _image_sources(request: ChatRequest) -> list[Inline | Remote]:
-    return [part.source for part in _pieces(request) if isinstance(part, Image)]
+def _image_fields(request: ChatRequest) -> dict[Source, str]:
+    """The images of a request, each with the first field that has it."""
+    fields: dict[Source, str] = {}
+    for part in _pieces(request):
+        if isinstance(part, Image):
+            fields.setdefault(part.source, part.field)
+    return fields
 
 
-def _document_urls(request: ChatRequest) -> Iterator[str]:
-    return (part.source.url for part in _pieces(request) if isinstance(part, File) and isinstance(part.source, Remote))
+def _document_fields(request: ChatRequest) -> Iterator[tuple[Source, str]]:
+    return ((part.source, part.field) for part in _pieces(request) if isinstance(part, File))
 
 
 def _pieces(request: ChatRequest) -> Iterator[Part]:
@@ -216,7 +221,7 @@ def _pieces(request: ChatRequest) -> Iterator[Part]:
                 yield part
 
 
-def _must_change(source: Inline | Remote, model: Model) -> bool:
+def _must_change(source: Source, model: Model) -> bool:
     if isinstance(source, Remote):
         return "inline_images" in model.quirks
     return source.media_type == "image/gif" and "no_gif" in model.quirks
@@ -238,19 +243,19 @@ async def first_frame(gif: bytes, field: str) -> bytes:
         raise InvalidRequest.field(field, "is not a readable GIF") from None
 
 
-def _replaced(message: Message, changed: Mapping[Inline | Remote, Inline | None]) -> Message:
+def _replaced(message: Message, changed: Mapping[Source, Inline | None]) -> Message:
     parts = tuple(_replaced_part(part, changed, message.role) for part in message.parts)
     return message.model_copy(update={"parts": parts})
 
 
-def _replaced_part(part: _PartT, changed: Mapping[Inline | Remote, Inline | None], role: str) -> _PartT | Text:
+def _replaced_part(part: _PartT, changed: Mapping[Source, Inline | None], role: str) -> _PartT | Text:
     if isinstance(part, Image) and part.source in changed:
         source = changed[part.source]
         if source is not None:
             return part.model_copy(update={"source": source})
         if role == "assistant":  # stored images may expire before the conversation ends
             return Text(text="[an image that is no longer stored]")
-        raise InvalidRequest.field(_FIELD, "is a stored image that has been deleted")
+        raise InvalidRequest.field(part.field, "is a stored image that has been deleted")
     if isinstance(part, ToolResult):
         content = tuple(_replaced_part(piece, changed, role) for piece in part.content)
         return part.model_copy(update={"content": content})

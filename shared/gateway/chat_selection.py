@@ -51,19 +51,25 @@ def select(
 ) -> Model:
     """The model that answers a chat request; `is_open` is whether a target is skipped because it fails.
 
-    Raises ModelNotFound, ModelAccessDenied, UnsupportedFeature if the named model lacks a feature, and
-    ModelUnavailable if `Auto` finds none.
+    Raises ModelNotFound, ModelAccessDenied, UnsupportedFeature if the named model lacks a feature or every model a
+    hosted tool, and ModelUnavailable if `Auto` finds none.
     """
     needs = _needs(request)
     if request.model == AUTO:
-        models = [model for model in allowed(catalog.models(), caller) if not _lacking_tools(request, model, catalog)]
-        return _automatic(request, needs, models, is_open)
+        models = [model for model in allowed(catalog.models(), caller) if Capability.CHAT in model.capabilities]
+        lacking = {model.id: _lacking_tools(request, model, catalog) for model in models}
+        if models and all(lacking.values()):
+            raise _unsupported(lacking[models[0].id][0], "any configured model")
+        return _automatic(request, needs, [model for model in models if not lacking[model.id]], is_open)
     model = named(request.model, needs, catalog, caller)
-    if lacking := _lacking_tools(request, model, catalog):
-        tool = lacking[0]
-        message = f"'{tool.name}' is not supported by the model '{model.id}'"
-        raise UnsupportedFeature(f"{tool.field}: {message}.", details=[FieldError(tool.field, message)])
+    if tools := _lacking_tools(request, model, catalog):
+        raise _unsupported(tools[0], f"the model '{model.id}'")
     return model
+
+
+def _unsupported(tool: HostedTool, whom: str) -> UnsupportedFeature:
+    message = f"'{tool.name}' is not supported by {whom}"
+    return UnsupportedFeature(f"{tool.field}: {message}.", details=[FieldError(tool.field, message)])
 
 
 def _lacking_tools(request: ChatRequest, model: Model, catalog: Catalog) -> list[HostedTool]:
@@ -76,13 +82,12 @@ def _lacking_tools(request: ChatRequest, model: Model, catalog: Catalog) -> list
 
 
 def _automatic(
-    request: ChatRequest, needs: frozenset[Capability], models: list[Model], is_open: Callable[[str], bool]
+    request: ChatRequest, needs: frozenset[Capability], chat_models: list[Model], is_open: Callable[[str], bool]
 ) -> Model:
     """The first model with the needed capabilities, of those that work if any does.
 
     The sandbox is used only if no real provider is configured.
     """
-    chat_models = [model for model in models if Capability.CHAT in model.capabilities]
     if not chat_models:
         raise ModelUnavailable("No chat model is configured: set a provider's key, for example OPENAI_API_KEY.")
     real = [model for model in chat_models if model.provider != SANDBOX]

@@ -1,10 +1,10 @@
 """What a chat request may cost beyond the price of its own tokens."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from shared.errors import FieldError, UnsupportedFeature
 from shared.schemas.caller import Caller
-from shared.schemas.chat import ChatRequest
+from shared.schemas.chat import ChatRequest, HostedTool, WebSearch
 from shared.schemas.model import Model
 from shared.schemas.original import Original
 from shared.schemas.quirk import Quirk
@@ -33,11 +33,33 @@ def has_surcharge(services: "Services", caller: Caller, request: ChatRequest, mo
     field = _with_surcharge(request, model)
     if field is None:
         return False
-    budgeted = caller.limits.budgeted or caller.tenant_limits.budgeted
-    if budgeted and not services.settings.allow_unpriced:
+    if _must_be_priced(services, caller):
         message = "what it costs has no known bound, so keys with a budget may not use it"
         raise UnsupportedFeature(f"{field}: {message}.", details=[FieldError(field, message)])
     return True
+
+
+def without_offered_search(services: "Services", caller: Caller, request: ChatRequest) -> ChatRequest:
+    """The request without a web search that it offers beside other tools, if the key may not use it.
+
+    Agents offer it always. A request with no other tool is made to search, and is refused.
+    """
+    searches = [tool for tool in (request.web_search, *request.hosted_tools) if _is_search(tool)]
+    others = tuple(tool for tool in request.hosted_tools if not tool.is_search)
+    if not searches or not all(search.optional for search in searches) or not (request.tools or others):
+        return request
+    if not _must_be_priced(services, caller):
+        return request
+    return request.model_copy(update={"web_search": None, "hosted_tools": others, "withholds_search": True})
+
+
+def _is_search(tool: WebSearch | HostedTool | None) -> TypeGuard[WebSearch | HostedTool]:
+    return isinstance(tool, WebSearch) or (tool is not None and tool.is_search)
+
+
+def _must_be_priced(services: "Services", caller: Caller) -> bool:
+    budgeted = caller.limits.budgeted or caller.tenant_limits.budgeted
+    return budgeted and not services.settings.allow_unpriced
 
 
 def _with_surcharge(request: ChatRequest, model: Model) -> str | None:
@@ -47,7 +69,7 @@ def _with_surcharge(request: ChatRequest, model: Model) -> str | None:
     if request.original is not None and (unknown := _unpriced_field(request.original, model)) is not None:
         return unknown
     if request.web_search is not None:  # the model reads what it finds
-        return "web_search_options" if request.original is None or request.original.wire == "chat" else "tools"
+        return request.web_search.field
     if request.service_tier in ("priority", "scale") and Quirk.NO_TIERS not in model.quirks:
         return "service_tier"
     if Quirk.CACHE_BREAKPOINTS in model.quirks and any(point.ttl == "12h" for point in request.cache_points()):

@@ -11,7 +11,7 @@ from shared.gateway.estimates import input_tokens
 from shared.gateway.fitting import fitted
 from shared.gateway.running import Plan, only, run
 from shared.providers import load
-from shared.providers.base import ChatAdapter
+from shared.providers.base import ChatAdapter, TokenCountAdapter
 from shared.schemas.chat import ChatRequest
 from shared.schemas.context import RequestContext
 from shared.schemas.model import Model
@@ -47,7 +47,7 @@ async def _call(attempt: Attempt, request: ChatRequest) -> AsyncGenerator[TokenC
 
 def _counts(services: "Services", model: Model) -> bool:
     try:
-        load(services.catalog.provider(model.provider).adapter, _OPERATION)
+        adapter: TokenCountAdapter = load(services.catalog.provider(model.provider).adapter, _OPERATION)
     except InvalidRequest:
         return False
-    return True
+    return adapter.counts(model)

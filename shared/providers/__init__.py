@@ -18,7 +18,7 @@ def load_vendor(name: str) -> Vendor:
 
 def load(name: str, operation: str) -> Any:
     """A vendor's adapter for an operation (`chat`, `images`, `content`, `embeddings`, `speech`, `transcription`,
-    `token_counts`).
+    `token_counts`, `compaction`).
 
     Raises InvalidRequest naming `model` where the vendor does not have the operation.
     """

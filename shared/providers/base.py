@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # a function loads the schemas of its own requests only
     import httpx
 
     from shared.schemas.chat import ChatRequest
+    from shared.schemas.compaction import Compaction
     from shared.schemas.embedding import EmbeddingRequest, EmbeddingResponse
     from shared.schemas.events import ChatEvent
     from shared.schemas.generated_content import ContentRequest, ContentResponse
@@ -197,11 +198,20 @@ class BatchingAdapter(ResponseAdapter[RequestT_contra, ResponseT_co], Protocol[R
         ...
 
 
+class CountingAdapter(ResponseAdapter[RequestT_contra, ResponseT_co], Protocol[RequestT_contra, ResponseT_co]):
+    """The count of what a request would send."""
+
+    def counts(self, model: Model) -> bool:
+        """Whether the vendor counts for this model."""
+        ...
+
+
 TranscriptionAdapter: TypeAlias = "EventAdapter[TranscriptionRequest, TranscriptEvent]"
 SpeechAdapter: TypeAlias = "EventAdapter[SpeechRequest, bytes]"
 ChatAdapter: TypeAlias = "WireAdapter[ChatRequest, ChatEvent]"
 ImageAdapter: TypeAlias = "ResponseAdapter[ImageRequest, ImageResponse]"
-TokenCountAdapter: TypeAlias = "ResponseAdapter[ChatRequest, TokenCount]"
+TokenCountAdapter: TypeAlias = "CountingAdapter[ChatRequest, TokenCount]"
+CompactionAdapter: TypeAlias = "ResponseAdapter[ChatRequest, Compaction]"
 ContentAdapter: TypeAlias = "ResponseAdapter[ContentRequest, ContentResponse]"
 EmbeddingAdapter: TypeAlias = "BatchingAdapter[EmbeddingRequest, EmbeddingResponse]"
 

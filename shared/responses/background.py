@@ -67,7 +67,7 @@ class BackgroundAnswers:
         self, request: BackgroundRequest, message: BackgroundMessage, remaining: Callable[[], float]
     ) -> None:
         deadline = asyncio.get_running_loop().time() + max(0.0, remaining() - _STORING_SECONDS)
-        info, meter = RequestInfo(request.id, deadline), Meter()
+        info, meter = RequestInfo(request.id, deadline), Meter(models=request.models)
         status = 200
         caller: Caller | None = None
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from shared.dialects.base import Defaults, JsonObject, Seal
 from shared.dialects.responses.answer import ENDED, ResponseWriter, is_ending, is_opening, replayed, waiting_body
-from shared.dialects.responses.create import CreateOperation, countable, create, own_items
+from shared.dialects.responses.create import CreateOperation, compactable, countable, create, own_items
 from shared.dialects.responses.output_items import Numbering
 from shared.dialects.responses.stored import kept_items
 from shared.errors import InvalidRequest, ResponseNotFound, UpstreamIncomplete
@@ -164,21 +164,30 @@ class ResponseService:
         prepared = await self.prepare(countable(body), context.caller, is_heavy=context.meter.is_heavy)
         return await count(self._services, prepared.operation.request, context)
 
+    async def compact(self, body: JsonObject, context: "RequestContext") -> JsonObject:
+        """A conversation made shorter, as the vendor answers it. Nothing of it is stored. Raises any GatewayError."""
+        from shared.gateway.compaction import compact
+
+        prepared = await self.prepare(compactable(body), context.caller, is_heavy=context.meter.is_heavy)
+        return (await compact(self._services, prepared.operation.request, context)).body
+
     # ---- In the background -------------------------------------------------------------------------------------------
 
-    async def submit(self, prepared: Prepared, caller: Caller, token: str) -> JsonObject:
+    async def submit(self, prepared: Prepared, context: "RequestContext", token: str) -> JsonObject:
         """Leaves a request to the batch worker and returns its waiting response.
 
         The key of `token` is looked up again when the request is answered.
-        Raises ModelNotFound, ModelAccessDenied and UnsupportedFeature.
+        Raises ModelNotFound, ModelAccessDenied and UnsupportedFeature if none of its models can answer it.
         """
-        from shared.gateway.chat_selection import select
+        from shared.gateway.chat_selection import chat_candidates
 
-        select(prepared.operation.request, self._services.catalog, caller)
+        caller = context.caller
+        chat_candidates(self._services, context, prepared.operation.request)
         request = BackgroundRequest(
             caller=Caller(**{name: getattr(caller, name) for name in Caller.model_fields}),
             token_hash=hash_token(token),
             body={**prepared.body, "stream": False},
+            models=context.meter.models,
             response=prepared.waiting(),
         )
         message = BackgroundMessage(tenant=caller.tenant, response=request.id)

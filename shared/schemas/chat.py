@@ -79,7 +79,8 @@ class HostedTool(Frozen):
     """A tool, or another feature, that only vendors of one wire format have; `name` is its type there.
 
     `field` is where the request asks for it. One that is `optional` is left out for other vendors. `is_priced` is
-    whether it costs no more than the tokens of the request and its answer.
+    whether it costs no more than the tokens of the request and its answer. `is_search`: it is a web search with options
+    that other wire formats lack.
     """
 
     wire: WireFormat
@@ -87,11 +88,12 @@ class HostedTool(Frozen):
     field: str = "tools"
     optional: bool = False
     is_priced: bool = False
+    is_search: bool = False
 
 
 class WebSearch(Frozen):
     """The vendor may search the web. The user's place is approximate: `country` an ISO code of two letters, `timezone`
-    an IANA name.
+    an IANA name. `field` is where the request asks for it.
     """
 
     context_size: Literal["low", "medium", "high"] | None = None
@@ -100,6 +102,7 @@ class WebSearch(Frozen):
     region: str | None = None
     timezone: str | None = None
     optional: bool = False
+    field: str = "web_search_options"
 
 
 class SystemCachePoint(CachePoint):
@@ -119,7 +122,8 @@ class ChatRequest(Frozen):
 
     `hosted_tools` are what vendors of other wire formats lack; a `web_search` that is `optional` is left out
     where the vendor has none. `lower_max_tokens`: a `max_tokens` above the model's maximum is lowered to it.
-    `original` is the request as it came, for a vendor of the same wire format.
+    `original` is the request as it came, for a vendor of the same wire format; with `withholds_search` that vendor must
+    not get the web search that it offers.
     """
 
     model: str
@@ -159,6 +163,11 @@ class ChatRequest(Frozen):
     user: str | None = None
     metadata: dict[str, str] | None = None
     original: Original | None = Field(default=None, repr=False)
+    withholds_search: bool = False
+
+    @property
+    def has_search(self) -> bool:
+        return self.web_search is not None or any(tool.is_search for tool in self.hosted_tools)
 
     @property
     def max_output_tokens(self) -> int | None:

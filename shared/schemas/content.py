@@ -43,10 +43,13 @@ class Text(Frozen):
 
 
 class Image(Frozen):
+    """`field` is where the request has it, for errors."""
+
     kind: Literal["image"] = "image"
     source: Source
     detail: Literal["auto", "low", "high"] | None = None
     cache: CachePoint | None = None
+    field: str = "image_url"
 
 
 class Audio(Frozen):
@@ -67,12 +70,16 @@ class Audio(Frozen):
 
 
 class File(Frozen):
-    """A document in a message: a PDF or text; of another type only for vendors of the request's own wire format."""
+    """A document in a message: a PDF or text; of another type only for vendors of the request's own wire format.
+
+    `field` is where the request has it, for errors.
+    """
 
     kind: Literal["file"] = "file"
     source: Source
     name: str | None = None
     cache: CachePoint | None = None
+    field: str = "file_data"
 
     @property
     def is_text(self) -> bool:

@@ -40,6 +40,7 @@ class Meter:
     body: what the caller sent, or the choice for `Auto`, or the id of a further model. `cost` is the request's cost
     so far in micro-dollars. `is_estimate` means that the provider has not reported all of the usage.
     `lowered_max_tokens` is the model's maximum, where the request asked for more and was served with that.
+    `left_out_search` is whether a web search that the request offers was not given to the model.
     `first_token` is the time from the start of the request to a stream's first event, in seconds. `rates` is what
     remains of the caller's limits; `unsettled` means that the usage could not be stored. `is_answered` means that the
     provider has answered for the model. `error` is the code of the error response.
@@ -55,6 +56,7 @@ class Meter:
     is_estimate: bool = False
     rates: "Rates | None" = None
     lowered_max_tokens: int | None = None
+    left_out_search: bool = False
     first_token: float | None = None
     unsettled: bool = False
     is_answered: bool = False

@@ -73,12 +73,14 @@ class StoredResponse:
 class BackgroundRequest(Frozen):
     """A request that is answered in the background.
 
-    `body` is the request's, `response` the response's while it waits. `token_hash` identifies the key that sent it.
+    `body` is the request's, `models` those to try after its model, `response` the response's body while it waits.
+    `token_hash` identifies the key that sent it.
     """
 
     caller: Caller
     token_hash: str = Field(repr=False)
     body: JsonObject = Field(repr=False)
+    models: tuple[str, ...] = ()
     response: JsonObject = Field(repr=False)
 
     @property

@@ -43,6 +43,8 @@ def headers_of_answer(meter: Meter) -> dict[str, str]:
         headers["x-gateway-backend"] = meter.backend or ""
     if meter.lowered_max_tokens is not None:
         headers["x-gateway-max-tokens"] = str(meter.lowered_max_tokens)
+    if meter.left_out_search:
+        headers["x-gateway-left-out"] = "web_search"
     if len(meter.attempts) > 1:
         headers["x-gateway-attempts"] = ", ".join(meter.attempts)
     if meter.cost is not None:

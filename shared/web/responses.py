@@ -1,4 +1,4 @@
-"""Responses: create, retrieve, cancel, delete them, list and count what they were given."""
+"""Responses: create, retrieve, cancel, delete them, list and count what they were given, compact conversations."""
 
 from collections.abc import AsyncGenerator
 
@@ -8,7 +8,7 @@ from shared.authentication import token_of
 from shared.dialects.base import JsonObject, take_models
 from shared.dialects.responses import stored as wire
 from shared.dialects.responses.answer import ResponseWriter, frame
-from shared.errors import GatewayError, UnsupportedFeature
+from shared.errors import GatewayError
 from shared.framing import DONE
 from shared.responses.service import Prepared, ResponseService
 from shared.web.events import event_stream
@@ -63,14 +63,15 @@ async def count_input_tokens(request: ApiRequest) -> Response:
 
 
 async def compact(request: ApiRequest) -> Response:
-    """Raises UnsupportedFeature: no provider's compaction is offered here."""
     body = await request.json(_as_it_is)
-    raise UnsupportedFeature(f"The model '{str(body.get('model'))[:200]}' does not support compaction.")
+    request.context.meter.models = take_models(body)
+    service = ResponseService(request.services)
+    return json_response(await request.cancel_on_disconnect(service.compact(body, request.context)))
 
 
 async def _in_background(request: ApiRequest, service: ResponseService, prepared: Prepared) -> Response:
     token = token_of(request.http.headers, request.services.settings.key_header)
-    body = await service.submit(prepared, request.caller, token)
+    body = await service.submit(prepared, request.context, token)
     if not prepared.operation.request.stream:
         return json_response(body)
     events = service.followed(request.caller, body, request.context.request.deadline)

@@ -194,7 +194,7 @@ async def test_file_url_is_sent_to_openais_responses_api(vendor: Vendor) -> None
 
 async def test_file_url_is_refused_where_the_provider_does_not_fetch(vendor: Vendor) -> None:
     response = await ask(vendor, OPENAI, [{"role": "user", "content": [document(PDF_URL)]}])
-    assert "base64" in assert_error(response, "unsupported", field="file_data")
+    assert "base64" in assert_error(response, "unsupported", field="messages[0].content[0].file.file_data")
     assert vendor.requests == []
 
 
@@ -203,7 +203,8 @@ async def test_file_url_is_refused_where_the_provider_does_not_fetch(vendor: Ven
 async def test_file_url_that_the_gateway_would_not_fetch_is_refused(vendor: Vendor, host: str, role: str) -> None:
     content = [document(f"https://{host}/secret.pdf")]
     conversation = [{"role": "user", "content": content}] if role == "user" else result(content)
-    assert_error(await ask(vendor, CLAUDE, conversation), "validation", field="file_data")
+    field = f"messages[{len(conversation) - 1}].content[0].file.file_data"
+    assert_error(await ask(vendor, CLAUDE, conversation), "validation", field=field)
     assert vendor.requests == []
 
 
@@ -239,7 +240,7 @@ async def test_file_in_a_tool_result_is_sent_to_gemini(vendor: Vendor) -> None:
 
 async def test_file_url_in_a_tool_result_is_refused_for_gemini(vendor: Vendor) -> None:
     response = await ask(vendor, GEMINI, result([document(PDF_URL)]))
-    assert "base64" in assert_error(response, "unsupported", field="file_data")
+    assert "base64" in assert_error(response, "unsupported", field="messages[2].content[0].file.file_data")
 
 
 async def test_file_in_a_tool_result_is_sent_to_openais_responses_api(vendor: Vendor) -> None:

@@ -73,6 +73,9 @@ async def url(images: ImageStore) -> str:
     return await images.put(KEYS[TOKEN].tenant, PNG)
 
 
+IMAGE_FIELD = "messages[0].content[1].image_url.url"
+
+
 def user(*images: str, text: str = PROMPT) -> list[dict[str, Any]]:
     """A conversation of one message with images."""
     shown = [{"type": "image_url", "image_url": {"url": image}} for image in images]
@@ -421,7 +424,7 @@ async def test_another_tenants_image_is_not_read_from_the_store(studio: Studio, 
     studio.answer = drawing(PNG)
     response = await studio.client.post(CHAT, json={"model": PAINTER, "messages": user(expired(theirs))})
     assert response.status_code == 400
-    assert response.json()["error"]["param"] == "image_url"
+    assert_error(response, "validation", field=IMAGE_FIELD)
     assert studio.requests == []
     await said(studio, messages=history(f"![image]({theirs})"))
     assert inlined(studio) == []
@@ -450,7 +453,7 @@ async def test_a_deleted_image_of_an_earlier_answer_is_told_to_the_model(
     assert "no longer stored" in json.dumps(studio.sent["contents"])
     studio.requests.clear()
     response = await studio.client.post(CHAT, json={"model": PAINTER, "messages": user(url)})
-    assert_error(response, "validation", field="image_url")
+    assert_error(response, "validation", field=IMAGE_FIELD)
     assert studio.requests == []
 
 

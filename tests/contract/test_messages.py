@@ -15,8 +15,8 @@ from shared.stores.keys import KeyStore
 from tests.client import TOKEN, gateway_client
 from tests.contract import messages as wire
 from tests.contract.accounts import account
-from tests.contract.all_vendors import CONTENT, MESSAGE, answering, streaming
-from tests.contract.messages import CLAUDE, DEEPSEEK, ENVIRONMENT, GEMINI, GPT, PATH, WEATHER, asking, turn
+from tests.contract.all_vendors import CONTENT, MESSAGE, answering, hello, streaming
+from tests.contract.messages import CLAUDE, DEEPSEEK, ENVIRONMENT, GEMINI, GPT, HOST, PATH, WEATHER, asking, turn
 from tests.contract.vendor import HEAD, USAGE, Vendor
 
 pytestmark = pytest.mark.anyio
@@ -535,6 +535,24 @@ async def test_M17_features_that_only_anthropic_has_are_refused_elsewhere(
     assert not vendor.requests
 
 
+async def test_M17_Auto_chooses_among_the_models_that_have_the_feature(keys: KeyStore) -> None:
+    vendor = Vendor(says(text("Hi")))
+    container = asking("Auto", container="c")
+    threaded = asking("Auto", messages=[], thread={"type": "continue", "previous_message_id": "msg_1"})
+    elsewhere = {"STABILITY_API_KEY": "k", "DEEPINFRA_API_KEY": "k", "DEEPINFRA_BASE_URL": f"https://{HOST}/deepinfra"}
+    async with gateway_client(keys, elsewhere, vendor) as client:
+        response = await client.post(PATH, json=container)
+        assert_error(response, 400, "invalid_request_error", "container: 'container' is not supported by any")
+        # Anthropic's own tool runner then sends the whole conversation.
+        response = await client.post(PATH, json=threaded)
+        assert response.json()["error"]["details"] == {"error_code": "thread_not_found"}
+        assert not vendor.requests
+    async with gateway_client(keys, {**elsewhere, **ENVIRONMENT}, vendor) as client:
+        response = await client.post(PATH, json=container)
+        assert response.status_code == 200
+        assert response.headers["x-gateway-backend"].startswith("anthropic/")
+
+
 async def test_a_search_that_is_only_offered_is_left_out_where_there_is_none(vendor: Vendor) -> None:
     search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
     limited = {**search, "blocked_domains": ["a.example"]}
@@ -779,6 +797,25 @@ async def test_M18_keys_with_a_budget_are_refused_what_cannot_be_priced(
         assert (await free.client.post(PATH, json=asking(CLAUDE, **fields))).status_code == 200
 
 
+@pytest.mark.parametrize("model", [CLAUDE, "gpt-5"])
+async def test_M18_an_offered_search_is_left_out_for_keys_with_a_budget(keys: KeyStore, model: str) -> None:
+    limits = {"max_uses": 3, **({"blocked_domains": ["a.example"]} if model == CLAUDE else {})}
+    search = {"type": "web_search_20250305", "name": "web_search", **limits}
+    vendor = Vendor(says(text("Hi")) if model == CLAUDE else hello)
+    body = asking(model, tools=[search, WEATHER])
+    async with account(keys, Limits(budget_day=10_000_000), environment=ENVIRONMENT, vendor=vendor) as spender:
+        response = await spender.client.post(PATH, json=body)
+        assert response.status_code == 200, response.text
+        assert response.headers["x-gateway-left-out"] == "web_search"
+        assert "web_search" not in vendor.requests[-1].content.decode()
+        assert "get_weather" in vendor.requests[-1].content.decode()
+        assert (await spender.row()).cost > 0
+    async with account(keys, environment=ENVIRONMENT, vendor=vendor) as free:
+        response = await free.client.post(PATH, json=body)
+        assert "x-gateway-left-out" not in response.headers
+        assert "web_search" in vendor.requests[-1].content.decode()
+
+
 async def test_M18_a_thread_whose_length_is_not_known_is_one_that_clients_begin_anew(keys: KeyStore) -> None:
     vendor = Vendor(says(text("Hi")))
     async with account(keys, Limits(budget_day=10_000_000), environment=ENVIRONMENT, vendor=vendor) as spender:
@@ -965,6 +1002,14 @@ async def test_M14_tokens_are_counted_by_the_vendor_where_it_counts_them(vendor:
     assert vendor.requests[0].url.path == f"/gemini/v1beta/models/{GEMINI}:countTokens"
     assert vendor.sent["generateContentRequest"]["model"] == f"models/{GEMINI}"
     assert vendor.sent["generateContentRequest"]["tools"]
+    vendor.answer = answering({"object": "response.input_tokens", "input_tokens": 43})
+    vendor.requests.clear()
+    response = await vendor.client.post(path, json={**body, "model": "gpt-5"})
+    assert response.json() == {"input_tokens": 43}
+    assert vendor.requests[0].url.path == "/openai/responses/input_tokens"
+    assert vendor.sent["input"] == [{"role": "user", "content": "Hello"}]
+    assert [tool["name"] for tool in vendor.sent["tools"]] == ["get_weather"]
+    assert not {"include", "store"} & vendor.sent.keys()
     vendor.requests.clear()
     short, long = [
         (await vendor.client.post(path, json=asking(GPT, content, tools=[WEATHER]))).json()["input_tokens"]
@@ -1069,8 +1114,14 @@ async def test_urls_that_nobody_may_fetch_are_refused_for_every_vendor(vendor: V
     for kind in ("image", "document"):
         block = {"type": kind, "source": {"type": "url", "url": "http://a.example/x"}}
         for model in (CLAUDE, GPT):
-            response = await vendor.client.post(PATH, json=asking(model, [block]))
-            assert response.status_code == 400
+            response = await vendor.client.post(PATH, json=asking(model, [{"type": "text", "text": "Look:"}, block]))
+            assert_error(response, 400, "invalid_request_error", "messages[0].content[1].source.url: ")
+            result = {"type": "tool_result", "tool_use_id": "c1", "content": [block]}
+            call = turn({"type": "tool_use", "id": "c1", "name": "get_weather", "input": {}})
+            told = asking(model, messages=[{"role": "user", "content": "Look"}, call, turn(result, role="user")])
+            response = await vendor.client.post(PATH, json={**told, "tools": [WEATHER]})
+            field = "messages[2].content[0].content[0].source.url: "
+            assert_error(response, 400, "invalid_request_error", field)
             assert not vendor.requests
 
 

@@ -354,7 +354,11 @@ async def test_P08_a_web_search_that_is_merely_offered_is_left_out_and_a_forced_
     body = await ask(vendor, tools=[{"type": "web_search"}, WEATHER])
     assert [tool["function"]["name"] for tool in sent(vendor)["tools"]] == ["get_weather"]
     assert body["tools"][0] == {"type": "web_search"}
-    await refused(vendor, "unsupported", tools=[{"type": "web_search"}], tool_choice={"type": "web_search"})
+    limited = {"type": "web_search", "filters": {"allowed_domains": ["a.example"]}}
+    for search, field in (({"type": "web_search"}, None), (limited, "tools")):
+        told = await vendor.client.post(RESPONSES, json={"model": OPENAI, "input": "Hi", "tools": [search]})
+        assert told.headers["x-gateway-left-out"] == "web_search"
+        await refused(vendor, "unsupported", field, tools=[search], tool_choice={"type": "web_search"})
 
 
 async def test_P08_a_web_search_goes_to_a_vendor_that_has_one(vendor: Vendor) -> None:
@@ -483,6 +487,16 @@ async def test_P12_images_and_files_come_by_url_data_and_stored_file(vendor: Ven
     await ask(vendor, ANTHROPIC, input=[{"role": "user", "content": content}])
     told = json.dumps(sent(vendor))
     assert (url if source == "url" else encoded) in told
+
+
+@pytest.mark.parametrize("kind", ["input_image", "input_file"])
+async def test_P12_urls_that_nobody_may_fetch_are_refused_for_every_vendor(vendor: Vendor, kind: str) -> None:
+    name = "image_url" if kind == "input_image" else "file_url"
+    content = [{"type": "input_text", "text": "What is this?"}, {"type": kind, name: "https://10.0.0.1:22/a"}]
+    for model in ("gpt-5", ANTHROPIC):
+        body = {"model": model, "input": [{"role": "user", "content": content}]}
+        assert_error(await vendor.client.post(RESPONSES, json=body), "validation", field=f"input[0].content[1].{name}")
+    assert vendor.requests == []
 
 
 async def test_P12_a_file_of_text_is_read(vendor: Vendor) -> None:
@@ -625,4 +639,4 @@ async def test_P20_input_tokens_are_counted(vendor: Vendor) -> None:
 
 async def test_compaction_is_refused_where_the_vendor_has_none(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/responses/compact", json={"model": SANDBOX, "input": "Hello"})
-    assert_error(answer, "unsupported")
+    assert_error(answer, "unsupported", field="model")

@@ -7,10 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.schemas.limits import Limits
 from shared.stores.keys import KeyStore
-from tests.contract.all_vendors import every_vendor, streaming
+from tests.contract.accounts import account
+from tests.contract.all_vendors import ENVIRONMENT, every_vendor, hello, streaming
 from tests.contract.response_events import events_of, response_of
 from tests.contract.vendor import Vendor
+from tests.contract.wire import assert_error
 
 pytestmark = pytest.mark.anyio
 
@@ -125,3 +128,48 @@ async def test_P09_the_vendors_encrypted_reasoning_goes_back_to_it(vendor: Vendo
     ]
     # OpenAI refuses it under an id that it has not given it.
     assert sent["input"][1] == {name: value for name, value in THOUGHT.items() if name != "id"}
+
+
+async def test_P20_input_tokens_are_counted_by_the_vendor(vendor: Vendor) -> None:
+    first = response_of(await vendor.client.post(RESPONSES, json=ASKED))
+    vendor.answer = lambda request: httpx.Response(200, json={"object": "response.input_tokens", "input_tokens": 4711})
+    asked = {"model": MODEL, "input": "And now?", "tools": ASKED["tools"], "max_output_tokens": 9}
+    answer = await vendor.client.post(f"{RESPONSES}/input_tokens", json={**asked, "previous_response_id": first["id"]})
+    assert answer.json() == {"object": "response.input_tokens", "input_tokens": 4711}
+    assert vendor.requests[-1].url.path == "/openai/responses/input_tokens"
+    sent = json.loads(vendor.requests[-1].content)
+    assert sent.keys() == {"input", "model", "tools"}
+    assert sent["tools"] == ASKED["tools"]
+    assert len(sent["input"]) == 5
+
+
+FUNCTION = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}, "strict": False}
+OFFERED = {"type": "web_search", "external_web_access": True}
+LIMITED = {"type": "web_search", "filters": {"allowed_domains": ["a.example"]}}
+
+
+@pytest.mark.parametrize(
+    ("model", "search"), [(MODEL, OFFERED), (MODEL, LIMITED), ("claude-sonnet-5-5", OFFERED)], ids=str
+)
+async def test_P08_an_offered_search_is_left_out_for_keys_with_a_budget(
+    keys: KeyStore, model: str, search: dict[str, Any]
+) -> None:
+    vendor = Vendor(lambda request: answer(request) if model == MODEL else hello(request))
+    added = {"type": "additional_tools", "role": "developer", "tools": [search]}
+    allowed = {"type": "allowed_tools", "mode": "auto", "tools": [search, {"type": "function", "name": "look"}]}
+    items = [added, {"role": "user", "content": "Hello"}]
+    body = {"model": model, "input": items, "tools": [search, FUNCTION], "tool_choice": allowed}
+    async with account(keys, Limits(budget_day=20_000_000), environment=ENVIRONMENT, vendor=vendor) as spender:
+        told = await spender.client.post(RESPONSES, json=body)
+        response_of(told)
+        assert told.headers["x-gateway-left-out"] == "web_search"
+        sent = vendor.requests[-1].content.decode()
+        assert "web_search" not in sent
+        assert '"look"' in sent
+        assert (await spender.row()).cost > 0
+        for refused in ({**body, "tools": [search], "tool_choice": "auto"}, {**body, "tool_choice": search}):
+            assert_error(await spender.client.post(RESPONSES, json=refused), "unsupported", field="tools")
+    async with account(keys, environment=ENVIRONMENT, vendor=vendor) as free:
+        told = await free.client.post(RESPONSES, json=body)
+        assert "x-gateway-left-out" not in told.headers
+        assert "web_search" in vendor.requests[-1].content.decode()

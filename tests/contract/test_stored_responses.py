@@ -310,6 +310,23 @@ async def test_P19_a_message_that_comes_twice_has_one_answer(background: Backgro
     assert len(upstream.requests) == 1
 
 
+async def test_P19_the_models_of_a_request_stand_in_for_each_other_in_the_background_too(
+    background: Background, upstream: Vendor
+) -> None:
+    upstream.answer = lambda request: (
+        httpx.Response(500) if "anthropic" not in request.url.path else answered(request, Saying())
+    )
+    waiting = await background.submit(models=["not-a-model", ANTHROPIC])
+    await background.work()
+    body = await background.retrieve(waiting)
+    assert (body["status"], body["model"], text(body)) == ("completed", ANTHROPIC, "Hello there")
+    unknown = {"model": "not-a-model", "input": "Hello", "background": True}
+    assert_error(await background.client.post(RESPONSES, json=unknown), "model_not_found")
+    waiting = response_of(await background.client.post(RESPONSES, json={**unknown, "models": [ANTHROPIC]}))
+    await background.work()
+    assert (await background.retrieve(waiting))["model"] == ANTHROPIC
+
+
 async def test_P19_a_queued_response_is_cancelled_for_good(background: Background, upstream: Vendor) -> None:
     waiting = await background.submit()
     path = f"{RESPONSES}/{waiting['id']}/cancel"

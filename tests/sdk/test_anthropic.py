@@ -1,4 +1,4 @@
-"""M20: Anthropic's SDK, unmodified but for base URL and key, against the gateway in a process of its own."""
+"""Anthropic's SDK, unmodified but for base URL and key, against the gateway in a process of its own."""
 
 import json
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def claude(sandbox_url: str) -> Iterator[Anthropic]:
         yield client
 
 
-def test_a_message(claude: Anthropic) -> None:
+def test_M20_a_message(claude: Anthropic) -> None:
     message = claude.messages.create(model=MODEL, max_tokens=100, messages=HELLO)
     (block,) = message.content
     assert block.type == "text"
@@ -36,12 +36,12 @@ def test_a_message(claude: Anthropic) -> None:
     assert message.usage.output_tokens > 0
 
 
-def test_a_key_as_bearer_token(sandbox_url: str) -> None:
+def test_M20_a_key_as_bearer_token(sandbox_url: str) -> None:
     with Anthropic(base_url=sandbox_url, auth_token=TOKEN, max_retries=0) as client:
         assert client.messages.create(model=MODEL, max_tokens=100, messages=HELLO).content
 
 
-def test_the_stream_helper_gives_the_message_that_is_answered_whole(claude: Anthropic) -> None:
+def test_M20_the_stream_helper_gives_the_message_that_is_answered_whole(claude: Anthropic) -> None:
     with claude.messages.stream(model=MODEL, max_tokens=100, messages=HELLO) as stream:
         pieces = list(stream.text_stream)
         streamed = stream.get_final_message()
@@ -53,7 +53,7 @@ def test_the_stream_helper_gives_the_message_that_is_answered_whole(claude: Anth
 
 
 @pytest.mark.anyio
-async def test_the_asynchronous_client(sandbox_url: str) -> None:
+async def test_M20_the_asynchronous_client(sandbox_url: str) -> None:
     async with AsyncAnthropic(base_url=sandbox_url, api_key=TOKEN, max_retries=0) as client:
         stream = await client.messages.create(model=MODEL, max_tokens=100, messages=HELLO, stream=True)
         kinds = [event.type async for event in stream]
@@ -61,7 +61,7 @@ async def test_the_asynchronous_client(sandbox_url: str) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_tool_runner_calls_tools_until_there_is_an_answer(claude: Anthropic, stream: bool) -> None:
+def test_M20_the_tool_runner_calls_tools_until_there_is_an_answer(claude: Anthropic, stream: bool) -> None:
     asked = []
 
     @beta_tool
@@ -84,7 +84,7 @@ def test_the_tool_runner_calls_tools_until_there_is_an_answer(claude: Anthropic,
     assert "22 degrees" in last.content[0].text
 
 
-def test_tool_calls_and_their_thoughts_are_sent_back_as_they_came(claude: Anthropic) -> None:
+def test_M20_tool_calls_and_their_thoughts_are_sent_back_as_they_came(claude: Anthropic) -> None:
     question: list[MessageParam] = [{"role": "user", "content": "What is the weather in Paris?"}]
     options: dict[str, Any] = {"model": MODEL, "max_tokens": 500, "tools": [WEATHER], "thinking": {"type": "adaptive"}}
     first = claude.messages.create(messages=question, **options)
@@ -99,7 +99,7 @@ def test_tool_calls_and_their_thoughts_are_sent_back_as_they_came(claude: Anthro
     assert answer.stop_reason == "end_turn"
 
 
-def test_tokens_are_counted(claude: Anthropic) -> None:
+def test_M20_tokens_are_counted(claude: Anthropic) -> None:
     short, long = (
         claude.messages.count_tokens(model=MODEL, messages=[{"role": "user", "content": text}], tools=[WEATHER])
         for text in ("Hello", "Hello " * 500)

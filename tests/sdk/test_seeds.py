@@ -328,7 +328,7 @@ def test_the_image_sample_with_an_image_inside_our_network_is_refused(run: Run, 
     answer = run(IMAGE_TO_TEXT.replace("https://upload.wikimedia.org", "https://127.0.0.1"))
     assert answer.status == 400
     error = answer.json()["error"]
-    assert error["param"] == "image_url"
+    assert error["param"] == "messages[0].content[1].image_url.url"
     assert "127.0.0.1" not in error["message"]
     assert vendor.seen == []
 

@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
+from scripts.loopback_handler import LoopbackHandler
 from shared.framing import SseDecoder
 
 KEY = "vendor-key-that-nobody-may-see"
@@ -101,35 +102,21 @@ def in_two(stream: bytes, text: str) -> tuple[bytes, bytes]:
     raise AssertionError(f"no event holds {text!r}")
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(LoopbackHandler):
     vendor: Vendor
 
     def do_POST(self) -> None:
-        body = self._body()
+        body = self.body()
         is_form = self.headers["content-type"].startswith("multipart/")
         asked = None if is_form else json.loads(body)
         self.vendor.seen.append(Seen(self.path, dict(self.headers.items()), asked, body))
-        self.send_response(200)
         if (asked or {}).get("stream") or ":streamGenerateContent" in self.path:
             self._stream()
         else:
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(self.vendor.body)))
-            self.end_headers()
-            self.wfile.write(self.vendor.body)
-
-    def _body(self) -> bytes:
-        if "content-length" in self.headers:
-            return self.rfile.read(int(self.headers["content-length"]))
-        chunks = []
-        while size := int(self.rfile.readline(), 16):
-            chunks.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(chunks)
+            self.answer(self.vendor.body, {"content-type": "application/json"})
 
     def _stream(self) -> None:
+        self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
@@ -142,9 +129,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
         except ConnectionError:  # the gateway left
             self.close_connection = True
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        pass
 
 
 @contextmanager

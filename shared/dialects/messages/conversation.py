@@ -182,8 +182,9 @@ class Conversation:
             case WireText():
                 yield Text(text=block.text, cache=block.cache)
             case WireImage():
-                if (source := self._source(block.source, IMAGE_TYPES, f"{path}.source")) is not None:
-                    yield Image(source=source, cache=block.cache)
+                field = f"{path}.source"
+                if (source := self._source(block.source, IMAGE_TYPES, field)) is not None:
+                    yield Image(source=source, cache=block.cache, field=_place(source, field))
             case WireDocument():
                 yield from self._document(block, path)
             case WireSearchResult():
@@ -219,7 +220,7 @@ class Conversation:
         elif (pdf := self._source(source, frozenset({"application/pdf"}), field)) is not None:
             if block.context:
                 yield Text(text=_tagged("document_context", block.context, title=block.title))
-            yield File(source=pdf, name=block.title, cache=block.cache)
+            yield File(source=pdf, name=block.title, cache=block.cache, field=_place(pdf, field))
 
     def _text_document(self, block: WireDocument, text: str, cache: CachePoint | None) -> Text:
         return Text(text=_tagged("document", text, title=block.title, context=block.context), cache=cache)
@@ -255,6 +256,11 @@ def _present(value: str | None, field: str) -> str:
     if value is None:
         raise InvalidRequest.field(field, "is required")
     return value
+
+
+def _place(source: Inline | Remote, path: str) -> str:
+    """Where the source at `path` holds its medium."""
+    return f"{path}.url" if isinstance(source, Remote) else f"{path}.data"
 
 
 def _tagged(tag: str, text: str, **attributes: str | None) -> str:

@@ -129,7 +129,9 @@ def _add_web_search(tools: Tools, tool: WireVendorTool, *, is_forced: bool) -> N
     if tool.allowed_domains or tool.blocked_domains:
         # No other vendor's search is limited to domains: a search that is only offered is left out there.
         tools.hosted.append(
-            HostedTool(wire="messages", name=f"{tool.type} with a list of domains", optional=not is_forced)
+            HostedTool(
+                wire="messages", name=f"{tool.type} with a list of domains", optional=not is_forced, is_search=True
+            )
         )
         return
     place = tool.user_location or WireUserLocation()
@@ -139,6 +141,7 @@ def _add_web_search(tools: Tools, tool: WireVendorTool, *, is_forced: bool) -> N
         region=place.region,
         timezone=place.timezone,
         optional=not is_forced,
+        field="tools",
     )
 
 

@@ -340,8 +340,8 @@ def _part(part: WirePart, path: str) -> Part:
         case "refusal":
             return Refusal(text=_present(part.refusal, f"{path}.refusal"))
         case "image_url":
-            image = _present(part.image_url, f"{path}.image_url")
-            return Image(source=image_source(image.url, f"{path}.image_url.url"), detail=image.detail)
+            image, field = _present(part.image_url, f"{path}.image_url"), f"{path}.image_url.url"
+            return Image(source=image_source(image.url, field), detail=image.detail, field=field)
         case "input_audio":
             audio = _present(part.input_audio, f"{path}.input_audio")
             data = audio_content(audio.data, audio.format, f"{path}.input_audio.data")
@@ -354,7 +354,7 @@ def _file(file: WireFile, path: str) -> File:
     if file.file_id is not None:
         raise InvalidRequest.field(f"{path}.file_id", "stored files are not supported here; send file_data")
     field = f"{path}.file_data"
-    return File(source=pdf_source(_present(file.file_data, field), field), name=file.filename)
+    return File(source=pdf_source(_present(file.file_data, field), field), name=file.filename, field=field)
 
 
 def message_body(parts: Sequence[Part], citations: Sequence[Citation]) -> JsonObject:

@@ -204,6 +204,12 @@ def countable(body: JsonObject) -> JsonObject:
     return {"model": "Auto", **{name: value for name, value in kept.items() if value is not None}}
 
 
+def compactable(body: JsonObject) -> JsonObject:
+    """A request whose conversation is only to be compacted."""
+    of_the_answer = ("background", "max_output_tokens", "store", "stream")
+    return {name: value for name, value in body.items() if name not in of_the_answer}
+
+
 def own_items(body: JsonObject) -> list[JsonObject]:
     """The input of a body as items."""
     given = body.get("input")

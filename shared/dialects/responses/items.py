@@ -303,7 +303,7 @@ class Conversation:
                 field_path = f"{path}.image_url"
                 source = image_source(_present(part.image_url, field_path), field_path)
                 detail = "high" if part.detail == "original" else part.detail
-                return [Image(source=source, detail=detail, cache=part.cache)]
+                return [Image(source=source, detail=detail, cache=part.cache, field=field_path)]
             case "input_audio":
                 audio = _present(part.input_audio, f"{path}.input_audio")
                 data = audio_content(audio.data, audio.format, f"{path}.input_audio.data")
@@ -317,9 +317,10 @@ class Conversation:
     def _file(self, part: WirePart, path: str) -> File:
         """A document. One that is neither a PDF nor text is for OpenAI alone."""
         if part.file_url is not None:
+            field_path = f"{path}.file_url"
             if not is_web_url(part.file_url):
-                raise InvalidRequest.field(f"{path}.file_url", "must be an https URL")
-            return File(source=Remote(url=part.file_url), name=part.filename, cache=part.cache)
+                raise InvalidRequest.field(field_path, "must be an https URL")
+            return File(source=Remote(url=part.file_url), name=part.filename, cache=part.cache, field=field_path)
         field_path = f"{path}.file_data"
         data = content(_present(part.file_data, field_path), field_path)
         if sniffed(data) == "application/pdf":
@@ -330,7 +331,7 @@ class Conversation:
             media_type = "application/octet-stream"
             self.toolbox.need("input_file of a type other than PDF and text")
         source = Inline(media_type=media_type, data=data)
-        return File(source=source, name=part.filename, cache=part.cache)
+        return File(source=source, name=part.filename, cache=part.cache, field=field_path)
 
     def _turn(self, role: Role, parts: Sequence[Part]) -> None:
         self._end_answer()
@@ -363,7 +364,7 @@ def native_items(items: Iterable[Mapping[str, Any]]) -> list[JsonObject]:
     """The items for OpenAI's own API: without the reasoning items that carry other vendors' thoughts, and without the
     gateway's own ids of OpenAI's.
 
-    OpenAI refuses encrypted reasoning under another id than it was given under, and takes it without one.
+    OpenAI refuses encrypted content under another id than it was given under, and takes it without one.
     """
     return [_native(item) for item in items if not _is_carrier(item)]
 
@@ -375,6 +376,6 @@ def _is_carrier(item: Mapping[str, Any]) -> bool:
 
 def _native(item: Mapping[str, Any]) -> JsonObject:
     given = item.get("id")
-    if item.get("type") != "reasoning" or not isinstance(given, str) or response_of(given) is None:
+    if item.get("type") not in ("compaction", "reasoning") or not isinstance(given, str) or response_of(given) is None:
         return dict(item)
     return {name: value for name, value in item.items() if name != "id"}

@@ -21,6 +21,13 @@ _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
 _WEB_SEARCHES = frozenset(
     {"web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"}
 )
+# What costs only the tokens that the model reads and writes. The calls of these tools are the client's to run.
+_PRICED = frozenset(
+    {
+        *("apply_patch", "apply_patch_call", "apply_patch_call_output", "compaction"),
+        *("local_shell", "local_shell_call", "local_shell_call_output"),
+    }
+)
 
 _Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.:-]{1,128}$")]
 
@@ -118,6 +125,7 @@ class WireWebSearchTool(Wire):
             region=place.region,
             timezone=place.timezone,
             optional=True,
+            field="tools",
         )
 
 
@@ -193,12 +201,15 @@ class Toolbox:
                     self.tools[tool.name] = tool.canonical()
                 case WireWebSearchTool() if not tool.is_filtered:
                     self.web_search = tool.canonical()
+                case WireWebSearchTool():
+                    # No other vendor's search is limited to domains.
+                    self.hosted[tool.type] = HostedTool(wire="responses", name=tool.type, optional=True, is_search=True)
                 case _:
                     self.need(tool.type)
 
     def need(self, name: str) -> None:
         """Notes a tool, or another feature, that only OpenAI's own API has."""
-        self.hosted[name] = HostedTool(wire="responses", name=name)
+        self.hosted[name] = HostedTool(wire="responses", name=name, is_priced=name in _PRICED)
 
     def choose(self, choice: str | WireChosenTool | None) -> None:
         """Takes in which of the tools the model may or must call. Raises InvalidRequest."""
@@ -218,7 +229,7 @@ class Toolbox:
             case WireChosenTool(type=kind) if kind in _WEB_SEARCHES and self.web_search is not None:
                 self.web_search = self.web_search.model_copy(update={"optional": False})
             case WireChosenTool(type=kind) if kind in self.hosted:
-                pass
+                self.hosted[kind] = self.hosted[kind].model_copy(update={"optional": False})
             case _:
                 raise InvalidRequest.field("tool_choice", "is none of the tools")
 

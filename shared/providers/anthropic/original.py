@@ -19,6 +19,7 @@ _OLDEST_VERSION = "2023-06-01"
 _WITHOUT_SAMPLING = "2026-10-21"
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}")
 _BETAS = re.compile(r"[\x20-\x7e]{1,4000}")
+_SEARCH = re.compile(r"web_search_\d{8}")
 _SAMPLING = ("temperature", "top_p", "top_k")
 _SMALLEST_BUDGET = 1024
 
@@ -39,6 +40,8 @@ def _version(original: Original) -> str:
 def original_body(request: ChatRequest, original: Original, model: Model) -> Block:
     """The body of a call. The caller's own is not changed."""
     body: Block = {**original.body, "model": model.upstream, "messages": _messages(request, original, model)}
+    if request.withholds_search:
+        body["tools"] = [tool for tool in body["tools"] if not _SEARCH.fullmatch(tool.get("type") or "")]
     for name in _refused_sampling(body, original, model):
         body.pop(name, None)
     if request.max_tokens is not None:  # not in a request for a count of tokens

@@ -23,6 +23,9 @@ class AnthropicTokenCounts:
 
     vendor = anthropic
 
+    def counts(self, model: Model) -> bool:
+        return True
+
     def call(self, request: ChatRequest, model: Model) -> Call:
         """Raises what AnthropicChat does."""
         chat = AnthropicChat().call(request, model)

@@ -204,5 +204,5 @@ def _function_response(result: ToolResult, *, gemini_3: bool) -> JsonObject:
 def _media_in_result(piece: Image | File) -> JsonObject:
     """Only what is inline: https://ai.google.dev/gemini-api/docs/function-calling#multimodal."""
     if isinstance(piece, File) and isinstance(piece.source, Remote):
-        raise unsupported("file_data", "this model takes no URLs of documents in tool results; send them in base64")
+        raise unsupported(piece.field, "this model takes no URLs of documents in tool results; send them in base64")
     return _image(piece.source)

@@ -16,6 +16,9 @@ class GeminiTokenCounts:
 
     vendor = gemini
 
+    def counts(self, model: Model) -> bool:
+        return True
+
     def call(self, request: ChatRequest, model: Model) -> Call:
         """Raises what GeminiChat does."""
         chat = GeminiChat().call(request, model)

@@ -136,7 +136,7 @@ def _content_part(part: Part, quirks: frozenset[str]) -> JsonObject | None:
             return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
         case File():
             if isinstance(part.source, Remote) and "file_urls" not in quirks:
-                raise unsupported("file_data", "this model takes no URLs of documents; send the document in base64")
+                raise unsupported(part.field, "this model takes no URLs of documents; send the document in base64")
             media_type = part.source.media_type if isinstance(part.source, Inline) else "application/pdf"
             name = part.name or "document." + media_type.rpartition("/")[2]
             return {"type": "file", "file": {"filename": name, "file_data": media_url(part.source)}}

@@ -13,6 +13,14 @@ from shared.schemas.original import Original
 
 # The gateway's own: it keeps responses and runs those in the background, and OpenAI does not know `client_metadata`.
 _NOT_SENT = frozenset({"background", "client_metadata", "previous_response_id"})
+# What a request has for its answer, of which a compaction has none: OpenAI refuses these there.
+_OF_THE_ANSWER = frozenset(
+    {
+        *("context_management", "frequency_penalty", "include", "max_output_tokens", "max_tool_calls", "metadata"),
+        *("presence_penalty", "safety_identifier", "store", "stream", "stream_options", "temperature", "tool_choice"),
+        *("top_logprobs", "top_p", "truncation", "user"),
+    }
+)
 
 
 def original_payload(request: ChatRequest, original: Original, model: Model) -> JsonObject:
@@ -22,7 +30,7 @@ def original_payload(request: ChatRequest, original: Original, model: Model) -> 
     must not get what the caller wants. Images of the gateway's own store go inline.
     """
     effort = reasoning_effort(request, model, over_responses=True)
-    body = {name: value for name, value in original.body.items() if name not in _NOT_SENT and value is not None}
+    body = _without_search(_body(original)) if request.withholds_search else _body(original)
     changed: JsonObject = {
         "model": model.upstream,
         "input": _input(request, body.get("input")),
@@ -39,6 +47,42 @@ def original_payload(request: ChatRequest, original: Original, model: Model) -> 
     if not takes_sampling(model, effort):
         changed |= {"temperature": None, "top_p": None}
     return {name: value for name, value in (body | changed).items() if value is not None}
+
+
+def shortened_payload(request: ChatRequest, original: Original, model: Model) -> JsonObject:
+    """The body for a compaction of the caller's conversation by the upstream model."""
+    body = {name: value for name, value in _body(original).items() if name not in _OF_THE_ANSWER}
+    given = _input(request, body.get("input"))
+    changed = conversation(request, model) if given is None else {"input": given}
+    return {name: value for name, value in {**body, **changed, "model": model.upstream}.items() if value is not None}
+
+
+def _body(original: Original) -> JsonObject:
+    return {name: value for name, value in original.body.items() if name not in _NOT_SENT and value is not None}
+
+
+def _without_search(body: JsonObject) -> JsonObject:
+    """The body without web searches among its tools, those that its input adds, and those that may be called."""
+    items = body.get("input")
+    changed = {
+        "tools": _others(body.get("tools")),
+        "input": [_with_others(item) for item in items] if isinstance(items, list) else items,
+        "tool_choice": _with_others(body.get("tool_choice")),
+    }
+    return {**body, **changed}
+
+
+def _with_others(holder: Any) -> Any:
+    """An item, or a choice among tools, whose tools are without web searches."""
+    if isinstance(holder, dict) and holder.get("type") in ("additional_tools", "allowed_tools"):
+        return {**holder, "tools": _others(holder.get("tools"))}
+    return holder
+
+
+def _others(tools: Any) -> Any:
+    if not isinstance(tools, list):
+        return tools
+    return [tool for tool in tools if not str(tool.get("type")).startswith("web_search")]
 
 
 def _reasoning(given: Any, effort: str | None) -> Any:
