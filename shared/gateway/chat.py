@@ -48,7 +48,7 @@ def chat_events(
         return [fitted(request, model, adapter.wire(model)) for request in requests]
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[ChatEvent, None]]:
-        context.meter.lowered_max_tokens = lowered_max_tokens(requests[0], attempt.model)
+        attempt.note_max_tokens(lowered_max_tokens(requests[0], attempt.model))
         prepared = await _prepared(attempt, fit(attempt.model))
         return [_call(attempt, request, customs, offset) for request, offset in _single_calls(prepared, attempt.model)]
 
