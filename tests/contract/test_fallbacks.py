@@ -1,7 +1,6 @@
 """Failures before the first event go to the next candidate, for every kind of request, and are charged exactly."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,38 +23,18 @@ from tests.contract.failing import (
     environment,
     garbage,
     good,
-    raising,
     row,
     silent,
     status,
 )
+from tests.contract.spoken import text_of
 from tests.contract.vendor import chunk
-from tests.contract.wire import DISTINCT, POSTS, asking, assert_broken_stream, assert_error, events
+from tests.contract.wire import DISTINCT, asking, assert_error, events
 
 pytestmark = pytest.mark.anyio
 CHAT = "/v1/chat/completions"
 ATTEMPTS = "x-gateway-attempts"
 A, B, C = ("deepinfra/up-a", "deepinfra/up-b", "deepinfra/up-c")
-# Every way in which a provider may fail before its first event, how often its model is then called, and the outcome.
-FAILURES = {
-    "connect": (raising(httpx.ConnectError("refused")), 2, "connect"),
-    "reset": (raising(httpx.ReadError("reset")), 2, "connect"),
-    "429": (status(429), 1, "429"),
-    "429 with Retry-After": (status(429, retry_after="1"), 1, "429"),
-    "500": (status(500), 1, "500"),
-    "502": (status(502), 2, "502"),
-    "503": (status(503), 2, "503"),
-    "529": (status(529), 2, "529"),
-    "504": (status(504), 1, "504"),
-    "401": (status(401), 1, "401"),
-    "403": (status(403), 1, "403"),
-    "404": (status(404), 1, "404"),
-    "402": (status(402), 1, "402"),
-    "time-out": (raising(httpx.ReadTimeout("late")), 1, "timeout"),
-    "cut": (cut(), 1, "cut"),
-    "cut after an opening": (cut(chunk({"role": "assistant", "content": ""})), 1, "cut"),
-    "garbage": (garbage, 1, None),
-}
 
 
 @asynccontextmanager
@@ -64,56 +43,6 @@ async def gateway(
 ) -> AsyncIterator[httpx.AsyncClient]:
     async with gateway_client(keys, environment(folder, *rows) | settings, vendors) as client:
         yield client
-
-
-def text_of(response: httpx.Response) -> str:
-    """The text of a chat in any dialect, whole or streamed."""
-    if not response.headers["content-type"].startswith("text/event-stream"):
-        body = response.json()
-        body = body.get("data", body)
-        (choice,) = body.get("choices", [body])
-        text = choice["text"] if "text" in choice else choice["message"]["content"]
-        assert isinstance(text, str)
-        return text
-    told = [json.loads(event.data) for event in events(response)[:-1]]
-    assert events(response)[-1].data == b"[DONE]"
-    text = ""
-    for frame in told:
-        for choice in frame.get("choices", [frame]):
-            text += choice.get("text") or choice.get("delta", {}).get("content") or ""
-    return text
-
-
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("failure", FAILURES)
-async def test_F01_any_curable_failure_before_the_first_event_goes_to_the_next_candidate(
-    keys: KeyStore, tmp_path: Path, failure: str, stream: bool
-) -> None:
-    answer, calls, outcome = FAILURES[failure]
-    vendors = Vendors()
-    vendors.script("a", answer)
-    async with gateway(keys, tmp_path, vendors) as client:
-        response = await client.post(CHAT, json=asking(CHAT, "a", models=["b"], stream=stream))
-    assert text_of(response) == "Hello there"
-    assert vendors.asked == ["a"] * calls + ["b"]
-    assert response.headers["x-gateway-model"] == "b"
-    assert response.headers["x-gateway-backend"] == B
-    attempts = response.headers[ATTEMPTS].split(", ")
-    assert attempts[-1] == f"{B};200"
-    if outcome is not None:
-        assert attempts[:-1] == [f"{A};{outcome}"] * calls
-
-
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("path", POSTS)
-async def test_F01_chats_fall_back_in_every_dialect(keys: KeyStore, tmp_path: Path, path: str, stream: bool) -> None:
-    vendors = Vendors()
-    vendors.script("a", status(500))
-    async with gateway(keys, tmp_path, vendors) as client:
-        response = await client.post(path, json=asking(path, "a", models=["b"], stream=stream))
-    assert text_of(response) == "Hello there"
-    assert vendors.asked == ["a", "b"]
-    assert b'"model":"a"' not in response.content
 
 
 @pytest.mark.parametrize(
@@ -298,17 +227,6 @@ async def test_F06_a_short_retry_after_is_waited_for_where_nothing_else_is_left(
     assert response.headers[ATTEMPTS] == f"{A};429, {B};500, {A};200"
     assert_error(long, "rate_limited", retry_after=3)
     assert vendors.asked == ["a", "b", "a", "a"]
-
-
-@pytest.mark.parametrize("path", DISTINCT)
-async def test_F01_nothing_is_tried_again_after_the_first_event(keys: KeyStore, tmp_path: Path, path: str) -> None:
-    vendors = Vendors()
-    vendors.script("a", cut(SAID_HELLO))
-    async with gateway(keys, tmp_path, vendors) as client:
-        response = await client.post(path, json=asking(path, "a", models=["b"], stream=True))
-    assert_broken_stream(response, "upstream")
-    assert vendors.asked == ["a"]
-    assert response.content.count(b"Hello") == 1
 
 
 async def test_F01_a_whole_answer_that_breaks_off_is_asked_for_again(keys: KeyStore, tmp_path: Path) -> None:
