@@ -11,7 +11,7 @@ from shared.routes import ROUTES, Route
 from shared.schemas.context import RequestContext
 from shared.web.caller import authorized_caller
 from shared.web.process import ProcessServices
-from shared.web.replay_headers import asks_for_replay
+from shared.web.replay_headers import may_be_replayed
 from shared.web.request import ApiRequest
 
 Endpoint = Callable[[ApiRequest], Awaitable[Response]]
@@ -39,7 +39,8 @@ def _endpoint(route: Route) -> Callable[..., Awaitable[Response]]:
             context = RequestContext(state["request"], caller, state["meter"])
             api_request = ApiRequest(request, route, services, context)
             if not route.is_unmetered_write:
-                if route.method == "POST" and asks_for_replay(request.headers):
+                has_cached_models = services.catalog.has_cached_models
+                if may_be_replayed(route, request.headers, caller, has_cached_models=has_cached_models):
                     return await _replayable(api_request, answer)
                 return await answer(api_request)
             async with counted(services, context):
