@@ -27,7 +27,7 @@ from tests.contract.failing import (
     silent,
     status,
 )
-from tests.contract.spoken import text_of
+from tests.contract.spoken import EVERY_DIALECT, chatting, text_of
 from tests.contract.vendor import chunk
 from tests.contract.wire import DISTINCT, asking, assert_error, events
 
@@ -155,6 +155,45 @@ async def test_F03_a_content_filter_is_final_unless_the_row_says_otherwise(keys:
         passed_on = await client.post(CHAT, json=asking(CHAT, "b", models=["c"]))
     assert_error(final, "filtered")
     assert passed_on.json()["model"] == "c"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_F03_a_caller_who_left_is_answered_by_no_other_model(
+    keys: KeyStore, tmp_path: Path, stream: bool
+) -> None:
+    is_asked, is_cancelled = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        is_asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_cancelled.set()
+        raise AssertionError
+
+    vendors = Vendors()
+    vendors.script("a", slow)
+    async with gateway(keys, tmp_path, vendors) as client:
+        asked = asyncio.create_task(client.post(CHAT, json=asking(CHAT, "a", models=["b"], stream=stream)))
+        await is_asked.wait()
+        asked.cancel()
+        await asyncio.wait([asked])
+        assert is_cancelled.is_set()
+    assert vendors.asked == ["a"]
+
+
+async def test_F05_headers_and_body_name_who_answered_in_every_dialect(keys: KeyStore, tmp_path: Path) -> None:
+    vendors = Vendors()
+    vendors.script("a", status(500))
+    vendors.script("b", status(429))
+    async with gateway(keys, tmp_path, vendors) as client:
+        for path in EVERY_DIALECT:
+            response = await client.post(path, json=chatting(path, "a", models=["b", "c"]))
+            assert response.headers["x-gateway-model"] == "c"
+            assert response.headers["x-gateway-backend"] == C
+            assert response.headers[ATTEMPTS] == f"{A};500, {B};429, {C};200"
+            body = response.json()
+            assert body.get("data", body)["model"] == "c"
 
 
 async def test_F04_candidates_that_cannot_do_what_is_needed_are_skipped(keys: KeyStore, tmp_path: Path) -> None:
