@@ -1,7 +1,6 @@
 """Hedging: asks the next candidate beside one that is silent; the first to say something answers the request."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ if TYPE_CHECKING:
     from shared.gateway.attempt import Attempt
     from shared.gateway.course import Course
     from shared.gateway.reserving import Reserving
+    from shared.gateway.running import Spoken
     from shared.schemas.limits import Estimate
 
 EventT = TypeVar("EventT")
-Spoken = tuple[deque[EventT], AsyncIterator[EventT]]
 _MOST_AT_ONCE = 2
 
 
@@ -31,8 +30,8 @@ class _Lane(Generic[EventT]):
     attempt: "Attempt | None"
     began: float
     task: "asyncio.Task[None]"
-    events: AbstractAsyncContextManager[Spoken[EventT]] | None = None
-    spoken: Spoken[EventT] | None = None
+    events: "AbstractAsyncContextManager[Spoken[EventT]] | None" = None
+    spoken: "Spoken[EventT] | None" = None
 
     async def close(self) -> None:
         """Stops the attempt, and waits until its calls have ended."""
@@ -70,7 +69,7 @@ class Race(Generic[EventT]):
         self._error: GatewayError | None = None
 
     @asynccontextmanager
-    async def won(self) -> AsyncIterator[Spoken[EventT]]:
+    async def won(self) -> "AsyncIterator[Spoken[EventT]]":
         """The events of the attempt that is the first to say something, which is then the course's current one.
 
         Raises the error of the last attempt, when all that were made have failed, and one that nothing can cure.
