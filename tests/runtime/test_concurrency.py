@@ -123,7 +123,7 @@ async def test_L02_a_connection_that_breaks_costs_one_invocation(capfd: pytest.C
     app = Mixed()
     async with serving(app, at_once(20)) as lambda_:
         answers = [lambda_.invoke(rest_event(f"/fine/{number}")) for number in range(20)]
-        lambda_.breaks = True
+        lambda_.breaks = 1
         app.others.set()
         waiting = {asyncio.create_task(answer.prelude()): answer for answer in answers}
         left = set(waiting)
