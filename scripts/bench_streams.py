@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from scripts.benchmark import SHORT, report, table, whole_number
+from scripts.benchmark import SHORT, table, whole_number
 from scripts.emulator import ROOT, cpu_seconds, free_port, peak_megabytes
 from scripts.paced_vendor import TOKENS_A_SECOND
 from scripts.serving import isolated
@@ -200,7 +200,7 @@ def main() -> None:
             gc.collect()
             rows.append([str(streams), name, *_cells(result, has_process=subject is not direct)])
             print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
-    report("bench-streams", table(columns, rows, names=2))
+    print(table(columns, rows, names=2))
 
 
 def _cells(result: Result, *, has_process: bool) -> list[str]:
