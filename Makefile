@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench bench-init bench-images bench-batches bench-limits bench-outage bench-shared bench-streams bench-hostile test-built test-stack deploy delete format prices catalog lock clean
+.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench bench-init bench-images bench-batches bench-limits bench-outage bench-shared bench-streams bench-hostile stress-runtime costs test-built test-stack deploy delete format prices catalog lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -73,6 +73,12 @@ bench-shared: .venv/local ## Send equal requests to several processes at once, a
 
 bench-hostile: .venv/local ## Measure how long hostile requests hold the event loop, and the memory they take: SHAPES="a word"
 	@$(BIN)/python -m scripts.bench_hostile $(SHAPES)
+
+stress-runtime: .venv/dev ## Let the runtime serve 10,000 invocations, 500 at once, of which many go wrong
+	@$(BIN)/python -m scripts.stress_runtime
+
+costs: .venv/local ## Print what a million calls cost, term by term
+	@$(BIN)/python -m scripts.costs
 
 test-built: .venv/dev .venv/lambda-runtime ## Test the built functions under AWS's Runtime Interface Emulator
 	@$(MAKE) --no-print-directory build ARCH=$(HERE)

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from scripts.benchmark import SHORT, report, table, whole_number
+from scripts.benchmark import SHORT, table, whole_number
 from scripts.emulator import ROOT, cpu_seconds, free_port, peak_megabytes
 from scripts.paced_vendor import TOKENS_A_SECOND
 from scripts.serving import isolated
@@ -32,8 +32,11 @@ STREAMS = (
 SECONDS = whole_number("SECONDS", usual=8, short=1)
 """How long tokens are measured once all streams run."""
 LATE = 0.050
-_RAMP_SECONDS = 0.5 if SHORT else 4.0
-_PATIENCE_SECONDS = 60.0
+_STREAMS_A_SECOND = 100
+"""How fast streams begin."""
+_SETTLE_SECONDS = 0.5 if SHORT else 3.0
+"""For what has piled up while streams began."""
+_PATIENCE_SECONDS = 30.0
 _MODEL = "mistral-medium-latest"
 _STAMP = re.compile(rb"@(\d+)@")
 _BODY = json.dumps(
@@ -197,7 +200,7 @@ def main() -> None:
             gc.collect()
             rows.append([str(streams), name, *_cells(result, has_process=subject is not direct)])
             print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
-    report("bench-streams", table(columns, rows, names=2))
+    print(table(columns, rows, names=2))
 
 
 def _cells(result: Result, *, has_process: bool) -> list[str]:
@@ -219,7 +222,8 @@ def _percentile(values: list[float], share: float) -> float:
 async def _measured(subject: Callable[..., object], streams: int) -> Result:
     tokens = Tokens()
     port = free_port()
-    length = int((_RAMP_SECONDS * 2 + SECONDS + _PATIENCE_SECONDS / 2) * TOKENS_A_SECOND)
+    ramp = streams / _STREAMS_A_SECOND
+    length = int((ramp + _PATIENCE_SECONDS + _SETTLE_SECONDS + SECONDS) * TOKENS_A_SECOND)
     command = [sys.executable, "-m", "scripts.paced_vendor", str(port), str(length)]
     async with _process(command, {}):
         await _until(lambda: _listens(port))
@@ -227,9 +231,10 @@ async def _measured(subject: Callable[..., object], streams: int) -> Result:
             idle = peak_megabytes(measured.pid)
             for _ in range(streams):
                 measured.begin()
-                await asyncio.sleep(_RAMP_SECONDS / streams)
-            await _until(lambda: tokens.streams >= streams)
-            await asyncio.sleep(_RAMP_SECONDS / 2)  # what has piled up until then is no stream's fault
+                await asyncio.sleep(ramp / streams)
+            # Those that have not begun by then count as late.
+            await _is_soon(lambda: tokens.streams >= streams)
+            await asyncio.sleep(_SETTLE_SECONDS)
             begun, cpu = time.monotonic(), cpu_seconds(measured.pid)
             await asyncio.sleep(SECONDS)
             used = (cpu_seconds(measured.pid) - cpu) / (time.monotonic() - begun)
@@ -299,16 +304,20 @@ def _url(port: int) -> str:
 
 
 async def _until(is_so: Callable[[], object]) -> None:
+    if not await _is_soon(is_so):
+        sys.exit("a process did not come up")
+
+
+async def _is_soon(is_so: Callable[[], object]) -> bool:
     end = time.monotonic() + _PATIENCE_SECONDS
-    while True:
+    while time.monotonic() < end:
         found = is_so()
         if asyncio.iscoroutine(found):
             found = await found
         if found:
-            return
-        if time.monotonic() > end:
-            sys.exit("a process did not come up, or a stream did not begin")
+            return True
         await asyncio.sleep(0.05)
+    return False
 
 
 async def _listens(port: int) -> bool:

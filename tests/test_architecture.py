@@ -28,6 +28,7 @@ LEAVES = {
     "pump",
     "request_id",
     "sealing",
+    "shared_call",
     "sigv4",
     "snapshot",
     "tls",

@@ -16,6 +16,8 @@ from shared.runtime.log import log_crash
 from shared.runtime.loop import Runtime
 from shared.snapshot import before_snapshot
 
+_THREADS = 32
+
 
 def main() -> int:
     """Serves until Lambda ends the process. Returns the exit status after a failure."""
@@ -48,7 +50,13 @@ async def _run(address: str, app: ASGI) -> None:
         await _restore(RuntimeApi(address))
     runtime = Runtime(address, app, os.environ)
     if runtime.concurrency > 1:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, runtime.stop)
+        from concurrent.futures import ThreadPoolExecutor  # ordinary Lambda's cold starts do without it
+
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, runtime.stop)
+        # By default there are five threads with one processor: one request's large picture would hold up the look-up of
+        # names for all others.
+        loop.set_default_executor(ThreadPoolExecutor(_THREADS))
     await runtime.serve()
     sys.stdout.flush()
     os._exit(0)  # nothing waits for the threads of work that was broken off

@@ -33,7 +33,7 @@ class RuntimeApiError(Exception):
         self.status = response.status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Invocation:
     """One event to respond to. `deadline_ms` is Unix time in milliseconds; `headers` have lower-case names."""
 
@@ -41,6 +41,11 @@ class Invocation:
     deadline_ms: int
     event: bytes
     headers: Mapping[str, str]
+
+    def take_event(self) -> bytes:
+        """The event, which is kept no longer: it may have megabytes, and waiting for a model takes long."""
+        event, self.event = self.event, b""
+        return event
 
     @property
     def path(self) -> str:

@@ -70,7 +70,7 @@ class Cycle:
     async def _receive(self) -> Message:
         if not self._asked:
             self._asked = True
-            return {"type": "http.request", "body": self._event.body, "more_body": False}
+            return {"type": "http.request", "body": self._event.take_body(), "more_body": False}
         await self._complete.wait()
         return {"type": "http.disconnect"}
 

@@ -24,13 +24,18 @@ class NotAnHttpEvent(Exception):
     """The function was invoked with an event that is not from API Gateway."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpEvent:
     """A request: its ASGI scope and body. `handler` converts a complete response to what API Gateway expects."""
 
     scope: Scope
     body: bytes
     handler: LambdaHandler
+
+    def take_body(self) -> bytes:
+        """The body, which is kept no longer."""
+        body, self.body = self.body, b""
+        return body
 
 
 def http_event(event: bytes, context: LambdaContext) -> HttpEvent:
@@ -40,7 +45,9 @@ def http_event(event: bytes, context: LambdaContext) -> HttpEvent:
         for handler_class in _HANDLERS:
             if handler_class.infer(content, context, _CONFIG):
                 handler = handler_class(content, context, _CONFIG)
-                return HttpEvent(handler.scope, handler.body, handler)
+                request = HttpEvent(handler.scope, handler.body, handler)
+                content["body"] = None  # of which `request.body` is the only copy now
+                return request
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise NotAnHttpEvent(f"The event could not be read: {type(error).__name__}.") from error
     raise NotAnHttpEvent("The event is not a request of an API Gateway REST API, HTTP API or function URL.")

@@ -148,7 +148,7 @@ class Runtime:
     async def _answer(self, api: RuntimeApi, invocation: Invocation) -> None:
         try:
             context = context_of(invocation, self._environment)
-            event = http_event(invocation.event, context)
+            event = http_event(invocation.take_event(), context)
         except (NotAnHttpEvent, ValueError) as error:
             log_error(str(error), function_request_id=invocation.request_id)
             await api.invocation_error(invocation, Failure("Function.NotAnHttpEvent", str(error)))

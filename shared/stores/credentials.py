@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.pump import SharedCall
+from shared.shared_call import SharedCall
 from shared.sigv4 import Credentials
 from shared.stores.aws_calls import ATTEMPTS, AwsError, pause_before
 

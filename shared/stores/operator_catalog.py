@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from shared.pump import SharedCall
+from shared.shared_call import SharedCall
 from shared.stores.aws import Aws
 from shared.stores.aws_calls import AwsError
 from shared.stores.objects import ObjectNotFound, ObjectStore

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 
-from shared.pump import SharedCall
+from shared.shared_call import SharedCall
 from shared.stores.aws import Aws
 from shared.stores.aws_calls import AwsError
 

@@ -1,6 +1,6 @@
 """The stack's own secret, from which keys are derived that must never change."""
 
-from shared.pump import SharedCall
+from shared.shared_call import SharedCall
 from shared.stores.aws import Aws
 
 

@@ -25,13 +25,13 @@ class Answer:
         self._posted = asyncio.Event()
         self._chunks: asyncio.Queue[bytes] = asyncio.Queue()
 
-    async def chunk(self) -> bytes:
+    async def chunk(self, *, patience: float = _PATIENCE) -> bytes:
         """The next HTTP chunk as it was cut; empty when the body has ended."""
-        return await asyncio.wait_for(self._chunks.get(), _PATIENCE)
+        return await asyncio.wait_for(self._chunks.get(), patience)
 
-    async def prelude(self) -> dict[str, Any]:
+    async def prelude(self, *, patience: float = _PATIENCE) -> dict[str, Any]:
         """The first chunk, read as the prelude of a streamed answer."""
-        first = await self.chunk()
+        first = await self.chunk(patience=patience)
         content, nuls = first[:-8], first[-8:]
         assert nuls == bytes(8)
         assert b"\0" not in content
@@ -64,8 +64,8 @@ class Platform:
     they came on, `reports` the errors of no invocation.
 
     It can be made to go wrong once: `closes` closes the connection after the next answer, `drops` instead of the next
-    answer, `breaks` amidst the next body; `refuses` are statuses to answer with, by the last word of the path. While
-    `reads` is cleared it reads no body. `chunks` makes it send events in chunked encoding.
+    answer; `breaks` is amidst how many of the next bodies; `refuses` are statuses to answer with, by the last word of
+    the path. While `reads` is cleared it reads no body. `chunks` makes it send events in chunked encoding.
     """
 
     def __init__(self) -> None:
@@ -76,18 +76,20 @@ class Platform:
         self.used: list[int] = []
         self.closes = False
         self.drops = False
-        self.breaks = False
+        self.breaks = 0
         self.chunks = False
         self.refuses: dict[str, int] = {}
         self.reads = asyncio.Event()
         self.reads.set()
         self._events: asyncio.Queue[tuple[bytes, dict[str, str]]] = asyncio.Queue()
         self._answers: dict[str, Answer] = {}
+        self._invoked = 0
         self._idle = asyncio.Event()
 
     def invoke(self, event: Any, *, seconds: float = 60.0, headers: Mapping[str, str] | None = None) -> Answer:
         """Puts an event in line that has to be answered in `seconds`."""
-        request_id = f"id-{len(self._answers) + 1}"
+        self._invoked += 1
+        request_id = f"id-{self._invoked}"
         answer = self._answers[request_id] = Answer(request_id)
         deadline = str(int((time.time() + seconds) * 1000))
         given = {
@@ -99,6 +101,12 @@ class Platform:
         body = event if isinstance(event, bytes) else json.dumps(event).encode()
         self._events.put_nowait((body, given))
         return answer
+
+    def forget(self) -> None:
+        """Forgets the calls and answers so far, of which there may be many."""
+        self.calls.clear()
+        self.used.clear()
+        self._answers.clear()
 
     async def idle(self) -> None:
         """Waits until the runtime asks for an event that there is not."""
@@ -118,7 +126,7 @@ class Platform:
                     self.drops = False
                     return
                 if self.breaks and method == "POST":
-                    self.breaks = False
+                    self.breaks -= 1
                     writer.transport.abort()
                     return
                 writer.write(await self._answer(call, headers, reader))

@@ -12,8 +12,11 @@ import pytest
 from mangum.types import Receive, Scope, Send
 
 from shared.runtime.loop import Grace, Runtime
+from shared.schemas.caller import Key, Permission
+from shared.schemas.limits import Limits
 from shared.stores.keys import KeyStore
-from tests.client import TOKEN
+from shared.stores.limits.store import LimitStore
+from tests.client import LIMITS, TOKEN, USAGE
 from tests.runtime.platform import Answer, platform, serving
 from tests.runtime.requests import rest_event, rest_headers
 from tests.runtime.test_answers import body, hello, says_hello, start
@@ -123,7 +126,7 @@ async def test_L02_a_connection_that_breaks_costs_one_invocation(capfd: pytest.C
     app = Mixed()
     async with serving(app, at_once(20)) as lambda_:
         answers = [lambda_.invoke(rest_event(f"/fine/{number}")) for number in range(20)]
-        lambda_.breaks = True
+        lambda_.breaks = 1
         app.others.set()
         waiting = {asyncio.create_task(answer.prelude()): answer for answer in answers}
         left = set(waiting)
@@ -298,11 +301,11 @@ def trace_of(number: int) -> str:
     return f"1-5759e988-{number:024x}"
 
 
-def chat(runtime: Sandbox, number: int) -> Answer:
+def chat(runtime: Sandbox, number: int, token: str = TOKEN, *, model: str = "sandbox/chat") -> Answer:
     """A stream of which the prompt, all ids and the trace are its own."""
     content = " ".join(["word"] * (number + 1))
-    request = {"model": "sandbox/chat", "stream": True, "messages": [{"role": "user", "content": content}]}
-    headers = {"Content-Type": "application/json", "X-Request-ID": f"r-{number}", "Authorization": f"Bearer {TOKEN}"}
+    request = {"model": model, "stream": True, "messages": [{"role": "user", "content": content}]}
+    headers = {"Content-Type": "application/json", "X-Request-ID": f"r-{number}", "Authorization": f"Bearer {token}"}
     event = rest_event("/v1/chat/completions", method="POST", body=json.dumps(request), **rest_headers(headers))
     trace = f"Root={trace_of(number)};Parent=53995c3f42cd8ad8;Sampled=1"
     return runtime.platform.invoke(event, headers={"Lambda-Runtime-Trace-Id": trace})
@@ -350,3 +353,32 @@ async def test_L03_log_lines_traces_and_metrics_are_those_of_their_invocation(
 
 def _has_metrics(lines: list[Any]) -> bool:
     return sum("_aws" in line for line in lines) >= 20
+
+
+async def test_L05_what_requests_used_is_settled_before_the_process_ends(
+    aws_environment: Mapping[str, str], keys: KeyStore
+) -> None:
+    token = "sk-stopped"
+    limits = LimitStore(keys.aws, LIMITS, USAGE)
+    allowed = Limits(requests_per_minute=100, tokens_per_minute=10**6, concurrency=10)
+    await keys.put(token, Key(key_id="stopped", tenant="stopped", permissions=frozenset(Permission), limits=allowed))
+    settings = {
+        "GATEWAY_SANDBOX": "on",
+        "GATEWAY_KEYS_TABLE": "keys",
+        "GATEWAY_LIMITS_TABLE": LIMITS,
+        "GATEWAY_USAGE_TABLE": USAGE,
+        "GATEWAY_SETTLEMENT_WAIT": "60",
+        **at_once(4),
+        **aws_environment,
+    }
+    async with sandbox("functions.chat.app.app", **settings) as runtime:
+        # While the second runs, what the first used waits to be written together with what the second uses.
+        first, second = chat(runtime, 1, token), chat(runtime, 2, token, model="sandbox/slow")
+        await second.prelude()
+        await first.prelude()
+        await first.rest()
+        assert (await limits.standing("stopped")).in_flight == 2
+        runtime.process.send_signal(signal.SIGTERM)
+        assert await runtime.exit_status() == 0
+        await second.rest()
+    assert (await limits.standing("stopped")).in_flight == 0

@@ -252,7 +252,7 @@ async def test_a_connection_that_breaks_half_way_costs_one_invocation(capfd: pyt
             raise
 
     async with serving(app) as lambda_:
-        lambda_.breaks = True
+        lambda_.breaks = 1
         lambda_.invoke(rest_event("/fail"))
         assert await says_hello(lambda_)
     assert len(errors) == 1

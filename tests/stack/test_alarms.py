@@ -327,3 +327,15 @@ def test_the_runbooks_parameters_are_the_templates() -> None:
     named = set(re.findall(r"\b([A-Z]\w+)=", " ".join(re.findall(r'PARAMETERS="([^"]*)"', RUNBOOK))))
     assert named
     assert named <= parameters
+
+
+def test_the_dashboard_shows_the_dollars_of_a_stream() -> None:
+    (widget,) = [one for one in widgets() if one["properties"]["title"].startswith("Dollars a thousand requests")]
+    streaming = {"ChatFunction", "ResponsesFunction", "MessagesFunction", "CompletionsFunction"}
+    assert {row[3] for row in rows(widget)} == {f"${{{name}}}" for name in streaming}
+    hidden = {row[-1]["id"] for row in widget["properties"]["metrics"] if len(row) > 1}
+    for expression in (row[0]["expression"] for row in widget["properties"]["metrics"] if len(row) == 1):
+        name, _, rest = expression.partition(" / 1000 * ")
+        assert name in hidden
+        # An average of milliseconds, and a thousandth of what a million requests cost: $0.20 and $3.50.
+        assert rest == "${MemorySize} / 1024 * ${GigabyteSecond} * 1000 + 0.0037"

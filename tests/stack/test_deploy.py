@@ -279,7 +279,8 @@ def test_a_release_that_was_rolled_back_is_live_again_once_it_is_deployed_again(
 def test_the_guide_names_only_variables_parameters_and_commands_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
     guide = (ROOT / "docs" / "deploy.md").read_text("utf-8") + (ROOT / "README.md").read_text("utf-8")
     scripts = "".join((ROOT / "scripts" / name).read_text("utf-8") for name in ("deploy.py", "delete.py"))
-    parameters = built()["Parameters"]
+    provider = yaml_parse((ROOT / "capacity-provider.yaml").read_text("utf-8"))["Parameters"]
+    parameters = {*built()["Parameters"], *provider}
     for name in re.findall(r"\b([A-Z][a-z]+[A-Z]\w+)=", guide):
         assert name in parameters
     (table,) = re.findall(r"\| variable \| meaning \|\n\|---\|---\|\n(.*?)\n\n", guide, re.DOTALL)

@@ -23,6 +23,9 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
             gc.collect()
             files = len(os.listdir("/dev/fd"))
             await _answer(send, {"blocks": sys.getallocatedblocks(), "files": files, "tasks": len(asyncio.all_tasks())})
+        case "/forget":
+            size = len((await receive())["body"])
+            await _answer(send, {"size": size, "held": tracemalloc.get_traced_memory()[0]})
         case "/large":
             await _send_large(send)
         case "/endless":
