@@ -67,12 +67,14 @@ class Race(Generic[EventT]):
         self._lanes: list[_Lane[EventT]] = []
         self._may_add = True
         self._error: GatewayError | None = None
+        self._final: GatewayError | None = None
 
     @asynccontextmanager
     async def won(self) -> "AsyncIterator[Spoken[EventT]]":
         """The events of the attempt that is the first to say something, which is then the course's current one.
 
-        Raises the error of the last attempt, when all that were made have failed, and one that nothing can cure.
+        Raises the error of the last attempt, when all that were made have failed, or one that nothing can cure: at once
+        where that is of the earlier attempt, else when the earlier one has failed too.
         """
         try:
             self._start(self._course.current)
@@ -100,8 +102,9 @@ class Race(Generic[EventT]):
                     return lane
             if self._lanes and self._patience() == 0:
                 self._start(None)
-        assert self._error is not None
-        raise self._error
+        error = self._final or self._error
+        assert error is not None
+        raise error
 
     def _patience(self) -> float | None:
         """For how many seconds the only attempt may be silent before another one is made beside it; None for ever."""
@@ -143,9 +146,9 @@ class Race(Generic[EventT]):
     def _has_spoken(self, lane: _Lane[EventT]) -> bool:
         """Whether an attempt has said something, and so wins. One that has failed is taken out.
 
-        Raises its error if nothing can cure that.
+        Raises its error if nothing can cure that and it is the earlier one's.
         """
-        error, attempt = lane.task.exception(), lane.attempt
+        error, attempt, is_earlier = lane.task.exception(), lane.attempt, lane is self._lanes[0]
         if error is None and attempt is not None:
             self._lead(attempt)
             return True
@@ -155,12 +158,21 @@ class Race(Generic[EventT]):
         if isinstance(error, GatewayError) and attempt is not None:
             self._error, self._may_add = error, True
             if self._lanes:
-                self._course.lost(attempt, error)
-                self._reserving.end(attempt)
-                self._lead(self._lanes[0].attempt or attempt)
+                self._lost(attempt, error, is_earlier=is_earlier)
         elif error is not None:
             raise error
         return False
+
+    def _lost(self, attempt: "Attempt", error: GatewayError, *, is_earlier: bool) -> None:
+        """Leaves the request to the other attempt."""
+        try:
+            self._course.lost(attempt, error)
+        except GatewayError:
+            if is_earlier:
+                raise
+            self._final, self._may_add = error, False
+        self._reserving.end(attempt)
+        self._lead(self._lanes[0].attempt or attempt)
 
     def _lead(self, attempt: "Attempt") -> None:
         self._course.current = attempt

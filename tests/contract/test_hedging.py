@@ -310,19 +310,41 @@ async def test_F18_a_passing_failure_beside_another_is_still_repeated(keys: KeyS
 
 
 async def test_F18_the_callers_own_fault_ends_both(keys: KeyStore, tmp_path: Path) -> None:
-    vendors, first, second = Vendors(), Slow(), Slow(status(400))
+    vendors, first, second = Vendors(), Slow(status(400)), Slow()
+    vendors.script("a", first)
+    vendors.script("b", second)
+    async with account(keys, MONEY, environment=environment(tmp_path), vendor=vendors) as caller:
+        asking = asyncio.create_task(ask(caller.client, models=["b", "c"]))
+        await second.asked.wait()
+        first.may_answer.set()
+        response = await asking
+        booked = await book(caller)
+    assert_clean_error(response, 400)
+    assert second.cancelled.is_set()
+    assert vendors.asked == ["a", "b"]
+    assert response.headers["x-gateway-model"] == "a"
+    assert booked["b"][2] > 0
+
+
+@pytest.mark.parametrize(("then", "expected"), [(good, 200), (status(500), 400)])
+async def test_F18_what_the_second_candidate_refuses_the_first_may_still_answer(
+    keys: KeyStore, tmp_path: Path, then: Answer, expected: int
+) -> None:
+    vendors, first, second = Vendors(), Slow(then), Slow(status(400))
     vendors.script("a", first)
     vendors.script("b", second)
     async with account(keys, MONEY, environment=environment(tmp_path), vendor=vendors) as caller:
         asking = asyncio.create_task(ask(caller.client, models=["b", "c"]))
         await second.asked.wait()
         second.may_answer.set()
+        await asyncio.sleep(0.1)  # twice as long as the first may be silent
+        first.may_answer.set()
         response = await asking
         booked = await book(caller)
-    assert_clean_error(response, 400)
-    assert first.cancelled.is_set()
+    assert response.status_code == expected
     assert vendors.asked == ["a", "b"]
-    assert booked["a"][2] > 0
+    assert booked["a"][:2] == ((1, 0) if expected == 200 else (0, 1))
+    assert "b" not in booked
 
 
 @pytest.mark.parametrize("path", EVERY_DIALECT)
