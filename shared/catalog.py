@@ -77,6 +77,7 @@ class Catalog:
 
     def __init__(self, tables: Mapping[str, Any], settings: Settings) -> None:
         self._settings = settings
+        self._made: dict[str, Provider] = {}
         self._providers: dict[str, dict[str, Any]] = {}
         self._provider_aliases: dict[str, str] = {}
         self._rows: dict[str, dict[str, Any]] = {}
@@ -104,6 +105,7 @@ class Catalog:
     def _add(self, tables: Mapping[str, Any]) -> None:
         for name, table in tables.get("providers", {}).items():
             self._providers[name] = {**self._providers.get(name, {}), **table}
+            self._made.pop(name, None)
             self._provider_aliases.update(dict.fromkeys(table.get("aliases", ()), name))
         for row in tables.get("models", ()):
             self._rows[row["id"]] = self._completed(row)
@@ -174,7 +176,10 @@ class Catalog:
 
     def provider(self, name: str) -> Provider:
         """A provider by name. Raises KeyError if it is unknown."""
-        return Provider(name=name, **self._providers[name])
+        made = self._made.get(name)
+        if made is None:
+            made = self._made[name] = Provider(name=name, **self._providers[name])
+        return made
 
     def base_url(self, provider: Provider) -> str:
         """The provider's base URL, the operator's or the catalog's, without a slash at the end."""

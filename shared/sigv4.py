@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
@@ -84,10 +85,16 @@ class Signer:
         lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in sorted(headers))
         request = "\n".join([method, path, query_string(query), lines, _names(headers), payload_hash])
         text = "\n".join([_ALGORITHM, self._stamp, self._scope, hashlib.sha256(request.encode()).hexdigest()])
-        key = b"AWS4" + self.credentials.secret_key.encode()
-        for step in (*self._scope.split("/"), text):
-            key = hmac.digest(key, step.encode(), "sha256")
-        return key.hex()
+        return hmac.digest(_signing_key(self.credentials, self._scope), text.encode(), "sha256").hex()
+
+
+@lru_cache(maxsize=32)
+def _signing_key(credentials: Credentials, scope: str) -> bytes:
+    """The key of one day, region and service."""
+    key = b"AWS4" + credentials.secret_key.encode()
+    for step in scope.split("/"):
+        key = hmac.digest(key, step.encode(), "sha256")
+    return key
 
 
 def _names(headers: Mapping[str, str]) -> str:

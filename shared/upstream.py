@@ -4,14 +4,13 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from functools import lru_cache
 from io import BytesIO
 from typing import Any, BinaryIO, Protocol
 
 import httpx
 
 from shared.errors import UpstreamError, UpstreamIncomplete, UpstreamTimeout
-from shared.http_transport import HttpTransport
+from shared.http_transport import HttpTransport, parsed_url
 from shared.schemas.upload import Upload
 
 # Lambda freezes processes between invocations: a connection idle for longer than this may be dead unnoticed.
@@ -77,7 +76,7 @@ class Upstream:
             async with asyncio.timeout_at(deadline):
                 request = httpx.Request(
                     method,
-                    _url(url),
+                    parsed_url(url),
                     headers={**_HEADERS, **headers} if content is None else {**_JSON_HEADERS, **headers},
                     content=content,
                     files=None if form is None else [(name, _part(value)) for name, value in form],
@@ -95,12 +94,6 @@ class Upstream:
         finally:
             answer.ended()
             await response.aclose()
-
-
-@lru_cache(maxsize=256)
-def _url(url: str) -> httpx.URL:
-    """A parsed URL: there are few, and parsing takes as long as all the rest of a request's making."""
-    return httpx.URL(url)
 
 
 async def _authenticate(request: httpx.Request, auth: httpx.Auth) -> None:

@@ -139,7 +139,7 @@ ONLY_IN = {
     "aws_lambda_powertools": {"log_lines", "observability", "terminal_log", "batches"},
     "aws_xray_sdk": {"tracing"},
     "pydantic": {"schemas", "dialects", "providers", "catalog", "web"},
-    "pydantic_core": {"batches", "dialects", "json_text", "log_lines", "providers", "gateway", "web"},
+    "pydantic_core": {"batches", "dialects", "json_text", "log_lines", "providers", "gateway", "stores", "web"},
 }
 
 

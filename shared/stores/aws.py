@@ -5,13 +5,13 @@ boto3 with one client costs a cold start 300 ms and 30 MB, and it blocks.
 
 import asyncio
 import hashlib
-import json
 import math
 import os
 import time
 from collections.abc import AsyncIterable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from shared.http_transport import HttpTransport
     from shared.stores.credentials import ChainedCredentials, ContainerCredentials
+from pydantic_core import from_json, to_json
+
 from shared.sigv4 import Credentials, Signer
 from shared.stores.aws_calls import ATTEMPTS, AwsError, pause_before
 
@@ -39,6 +41,17 @@ _JSON_VERSION = {"dynamodb": "1.0", "sqs": "1.0", "secretsmanager": "1.1"}
 _TARGET = {"dynamodb": "DynamoDB_20120810", "sqs": "AmazonSQS", "secretsmanager": "secretsmanager"}
 
 
+@lru_cache(maxsize=16)
+def _unix_time(date: str) -> float | None:
+    """The seconds of a `Date` header, which all answers of one second share."""
+    from email.utils import parsedate_to_datetime  # which the HTTP client has loaded by now
+
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return None
+
+
 class ServerClock:
     """What AWS's clock shows, as far as the `Date` of its answers tells: whole seconds, so that each narrows it down.
 
@@ -50,11 +63,8 @@ class ServerClock:
 
     def observe(self, sent: float, received: float, date: str | None) -> None:
         """Takes note of an answer to a call that was sent and answered at these moments of our clock, in Unix time."""
-        from email.utils import parsedate_to_datetime  # which the HTTP client has loaded by now
-
-        try:
-            told = parsedate_to_datetime(date or "").timestamp()
-        except ValueError:
+        told = _unix_time(date or "")
+        if told is None:
             return
         least, most = told - received, told + 1 - sent
         self._ahead_least, self._ahead_most = max(self._ahead_least, least), min(self._ahead_most, most)
@@ -99,7 +109,7 @@ class Aws:
 
         `seconds` is how long each attempt may wait for its answer; None is what suits calls with small bodies.
         """
-        content = json.dumps(body).encode()
+        content = to_json(body)
         may_be_done = False
         for attempt in range(attempts):
             if attempt:
@@ -136,7 +146,7 @@ class Aws:
             return 503, {"__type": type(error).__name__}
         self.server_clock.observe(sent, time.time(), response.headers.get("date"))
         try:
-            answer = response.json()
+            answer = from_json(response.content)
         except ValueError:
             answer = None
         return response.status_code, answer if isinstance(answer, dict) else {}
@@ -170,8 +180,12 @@ class Aws:
         """
         import httpx
 
+        from shared.http_transport import parsed_url
+
         timeout = {"connect": connect, "read": read}
-        request = httpx.Request(method, url, headers=headers, content=content, extensions={"timeout": timeout})
+        request = httpx.Request(
+            method, parsed_url(url), headers=headers, content=content, extensions={"timeout": timeout}
+        )
         response = await self._connections().handle_async_request(request)
         response.request = request
         return response
