@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench bench-init bench-images bench-batches bench-limits bench-streams bench-hostile test-built test-stack deploy delete format prices catalog lock clean
+.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench bench-init bench-images bench-batches bench-limits bench-outage bench-shared bench-streams bench-hostile test-built test-stack deploy delete format prices catalog lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -64,6 +64,12 @@ bench-limits: .venv/local ## Count DynamoDB writes per request with limits, and 
 
 bench-streams: .venv/local ## Measure the memory of many streams at once, and how late their tokens are: STREAMS=1000
 	@$(BIN)/python -m scripts.bench_streams
+
+bench-outage: .venv/local ## Print the share of requests that are answered while a provider fails, and the latency that adds
+	@$(BIN)/python -m scripts.bench_outage
+
+bench-shared: .venv/local ## Send equal requests to several processes at once, and time how a circuit gets around
+	@$(BIN)/python -m scripts.bench_shared
 
 bench-hostile: .venv/local ## Measure how long hostile requests hold the event loop, and the memory they take: SHAPES="a word"
 	@$(BIN)/python -m scripts.bench_hostile $(SHAPES)

@@ -252,6 +252,11 @@ class Catalog:
             if row["provider"] in providers and not public_id.endswith("/*")
         )
 
+    @cached_property
+    def has_cached_models(self) -> bool:
+        """Whether a row says that its model's answers are given again."""
+        return any(row.get("cache_seconds") for row in self._rows.values())
+
     def retirements(self, today: date) -> list[str]:
         """A sentence for each upstream model that has been or, within RETIRES_SOON, will be switched off.
 

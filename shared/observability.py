@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from shared.errors import GatewayError
 from shared.schemas.caller import Caller
-from shared.schemas.context import Meter, RequestInfo
+from shared.schemas.context import CANCELLED, Meter, RequestInfo
 from shared.schemas.model import Model
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _request_metrics(meter: Meter, status: int, seconds: float) -> dict[str, str
         metrics["TimeToFirstToken"] = meter.first_token * 1000
     if meter.cost is not None:
         metrics["Dollars"] = meter.cost / 1_000_000
-    if len(meter.attempts) > 1 and meter.error is None:
+    if meter.error is None and sum(not attempt.endswith(f";{CANCELLED}") for attempt in meter.attempts) > 1:
         metrics["Recovered"] = 1
     if meter.error is not None:
         metrics |= {"error": meter.error, "Errors": 1}

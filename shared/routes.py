@@ -42,6 +42,10 @@ class Route:
         """Whether it changes something without using a model, which would count it."""
         return self.method != "GET" and self.function in ("batches", "files")
 
+    @property
+    def is_answered_by_model(self) -> bool:
+        return self.method == "POST" and not self.is_unmetered_write and "{" not in self.path
+
 
 # fmt: off
 ROUTES = (

@@ -11,6 +11,7 @@ from shared.cli.output import Output
 from shared.cli.target import NoTarget, Target, client
 from shared.schemas.caller import Key, Permission
 from shared.schemas.limits import MINUTE, Limits
+from shared.schemas.replay import KEPT_SECONDS
 
 _DEFAULT_PERMISSIONS = frozenset({Permission.MODELS_USE, Permission.BATCH_USE})
 _LIMITS = {
@@ -37,6 +38,12 @@ def add_commands(commands: Any) -> None:
         "--models", type=values.listed, metavar="LIST", help="the models that it may use (default: all)"
     )
     create.add_argument("--expires", type=values.moment, metavar="WHEN", help="a day, or a duration such as 30d")
+    create.add_argument(
+        "--cache-seconds",
+        type=values.whole(KEPT_SECONDS),
+        metavar="N",
+        help="for how long an answer is given again to equal requests, unless a request says otherwise",
+    )
     create.add_argument(
         "--api-gateway", action="store_true", help="also create an API Gateway key in the stack's usage plan"
     )
@@ -93,6 +100,7 @@ async def _create(options: Namespace, target: Target, output: Output) -> None:
         models=options.models,
         limits=limits,
         tenant_limits=await _tenant_limits(target, tenant),
+        cache_seconds=options.cache_seconds,
         created_at=_now(),
         expires_at=options.expires,
         usage_key=usage_key,
@@ -178,6 +186,7 @@ def _described(keys: Sequence[Key]) -> Mapping[str, Any]:
         "permissions": sorted(newest.permissions),
         "models": None if newest.models is None else sorted(newest.models),
         **_described_limits(newest.limits),
+        "cache_seconds": newest.cache_seconds,
         "created": newest.created_at and newest.created_at.isoformat("T", "seconds"),
         "expires": newest.expires_at and newest.expires_at.isoformat("T", "seconds"),
     }

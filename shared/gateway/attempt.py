@@ -35,7 +35,7 @@ from shared.providers.base import (
     error_for_status,
     retry_after_seconds,
 )
-from shared.schemas.context import RequestContext
+from shared.schemas.context import CANCELLED, RequestContext
 from shared.schemas.usage import Usage, no_usage
 
 if TYPE_CHECKING:
@@ -63,8 +63,6 @@ HEAVY_ANSWER_BYTES = 256 * 1024
 """An answer that is larger is read off the event loop."""
 # Of a body that is an error only so much is read: what it says is cut to a thousand characters anyway.
 _MAX_ERROR_BYTES = 512 * 1024
-_SETTLING_SECONDS = 0.5
-"""How long a request waits for its settlement."""
 # The headers in which providers name a request for their support.
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray")
 
@@ -81,8 +79,9 @@ class _Progress:
 class Attempt:
     """One candidate and everything needed to call it. `deadline` is on the event loop's clock.
 
-    `usage`, `cost` and `is_estimate` are as in Meter, of this attempt alone. `outcome` is how its first failed call
-    ended: the provider's status, or one of connect, timeout, cut and unreadable; None if no call has failed.
+    `usage`, `cost`, `is_estimate`, `is_answered`, `first_token` and `lowered_max_tokens` are as in Meter, of this
+    attempt alone. `outcome` is how its first failed call ended: the provider's status, or one of connect, timeout, cut
+    and unreadable; None if no call has failed.
     """
 
     def __init__(
@@ -116,22 +115,41 @@ class Attempt:
         self.usage = no_usage()
         self.cost: int | None = None
         self.is_estimate = has_surcharge
+        self.is_answered = False
+        self.first_token: float | None = None
+        self.lowered_max_tokens: int | None = None
+        self.left_out_search = False
 
     def begin(self) -> None:
-        """Makes this attempt the current one of its request; called again, the attempt is repeated from the start."""
-        meter = self.context.meter
+        """Starts the attempt; called again, it is repeated from the start."""
         self.outcome = None
         self.usage, self.cost, self.is_estimate = no_usage(), None, self._has_surcharge
+        self.is_answered, self.first_token = False, None
+        self.lowered_max_tokens, self.left_out_search = None, False
         self._began = time.perf_counter()
+        self.context.meter.is_estimate |= self.is_estimate
+
+    def lead(self) -> None:
+        """Makes this attempt the one of which the request's headers, body and log line tell."""
+        meter = self.context.meter
         meter.model, meter.answered_as = self.model, self._answered_as
-        meter.is_answered, meter.first_token = False, None
-        meter.is_estimate |= self.is_estimate
+        meter.is_answered, meter.first_token = self.is_answered, self.first_token
+        meter.lowered_max_tokens, meter.left_out_search = self.lowered_max_tokens, self.left_out_search
+
+    @property
+    def _leads(self) -> bool:
+        return self.context.meter.model is self.model
 
     def succeeded(self) -> None:
         """Notes that the response is from this attempt."""
         self._has_succeeded = True
         self.context.meter.attempts.append(f"{self.model.target};200")
         self.services.circuits.succeeded(self.model.target)
+
+    def cancelled(self) -> None:
+        """Notes that the attempt was cancelled because another one was the first to say something."""
+        if self.outcome is None:
+            self.context.meter.attempts.append(f"{self.model.target};{CANCELLED}")
 
     def silent(self) -> UpstreamTimeout:
         """Notes that the attempt is given up because its stream has said nothing, and returns the error for that."""
@@ -146,8 +164,8 @@ class Attempt:
 
     @property
     def counted_as(self) -> str:
-        """The model's id in the key's usage, while this attempt is the request's current one."""
-        return self.context.meter.counted_as or self.model.id
+        """The model's id in the key's usage."""
+        return self.model.counted_as(is_answered=self.is_answered)
 
     # ---- Calling -----------------------------------------------------------------------------------------------------
 
@@ -321,7 +339,9 @@ class Attempt:
             from shared.pricing import cost, upper_bound
 
             charged = (upper_bound if is_ceiling else cost)(usage, self.price)
-        meter.is_answered |= is_answered
+        self.is_answered |= is_answered
+        if self._leads:
+            meter.is_answered = self.is_answered
         meter.usage += usage
         self.usage += usage
         meter.is_estimate |= is_estimate
@@ -332,8 +352,19 @@ class Attempt:
 
     def note_first_token(self) -> None:
         """Records when the first token of a stream arrived."""
-        if self.context.meter.first_token is None:
-            self.context.meter.first_token = time.perf_counter() - self.context.request.began
+        if self.first_token is None:
+            self.first_token = time.perf_counter() - self.context.request.began
+            if self._leads:
+                self.context.meter.first_token = self.first_token
+
+    def note_changes(self, *, lowered_max_tokens: int | None, left_out_search: bool) -> None:
+        """Records how the request was changed for the model: its maximum where the request asked for more, and whether
+        an offered search was left out.
+        """
+        self.lowered_max_tokens, self.left_out_search = lowered_max_tokens, left_out_search
+        if self._leads:
+            meter = self.context.meter
+            meter.lowered_max_tokens, meter.left_out_search = lowered_max_tokens, left_out_search
 
 
 def _outcome(error: GatewayError, status: int | None) -> str:

@@ -54,9 +54,11 @@ def chat_events(
         return fits[model.id]
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[ChatEvent, None]]:
-        context.meter.lowered_max_tokens = lowered_max_tokens(requests[0], attempt.model)
         fitting = fit(attempt.model)
-        context.meter.left_out_search = requests[0].has_search and not fitting[0].has_search
+        attempt.note_changes(
+            lowered_max_tokens=lowered_max_tokens(requests[0], attempt.model),
+            left_out_search=requests[0].has_search and not fitting[0].has_search,
+        )
         ready = await prepared(attempt, fitting)
         return [_call(attempt, request, customs, offset) for request, offset in _single_calls(ready, attempt.model)]
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from shared.errors import (
@@ -37,6 +38,7 @@ READ_SECONDS = 3.0
 _MOST_TARGETS = 1000
 _LONGEST_REST = 300.0
 _FAILURES = (UpstreamError, UpstreamOverloaded, UpstreamTimeout, RateLimited, InsufficientQuota)
+_ANTHROPICS_KINDS = ("requests", "tokens", "input-tokens", "output-tokens")
 _DURATION = re.compile(
     r"(?:(\d{1,4})h)?(?:(\d{1,4})m(?!s))?(?:(\d{1,6}(?:\.\d{1,9})?)s)?(?:(\d{1,9}(?:\.\d{1,9})?)ms)?"
 )
@@ -216,6 +218,11 @@ class Circuits:
         for kind in ("requests", "tokens"):
             if headers.get(f"x-ratelimit-remaining-{kind}") == "0":
                 seconds = max(seconds, _seconds(headers.get(f"x-ratelimit-reset-{kind}", "")))
+        if "anthropic-ratelimit-requests-remaining" in headers:  # looked for once, since others never have them
+            for kind in _ANTHROPICS_KINDS:
+                if headers.get(f"anthropic-ratelimit-{kind}-remaining") == "0":
+                    reset = _unix_time(headers.get(f"anthropic-ratelimit-{kind}-reset", ""))
+                    seconds = max(seconds, reset - self._clock())
         if seconds:
             known = self._target(target)
             known.rests_until = max(known.rests_until, self._clock() + min(seconds, _LONGEST_REST))
@@ -269,6 +276,18 @@ class Circuits:
                 self._targets.pop(next(iter(self._targets)))
             known = self._targets[name] = _Target()
         return known
+
+
+def _unix_time(moment: str) -> float:
+    """An RFC 3339 time such as `2026-11-21T12:40:59Z` in Unix seconds; 0 for anything else.
+
+    https://platform.claude.com/docs/en/api/rate-limits#response-headers
+    """
+    try:
+        found = datetime.fromisoformat(moment)
+    except ValueError:
+        return 0.0
+    return found.timestamp() if found.tzinfo is not None else 0.0
 
 
 def _seconds(duration: str) -> float:

@@ -80,9 +80,28 @@ class Course:
         return not self._left
 
     @property
-    def candidates(self) -> "list[Attempt]":
-        """The current candidate and those that are left."""
-        return [self.current, *self._left]
+    def left(self) -> "list[Attempt]":
+        """The candidates that have not been tried, and those that are to be repeated."""
+        return self._left
+
+    async def beside(self) -> "Attempt | None":
+        """Takes the next candidate whose circuit lets it be called, to be asked while another one is being asked."""
+        return await self._first_admitted()
+
+    def put_back(self, attempt: "Attempt") -> None:
+        """Makes a candidate the next again that was taken and has not been called."""
+        self._left.insert(0, attempt)
+
+    def lost(self, attempt: "Attempt", error: GatewayError) -> None:
+        """Notes an attempt that failed while another one is being asked. Raises the error if nothing can cure it."""
+        if not _is_curable(error, attempt):
+            raise error
+        self._note(error, attempt)
+        if attempt.outcome in _PASSING and self._may_repeat and attempt not in self._repeated:
+            self._repeated.add(attempt)
+            self.put_back(attempt)
+            return
+        self._take_in(error, attempt)
 
     async def advance(self, error: GatewayError) -> None:
         """Makes the next attempt the current one, after waiting where that is needed.
@@ -91,17 +110,24 @@ class Course:
         """
         if not _is_curable(error, self.current):
             raise error
-        self._note(error)
+        self._note(error, self.current)
         following = await self._following(error)
         if following is None:
             raise self._final(error) from None
         self.current = following
 
-    def _note(self, error: GatewayError) -> None:
+    def _note(self, error: GatewayError, attempt: "Attempt") -> None:
         if error.retry_after is not None:
             self._soonest = min(error.retry_after, self._soonest or error.retry_after)
-        if self.current.outcome is not None:
+        if attempt.outcome is not None:
             self._error = error
+
+    def _take_in(self, error: GatewayError, attempt: "Attempt") -> None:
+        """Notes what an error says about when to come again, or which candidates cannot do better."""
+        if self._may_repeat and isinstance(error, UpstreamRateLimited) and error.retry_after is not None:
+            self._limited.append((asyncio.get_running_loop().time() + error.retry_after, attempt))
+        if isinstance(error, ContextTooLong):
+            self._left = [one for one in self._left if _has_longer_context(one, attempt)]
 
     def _final(self, error: GatewayError) -> GatewayError:
         """The last error of a provider, with the soonest of all times to retry."""
@@ -119,10 +145,7 @@ class Course:
         if current.outcome in _PASSING and not is_repeated and not is_skipped:
             await self._repeat(current, _pause_after(error))
             return current
-        if self._may_repeat and isinstance(error, UpstreamRateLimited) and error.retry_after is not None:
-            self._limited.append((now + error.retry_after, current))
-        if isinstance(error, ContextTooLong):
-            self._left = [one for one in self._left if _has_longer_context(one, current)]
+        self._take_in(error, current)
         if (admitted := await self._admitted()) is not None:
             return admitted
         waiting = [
@@ -141,16 +164,21 @@ class Course:
 
         Where none does, the least bad is called all the same, once.
         """
-        for attempt in self._left:
-            if await self._circuits.admits(attempt.model.target):
-                self._left.remove(attempt)
-                return attempt
+        if (first := await self._first_admitted()) is not None:
+            return first
         if not self._left or self._is_desperate:
             return None
         self._is_desperate = True
         least_bad = min(self._left, key=lambda one: self._circuits.opens_at(one.model.target))
         self._left.remove(least_bad)
         return least_bad
+
+    async def _first_admitted(self) -> "Attempt | None":
+        for attempt in self._left:
+            if await self._circuits.admits(attempt.model.target):
+                self._left.remove(attempt)
+                return attempt
+        return None
 
     async def _repeat(self, attempt: "Attempt", seconds: float) -> None:
         self._repeated.add(attempt)

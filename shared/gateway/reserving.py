@@ -17,37 +17,82 @@ _SETTLING_SECONDS = 0.5
 
 
 class Reserving:
-    """The reservations of one request, one at a time."""
+    """The reservations of one request: one for each attempt that is being made."""
 
     def __init__(self, services: "Services", context: "RequestContext") -> None:
         self._limits = services.limits
         self._share = services.settings.batch_share if context.request.is_batch else 1.0
         self._context = context
-        self._held: Reservation | None = None
+        self._held: dict[Attempt, tuple[Reservation, Estimate]] = {}
+        self._settling: list[asyncio.Future[bool]] = []
 
-    async def take(self, estimates: Sequence[Estimate]) -> None:
-        """Reserves as much as the dearest of several models may use. Raises what LimitStore.reserve raises."""
+    async def take(self, attempt: "Attempt", estimates: Sequence[Estimate]) -> None:
+        """Reserves for an attempt as much as the dearest of several models may use. Raises what LimitStore.reserve
+        raises.
+        """
         meter = self._context.meter
-        meter.rates = Rates()
+        if not self._held:
+            meter.rates = Rates()
         if self._limits is None:
             return
         estimate = Estimate(max(one.tokens for one in estimates), max(one.cost for one in estimates))
         try:
-            self._held = await self._limits.reserve(self._context.caller, estimate, share=self._share)
+            reservation = await self._limits.reserve(self._context.caller, estimate, share=self._share)
         except Refused as refused:
-            meter.rates = refused.rates
+            if not self._held:
+                meter.rates = refused.rates
             raise
-        meter.rates = self._held.rates
+        self._held[attempt] = reservation, estimate
+        meter.rates = reservation.rates
+
+    def pass_on(self, attempt: "Attempt", following: "Attempt", estimate: Estimate) -> bool:
+        """Leaves the reservation of an attempt that has used nothing to the one that follows.
+
+        Returns whether it covers that; if it does not, it is given back.
+        """
+        if self._limits is None:
+            return True
+        found = self._held.pop(attempt, None)
+        if found is None:
+            return False
+        reservation, reserved = found
+        if estimate.tokens <= reserved.tokens and estimate.cost <= reserved.cost:
+            self._held[following] = found
+            return True
+        self._settling.append(self._limits.cancel(reservation))
+        return False
+
+    def end(self, attempt: "Attempt") -> None:
+        """Ends the reservation of an attempt that did not answer while another one goes on: charges what it has used,
+        or gives back all.
+        """
+        found = self._held.pop(attempt, None)
+        if self._limits is None or found is None:
+            return
+        if attempt.has_spent:
+            self._charge(found[0], attempt, failed=True)
+        else:
+            self._settling.append(self._limits.cancel(found[0]))
 
     async def settle(self, attempt: "Attempt", *, failed: bool) -> None:
-        """Puts what an attempt has used in the place of the reservation, if there is one.
+        """Puts what an attempt has used in the place of its reservation, if it has one.
 
-        Waits a little for that, unless it waits for others; it goes on after that, also when the client leaves.
+        Waits a little until that and what ended before is written, unless it waits for other requests; it goes on after
+        that, also when the client leaves.
         """
-        reservation, self._held = self._held, None
-        if self._limits is None or reservation is None:
+        found = self._held.pop(attempt, None)
+        if found is not None:
+            self._charge(found[0], attempt, failed=failed)
+        settling, self._settling = self._settling, []
+        if not settling:
             return
         meter = self._context.meter
+        meter.unsettled = True  # for the log, unless it is written in time
+        await asyncio.wait(settling, timeout=_SETTLING_SECONDS)
+        meter.unsettled = not all(one.done() and one.exception() is None and one.result() for one in settling)
+
+    def _charge(self, reservation: "Reservation", attempt: "Attempt", *, failed: bool) -> None:
+        assert self._limits is not None
         settling = self._limits.settle(
             reservation,
             attempt.counted_as,
@@ -56,8 +101,5 @@ class Reserving:
             failed=failed,
             estimated=attempt.is_estimate,
         )
-        if self._limits.gathers(reservation):
-            return
-        meter.unsettled = True  # for the log, unless it is written in time
-        await asyncio.wait([settling], timeout=_SETTLING_SECONDS)
-        meter.unsettled = not settling.done() or settling.exception() is not None or not settling.result()
+        if not self._limits.gathers(reservation):
+            self._settling.append(settling)

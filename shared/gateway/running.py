@@ -5,8 +5,8 @@ Every kind of request goes through `run`, with a plan that works for any candida
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from shared.schemas.price import Price
 
 EventT = TypeVar("EventT")
+Spoken = tuple[deque[EventT], AsyncIterator[EventT]]
+"""The events up to the first that says something, and the others as they come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +70,15 @@ async def run(services: "Services", context: RequestContext, plan: Plan[EventT])
     await course.start()
     reserving = Reserving(services, context)
     course.current.begin()
-    await reserving.take(list(offers.values()))
+    course.current.lead()
+    await reserving.take(course.current, list(offers.values()))
     failed, has_spoken = True, False
     try:
         while True:
-            attempt = course.current
             try:
-                async with _spoken(attempt, plan, is_last=course.is_last) as (held, events):
+                async with _first_spoken(plan, course, reserving, offers) as (held, events):
                     has_spoken = True
-                    attempt.succeeded()
+                    course.current.succeeded()
                     while held:
                         yield held.popleft()
                     async for event in events:
@@ -86,19 +88,24 @@ async def run(services: "Services", context: RequestContext, plan: Plan[EventT])
             except GatewayError as error:
                 if has_spoken:
                     raise
+                attempt = course.current
                 await course.advance(error)
                 if attempt.has_spent:
                     await reserving.settle(attempt, failed=True)
-                    await _reserve_again(reserving, [offers[one] for one in course.candidates], error)
+                if not reserving.pass_on(attempt, course.current, offers[course.current]):
+                    await _reserve_again(reserving, course, offers, error)
                 course.current.begin()
+                course.current.lead()
     finally:
         await reserving.settle(course.current, failed=failed)
 
 
-async def _reserve_again(reserving: Reserving, estimates: Sequence[Estimate], error: GatewayError) -> None:
-    """Reserves for the rest of a request of which an attempt has cost something. Without room its error is final."""
+async def _reserve_again(
+    reserving: Reserving, course: Course, offers: Mapping[Attempt, Estimate], error: GatewayError
+) -> None:
+    """Reserves for the rest of a request, of which an attempt has cost something. Without room its error is final."""
     try:
-        await reserving.take(estimates)
+        await reserving.take(course.current, [offers[one] for one in (course.current, *course.left)])
     except Refused:
         raise error from None
 
@@ -147,17 +154,35 @@ def _estimate(attempt: Attempt, expected: Usage, ceiling: Usage) -> Estimate:
     return Estimate(tokens, upper_bound(ceiling, attempt.price))
 
 
+def _first_spoken(
+    plan: Plan[EventT], course: Course, reserving: Reserving, offers: Mapping[Attempt, Estimate]
+) -> AbstractAsyncContextManager[Spoken[EventT]]:
+    """The events of the current attempt, or of the next beside it, which is then the current one."""
+    first = course.current
+    context = first.context
+    after_ms = context.meter.hedge_after_ms or first.model.hedge_after_ms
+    if after_ms is None or course.is_last or context.request.is_batch:
+        return _spoken(first, plan, is_last=course.is_last)
+    from shared.gateway.hedging import Race  # only requests that ask for it pay for this import
+
+    def speak(attempt: Attempt) -> AbstractAsyncContextManager[Spoken[EventT]]:
+        return _spoken(attempt, plan, is_last=course.is_last, passes_tasks=True)
+
+    return Race(course, reserving, offers, speak, after_ms / 1000).won()
+
+
 @asynccontextmanager
 async def _spoken(
-    attempt: Attempt, plan: Plan[EventT], *, is_last: bool
-) -> AsyncIterator[tuple[deque[EventT], AsyncIterator[EventT]]]:
+    attempt: Attempt, plan: Plan[EventT], *, is_last: bool, passes_tasks: bool = False
+) -> AsyncIterator[Spoken[EventT]]:
     """The events of an attempt: those up to the first that says something, and the others as they come.
 
-    Raises UpstreamTimeout for a stream that says nothing for too long while another candidate is left.
+    `passes_tasks` is whether another task leaves the context than the one that enters it. Raises UpstreamTimeout for a
+    stream that says nothing for too long while another candidate is left.
     """
     sources = await plan.sources(attempt)
     held: deque[EventT] = deque()
-    async with aclosing(sources[0] if len(sources) == 1 else Pump(*sources)) as events:
+    async with aclosing(Pump(*sources) if passes_tasks or len(sources) > 1 else sources[0]) as events:
         patience = attempt.services.settings.first_event_timeout if plan.is_streamed and not is_last else None
         try:
             async with asyncio.timeout(patience) as waiting:

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from shared.schemas.base import Frozen
 from shared.schemas.limits import Limits
+from shared.schemas.replay import KEPT_SECONDS
 
 
 class Permission(StrEnum):
@@ -22,7 +23,8 @@ class Caller(Frozen):
     """The holder of a key. `models` is an allow-list of public model ids; None allows all.
 
     `key_id` identifies the key in logs and reports without revealing its token. `tenant_limits` apply to all keys of
-    the tenant together; each key holds a copy, which saves a look-up.
+    the tenant together; each key holds a copy, which saves a look-up. For `cache_seconds` answers are given again to
+    equal requests, where a request sets no other time; None leaves that to the model.
     """
 
     key_id: str
@@ -31,6 +33,8 @@ class Caller(Frozen):
     models: frozenset[str] | None = None
     limits: Limits = Field(default_factory=Limits)
     tenant_limits: Limits = Field(default_factory=Limits)
+    # Not written where it is not set: releases that do not know it can read such keys.
+    cache_seconds: int | None = Field(default=None, ge=0, le=KEPT_SECONDS, exclude_if=lambda seconds: seconds is None)
 
     @field_validator("permissions", mode="before")
     @classmethod

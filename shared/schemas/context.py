@@ -11,6 +11,9 @@ from shared.schemas.usage import Usage, no_usage
 if TYPE_CHECKING:
     from shared.schemas.limits import Rates
 
+CANCELLED = "cancelled"
+"""The outcome of an attempt that was cancelled because another one was the first to say something."""
+
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
@@ -35,7 +38,8 @@ class Meter:
 
     `is_heavy` means that steps which process the whole request may take long, and belong in a thread.
 
-    `models` are further models that the caller names, in the order in which they are tried. `attempts` are the
+    `models` are further models that the caller names, in the order in which they are tried; after `hedge_after_ms` of
+    silence the next of them is asked beside the first, None leaves that to the model's row. `attempts` are the
     attempts that have ended, each as `provider/upstream;outcome`. `answered_as` is the model's name in the response
     body: what the caller sent, or the choice for `Auto`, or the id of a further model. `cost` is the request's cost
     so far in micro-dollars. `is_estimate` means that the provider has not reported all of the usage.
@@ -48,6 +52,7 @@ class Meter:
 
     is_heavy: bool = False
     models: tuple[str, ...] = ()
+    hedge_after_ms: int | None = None
     attempts: list[str] = field(default_factory=list)
     model: Model | None = None
     answered_as: str = ""
@@ -69,10 +74,8 @@ class Meter:
 
     @property
     def counted_as(self) -> str | None:
-        """The model's id in usage, logs and traces: for a name that its caller may have made up, its wildcard's id."""
-        if self.model is None:
-            return None
-        return self.model.id if self.is_answered else self.model.wildcard or self.model.id
+        """The model's id in usage, logs and traces."""
+        return None if self.model is None else self.model.counted_as(is_answered=self.is_answered)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,10 @@ from pydantic import Field
 
 from shared.schemas.base import Frozen
 from shared.schemas.quirk import Quirk
+from shared.schemas.replay import KEPT_SECONDS
+
+LEAST_HEDGE_MS, MOST_HEDGE_MS = 50, 60_000
+"""After how much silence a second candidate may be asked."""
 
 
 class Capability(StrEnum):
@@ -43,6 +47,9 @@ class Model(Frozen):
     are those of the provider and of the model combined. `wildcard` is the id of the row that let a caller name any
     model of the provider, None for a model with a row of its own. `fallbacks` are ids of the models that are tried in
     turn when this one fails; `fallback_when_filtered` is whether a refusal by its content filter counts as a failure.
+    After `hedge_after_ms` of silence the next candidate is asked beside it, where the request sets no other time. For
+    `cache_seconds` its answers are given again to equal requests of a tenant, where neither the request nor its key
+    sets another time.
     """
 
     id: str
@@ -59,11 +66,19 @@ class Model(Frozen):
     wildcard: str | None = None
     fallbacks: tuple[str, ...] = ()
     fallback_when_filtered: bool = False
+    hedge_after_ms: int | None = Field(default=None, ge=LEAST_HEDGE_MS, le=MOST_HEDGE_MS)
+    cache_seconds: int | None = Field(default=None, ge=0, le=KEPT_SECONDS)
 
     @property
     def target(self) -> str:
         """What is called: the provider and the upstream model, as `provider/upstream`."""
         return f"{self.provider}/{self.upstream}"
+
+    def counted_as(self, *, is_answered: bool) -> str:
+        """Its id in usage, logs and traces: the wildcard's, until the provider has answered for a name that the caller
+        may have made up.
+        """
+        return self.id if is_answered else self.wildcard or self.id
 
     def is_retired(self, today: date) -> bool:
         """Whether `upstream` has been switched off."""

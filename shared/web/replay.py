@@ -1,4 +1,5 @@
-"""Answers requests again that were answered before: those with an Idempotency-Key, and those that ask for the cache.
+"""Answers requests again that were answered before: those with an Idempotency-Key, and those that ask for the cache,
+or whose key or model does.
 
 The first such request is run to its end even if its client leaves, its bytes are recorded, and equal requests get them.
 """
@@ -12,15 +13,20 @@ from dataclasses import dataclass, field, replace
 from fastapi import Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
+from shared.dialects.base import read_request
 from shared.errors import (
     GatewayError,
     InternalError,
     InvalidRequest,
+    MalformedRequest,
+    ModelNotFound,
     PayloadTooLarge,
 )
 from shared.gateway.aws_failures import aws_failures_answered
 from shared.gateway.replays import Replays
+from shared.json_text import TooComplex
 from shared.observability import log_crash
+from shared.offload import HEAVY_BYTES, off_loop
 from shared.schemas.context import Meter
 from shared.schemas.replay import KEPT_SECONDS, Claimed, Recording, Replay, Wish
 from shared.web.answers import dialect_at, error_response, headers_of_answer
@@ -31,6 +37,7 @@ from shared.web.request import ApiRequest
 Endpoint = Callable[[ApiRequest], Awaitable[Response]]
 
 _KEY = re.compile(r"[!-~]{1,255}")
+_MODEL_FIELD = re.compile(rb'name="?model"?\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]{1,300})\r\n')
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)', re.IGNORECASE)
 # Errors that the same request would meet again.
 _LASTING = frozenset({400, 404, 413, 422})
@@ -48,17 +55,21 @@ async def replayable(request: ApiRequest, answer: Endpoint) -> Response:
     limit = request.services.settings.max_body
     too_large = PayloadTooLarge(f"The request body is larger than {size_text(limit)}.")
     body = await read_body(request.http, limit, too_large)
-    wish = _wish(request, body)
-    repeatable = replace(request, http=Request(request.http.scope, _all_at_once(body)))
-    found = await replays.find(wish)
+    wish = await _wish(request, body)
+    found = None if wish is None else await replays.find(wish)
+    if wish is None or found is None:
+        return await answer(_repeatable(request, _all_at_once(body, request.http.receive)))
     if isinstance(found, Replay):
         return _replayed(found, wish)
-    if found is None:
-        return await answer(repeatable)
-    return RecordedAnswer(repeatable, answer, replays, wish, found)
+    return RecordedAnswer(_repeatable(request, _all_at_once(body, _never)), answer, replays, wish, found)
 
 
-def _wish(request: ApiRequest, body: bytes) -> Wish:
+def _repeatable(request: ApiRequest, receive: Receive) -> ApiRequest:
+    return replace(request, http=Request(request.http.scope, receive))
+
+
+async def _wish(request: ApiRequest, body: bytes) -> Wish | None:
+    """What a request asks for; None if its answer is not to be kept. Raises InvalidRequest for wrong headers."""
     headers, caller = request.http.headers, request.caller
     if boundary := _BOUNDARY.search(headers.get("content-type", "")):  # made up anew for each request
         body = body.replace(boundary[1].encode("latin-1"), b"")
@@ -68,11 +79,39 @@ def _wish(request: ApiRequest, body: bytes) -> Wish:
         if not _KEY.fullmatch(key):
             raise InvalidRequest.field("Idempotency-Key", "must have 1 to 255 visible characters")
         return Wish(_hash("key", caller.tenant, key), asked, KEPT_SECONDS, is_cache=False)
-    seconds = headers[CACHE]
-    if not (seconds.isascii() and seconds.isdigit() and int(seconds[:9]) <= KEPT_SECONDS):
-        raise InvalidRequest.field(CACHE, f"must be a number of seconds up to {KEPT_SECONDS}")
+    seconds = _asked_seconds(headers[CACHE]) if CACHE in headers else await _usual_seconds(request, body)
+    if not seconds:
+        return None
     models = "*" if caller.models is None else ",".join(sorted(caller.models))
     return Wish(_hash("cache", caller.tenant, models, asked), asked, float(seconds), is_cache=True)
+
+
+def _asked_seconds(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text[:9]) <= KEPT_SECONDS:
+        return int(text)
+    raise InvalidRequest.field(CACHE, f"must be a number of seconds up to {KEPT_SECONDS}")
+
+
+async def _usual_seconds(request: ApiRequest, body: bytes) -> int | None:
+    """For how long answers are kept by default: what the key says, or else the row of the model."""
+    if request.caller.cache_seconds is not None:
+        return request.caller.cache_seconds
+    media_type = request.http.headers.get("content-type", "")
+    try:
+        name = await off_loop(len(body) > HEAVY_BYTES, _model_named, body, media_type)
+        return None if name is None else request.services.catalog.find(name).cache_seconds
+    except (MalformedRequest, TooComplex, ModelNotFound):  # which the endpoint says
+        return None
+
+
+def _model_named(body: bytes, media_type: str) -> str | None:
+    if _BOUNDARY.search(media_type):
+        found = _MODEL_FIELD.search(body)
+        return None if found is None else found[1].decode("utf-8", "replace")
+    value = read_request(body)
+    names = value.get("models")
+    name = value.get("model") or (names[0] if isinstance(names, list) and names else None)
+    return name if isinstance(name, str) else None
 
 
 def _hash(*parts: str | bytes) -> str:
@@ -99,14 +138,12 @@ def _replayed(replay: Replay, wish: Wish) -> Response:
     return response
 
 
-def _all_at_once(body: bytes) -> Receive:
-    """A request whose body is there and whose client stays."""
+def _all_at_once(body: bytes, receive_next: Receive) -> Receive:
+    """A request whose body is there; what follows it comes from `receive_next`."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
-        if not messages:
-            await asyncio.Event().wait()
-        return messages.pop()
+        return messages.pop() if messages else await receive_next()
 
     return receive
 

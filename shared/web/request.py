@@ -8,14 +8,17 @@ from fastapi import Request
 
 from shared.dialects import parser
 from shared.dialects.base import Form, JsonObject, take_form_models, take_models
+from shared.errors import InvalidRequest
 from shared.gateway.services import Services
 from shared.routes import Route
 from shared.schemas.caller import Caller
 from shared.schemas.context import RequestContext
+from shared.schemas.model import LEAST_HEDGE_MS, MOST_HEDGE_MS
 from shared.web.body import json_body
 from shared.web.disconnect import cancel_on_disconnect
 
 T = TypeVar("T")
+HEDGE = "x-gateway-hedge"
 _WAY_AROUND = "Send a smaller one, and images by URL instead of inline."
 
 
@@ -47,16 +50,34 @@ class ApiRequest:
         parse = parser(self.route.dialect, self.route.parser)
 
         def read(body: JsonObject) -> Any:
-            self.context.meter.models = take_models(body, with_fallbacks=self.route.path == "/v1/messages")
+            self.note_alternatives(take_models(body, with_fallbacks=self.route.path == "/v1/messages"))
             return parse(body, *more)
 
         return await self.json(read)
 
     def parse(self, form: Form) -> Any:
         """A form as parsed by the route's parser; for the rest as `parsed`. Raises InvalidRequest."""
-        self.context.meter.models = take_form_models(form)
+        self.note_alternatives(take_form_models(form))
         return parser(self.route.dialect, self.route.parser)(form)
+
+    def note_alternatives(self, models: tuple[str, ...]) -> None:
+        """Notes for the gateway which other models may answer, and when one is asked beside another. Raises
+        InvalidRequest.
+        """
+        meter = self.context.meter
+        meter.models = models
+        if (text := self.http.headers.get(HEDGE)) is not None:
+            meter.hedge_after_ms = _hedge_after_ms(text)
 
     async def cancel_on_disconnect(self, work: Coroutine[Any, Any, T]) -> T:
         """The work's result. If the client disconnects first, cancels the work and raises ClientDisconnect."""
         return await cancel_on_disconnect(work, self.http.receive)
+
+
+def _hedge_after_ms(text: str) -> int:
+    """Raises InvalidRequest."""
+    if text.isascii() and text.isdecimal() and LEAST_HEDGE_MS <= int(text[:9]) <= MOST_HEDGE_MS:
+        return int(text)
+    raise InvalidRequest.field(
+        HEDGE, f"must be a number of milliseconds from {LEAST_HEDGE_MS} to {MOST_HEDGE_MS}, in which a model is silent"
+    )

@@ -19,7 +19,7 @@ from shared.web.request import ApiRequest
 async def create_response(request: ApiRequest) -> Response:
     service, context = ResponseService(request.services), request.context
     body = await request.json(_as_it_is)
-    context.meter.models = take_models(body)
+    request.note_alternatives(take_models(body))
     prepared = await service.prepare(body, request.caller, is_heavy=context.meter.is_heavy)
     if prepared.is_background:
         return await _in_background(request, service, prepared)

@@ -13,7 +13,7 @@ from shared.routes import ROUTES, Route
 from shared.schemas.context import RequestContext
 from shared.web.caller import authorized_caller
 from shared.web.process import services_of
-from shared.web.replay_headers import asks_for_replay
+from shared.web.replay_headers import may_be_replayed
 from shared.web.request import ApiRequest
 
 Endpoint = Callable[[ApiRequest], Awaitable[Response]]
@@ -49,7 +49,8 @@ class _Endpoint:
         context = RequestContext(state["request"], caller, state["meter"])
         api_request = ApiRequest(request, route, services, context)
         if not route.is_unmetered_write:
-            if route.method == "POST" and asks_for_replay(request.headers):
+            has_cached_models = services.catalog.has_cached_models
+            if may_be_replayed(route, request.headers, caller, has_cached_models=has_cached_models):
                 return await _replayable(api_request, self._answer)
             return await self._answer(api_request)
         async with counted(services, context):

@@ -1,8 +1,10 @@
 """How the lines of a batch are answered: tried again as long as it may help, put off, cancelled, expired, refused."""
 
+import asyncio
 import time
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -32,7 +34,8 @@ from tests.batches.batch_harness import (
     text_of,
 )
 from tests.client import LIMITS, USAGE
-from tests.contract.vendor import BACKEND, SEEING_MODEL
+from tests.contract.accounts import catalog
+from tests.contract.vendor import BACKEND, MODEL, SEEING_MODEL
 
 pytestmark = pytest.mark.anyio
 
@@ -414,3 +417,39 @@ async def test_F19_lines_fall_back_to_other_models(services: Services, harness: 
     outputs, _ = await results(services, ended)
     assert {line["response"]["body"]["data"]["model"] for line in outputs} == {SEEING_MODEL}
     assert harness.asked == dict.fromkeys(IDS, 2)
+
+
+async def test_F19_lines_skip_a_model_whose_circuit_is_open(
+    keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness
+) -> None:
+    asked = Counter[str]()
+
+    def answer(body: Any) -> httpx.Response:
+        asked[body["model"]] += 1
+        return httpx.Response(503) if body["model"] == BACKEND.partition("/")[2] else hello(body)
+
+    harness.answer = answer
+    one_by_one = {"GATEWAY_BATCH_CONCURRENCY": "1", "GATEWAY_BATCH_LANES": "1"}
+    services = make_services(keys, aws_environment, harness, GATEWAY_CIRCUIT_FAILURES="2", **one_by_one)
+    batch = await submit(services, harness, jsonl(chat(name, models=[SEEING_MODEL]) for name in IDS))
+    await harness.work(services)
+    ended = await assert_whole(services, batch, IDS)
+    assert ended.tally.completed == 5
+    assert (asked[BACKEND.partition("/")[2]], asked.total()) == (2, 7)
+    await services.aclose()
+
+
+async def test_F18_lines_are_never_asked_of_two_models_at_once(
+    keys: KeyStore, aws_environment: dict[str, str], harness: BatchHarness, tmp_path: Path
+) -> None:
+    async def slowly() -> None:
+        await asyncio.sleep(0.1)  # twice as long as the row lets a model be silent
+
+    harness.before_answer = slowly
+    rows = f'[[models]]\nid = "{MODEL}"\nhedge_after_ms = 50\nfallbacks = ["{SEEING_MODEL}"]\n'
+    services = make_services(keys, aws_environment, harness, **catalog(tmp_path, rows))
+    batch = await submit(services, harness, jsonl(map(chat, IDS[:2])))
+    await harness.work(services)
+    await assert_whole(services, batch, IDS[:2])
+    assert harness.asked == dict.fromkeys(IDS[:2], 1)
+    await services.aclose()

@@ -44,13 +44,14 @@ def test_a_new_key_opens_the_gateway_with_all_that_it_was_given(command: Command
     given = ["app", "--tenant", "team", "--permissions", "models:use,batch:use", "--models", "sandbox/chat, gpt-5"]
     limits = ["--requests-per-minute", "60", "--tokens-per-minute", "90000", "--concurrency", "4"]
     money = ["--budget-day", "2.50", "--budget-month", "$40"]
-    shown = made(command, *given, *limits, *money, "--expires", "30d")
+    shown = made(command, *given, *limits, *money, "--expires", "30d", "--cache-seconds", "600")
     key = found(local, shown["token"])
     assert key is not None
     assert key.name == "app"
     assert key.tenant == "team"
     assert key.permissions == {Permission.MODELS_USE, Permission.BATCH_USE}
     assert key.models == {"sandbox/chat", "gpt-5"}
+    assert key.cache_seconds == shown["cache_seconds"] == 600
     assert key.limits == Limits(
         requests_per_minute=60, tokens_per_minute=90_000, concurrency=4, budget_day=2_500_000, budget_month=40_000_000
     )

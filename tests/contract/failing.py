@@ -57,12 +57,12 @@ def garbage(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, content=b'{"choices": [{"mess')
 
 
-def cut(beginning: bytes = b"") -> Answer:
+def cut(beginning: bytes = b"", error: Exception | None = None) -> Answer:
     """A stream that breaks after this beginning."""
 
     async def body() -> AsyncIterator[bytes]:
         yield beginning
-        raise httpx.ReadError("broken")
+        raise error or httpx.ReadError("broken")
 
     return lambda request: httpx.Response(200, content=body())
 

@@ -134,6 +134,45 @@ async def test_F09_a_provider_that_says_that_nothing_is_left_is_believed(keys: K
     assert world.vendors.asked == [world.a, world.b, world.a]
 
 
+ANTHROPICS = {f"anthropic-ratelimit-{kind}-remaining": "9" for kind in ("requests", "tokens", "input-tokens")}
+
+
+@pytest.mark.parametrize("kind", ["requests", "tokens", "input-tokens", "output-tokens"])
+async def test_F09_anthropics_headers_are_believed_too(keys: KeyStore, world: World, kind: str) -> None:
+    said = {f"anthropic-ratelimit-{kind}-remaining": "0", f"anthropic-ratelimit-{kind}-reset": "2023-11-14T22:14:25Z"}
+
+    def last_one(request: httpx.Request) -> httpx.Response:
+        answer = good(request)
+        answer.headers.update(ANTHROPICS | said)
+        return answer
+
+    async with world.process(keys) as client:
+        world.vendors.script(world.a, last_one, good)
+        await world.ask(client)
+        world.now += 64
+        await world.ask(client)
+        world.now += 2
+        await world.ask(client)
+    assert world.vendors.asked == [world.a, world.b, world.a]
+
+
+@pytest.mark.parametrize("reset", ["", "soon", "2023-11-14T22:14:25", "2023-11-14T22:13:19Z", "65"])
+async def test_F09_a_time_that_has_passed_or_cannot_be_read_skips_nothing(
+    keys: KeyStore, world: World, reset: str
+) -> None:
+    def strange(request: httpx.Request) -> httpx.Response:
+        answer = good(request)
+        said = {"anthropic-ratelimit-tokens-remaining": "0", "anthropic-ratelimit-tokens-reset": reset}
+        answer.headers.update(ANTHROPICS | said)
+        return answer
+
+    async with world.process(keys) as client:
+        world.vendors.script(world.a, strange)
+        for _ in range(2):
+            await world.ask(client)
+    assert world.vendors.asked == [world.a, world.a]
+
+
 async def test_F09_one_request_probes(keys: KeyStore, world: World) -> None:
     is_asked, may_answer = asyncio.Event(), asyncio.Event()
 

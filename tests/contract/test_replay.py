@@ -1,6 +1,7 @@
 """Idempotency keys and the cache: equal requests get the answer that was given before, byte for byte."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.schemas.caller import Key
 from shared.schemas.limits import Limits
 from shared.stores.keys import KeyStore
 from tests.contract.accounts import Account, account, request_to
-from tests.contract.failing import SAID_HELLO, Vendors, cut, environment, good, status
+from tests.contract.failing import SAID_HELLO, Vendors, cut, environment, good, row, status
+from tests.contract.spoken import EVERY_DIALECT, chatting
 from tests.contract.wire import DISTINCT, asking, dialect_of
 
 pytestmark = pytest.mark.anyio
@@ -28,6 +31,7 @@ class World:
 
     keys: KeyStore
     folder: Path
+    rows: tuple[str, ...] = ()
     now: float = 1_700_000_000.0
 
     def __post_init__(self) -> None:
@@ -38,7 +42,7 @@ class World:
         async with account(
             self.keys,
             Limits(budget_day=10**9),
-            environment=environment(self.folder) | (settings or {}),
+            environment=environment(self.folder, *self.rows) | (settings or {}),
             vendor=self.vendors,
             clock=lambda: self.now,
             **options,
@@ -166,12 +170,21 @@ async def test_F14_a_request_that_runs_is_waited_for(world: World) -> None:
     assert waits == 1
 
 
-async def test_F14_many_equal_requests_at_once_make_one_call(world: World) -> None:
-    async with world.caller() as caller:
-        answers = await asyncio.gather(*(post(caller) for _ in range(40)))
+async def test_F14_hundreds_of_equal_requests_at_once_make_one_call(world: World) -> None:
+    asking: list[asyncio.Task[httpx.Response]] = []
+
+    async def pause(seconds: float) -> None:
+        await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)  # which is the one that the others wait for
+
+    async with world.caller(pause=pause) as caller:
+        asking += [asyncio.create_task(post(caller, stream=True)) for _ in range(120)]
+        answers = await asyncio.gather(*asking)
+        row = await caller.row()
     assert world.vendors.asked == ["a"]
-    assert {answer.status_code for answer in answers} <= {200, 409}
-    assert len({answer.content for answer in answers if answer.status_code == 200}) == 1
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert sum("x-gateway-replayed" in answer.headers for answer in answers) == len(answers) - 1
+    assert (row.requests, row.cost) == (1, 13)
 
 
 async def test_F15_a_run_whose_client_left_is_finished_and_stored(world: World) -> None:
@@ -302,3 +315,131 @@ async def test_F17_a_wrong_time_is_refused(world: World, seconds: str) -> None:
         response = await post(caller, key=None, headers={"x-gateway-cache": seconds})
     assert response.status_code == 400
     assert "x-gateway-cache" in response.json()["error"]["message"]
+
+
+CACHE = "x-gateway-cache"
+
+
+def caches(*answers: httpx.Response) -> list[str | None]:
+    return [answer.headers.get(CACHE) for answer in answers]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_F17_a_key_may_ask_for_the_cache_by_default(world: World, stream: bool) -> None:
+    async with world.caller(cache_seconds=60) as caller:
+        first = await post(caller, key=None, stream=stream)
+        second = await post(caller, key=None, stream=stream)
+        named = await post(caller, stream=stream)
+        world.now += 61
+        third = await post(caller, key=None, stream=stream)
+    assert caches(first, second, named, third) == ["miss", "hit", None, "miss"]
+    assert second.content == first.content
+    assert world.vendors.asked == ["a"] * 3
+
+
+@pytest.mark.parametrize(
+    "path", [*DISTINCT, "/v1/messages", "/v1/responses", "/v1/embeddings", "/v1/audio/transcriptions"]
+)
+async def test_F17_a_row_may_ask_for_the_cache_by_default(world: World, path: str) -> None:
+    world.rows = (row("a", more="aliases = ['other-a']\ncache_seconds = 60"), row("b"))
+
+    async def ask(caller: Account, model: str) -> httpx.Response:
+        if path in EVERY_DIALECT:
+            return await caller.client.post(path, json=chatting(path, model))
+        return await caller.client.post(path, **request_to(path, model))
+
+    async with world.caller() as caller:
+        found = [await ask(caller, model) for model in ("a", "a", "other-a", "b")]
+    assert [answer.status_code for answer in found] == [200] * 4
+    assert caches(*found) == ["miss", "hit", "miss", None]
+    assert world.vendors.asked == ["a", "a", "b"]
+
+
+async def test_F17_the_request_overrides_its_key_and_the_key_the_row(world: World) -> None:
+    world.rows = (row("a", more="cache_seconds = 60"),)
+
+    async def ask(caller: Account, asked: str | None = None) -> httpx.Response:
+        headers = {} if asked is None else {CACHE: asked}
+        return await post(caller, key=None, headers=headers)
+
+    async with world.caller(cache_seconds=10) as caller:
+        await ask(caller)
+        world.now += 11
+        answers = [await ask(caller, "30"), await ask(caller, "0"), await ask(caller)]
+    assert caches(*answers) == ["hit", None, "miss"]
+    async with world.caller(cache_seconds=0) as caller:
+        assert caches(await ask(caller), await ask(caller), await ask(caller, "30")) == [None, None, "miss"]
+
+
+async def test_F17_what_cannot_be_read_is_refused_as_without_a_default(world: World) -> None:
+    world.rows = (row("a", more="cache_seconds = 60"),)
+    unknown = json.dumps(asking(CHAT, "no-such")).encode()
+    async with world.caller() as caller:
+        answers = [
+            await caller.client.post(CHAT, content=content, headers={"content-type": "application/json"})
+            for content in (b"{", b"[]", b'{"model": 1}', unknown)
+        ]
+        alone = await caller.client.post(CHAT, json=chatting(CHAT, "a") | {"model": None, "models": ["a"]})
+    assert [answer.status_code for answer in answers] == [400, 400, 400, 404]
+    assert caches(*answers, alone) == [None] * 4 + ["miss"]
+
+
+async def test_F17_writes_without_a_model_are_never_answered_from_the_cache(world: World) -> None:
+    async with world.caller(cache_seconds=60) as caller:
+        upload = {"data": {"purpose": "user_data"}, "files": {"file": ("a.txt", b"text", "text/plain")}}
+        first, second = [await caller.client.post("/v1/files", **upload) for _ in range(2)]
+    assert first.json()["id"] != second.json()["id"]
+    assert caches(first, second) == [None, None]
+
+
+async def test_F17_a_client_that_leaves_ends_a_request_that_no_default_keeps(world: World) -> None:
+    world.rows = (row("a"), row("b", more="cache_seconds = 60"))
+    is_asked, is_cancelled = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        is_asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_cancelled.set()
+        raise AssertionError
+
+    world.vendors.script("a", slow)
+    async with world.caller() as caller:
+        await leave(caller, is_asked)
+    assert is_cancelled.is_set()
+    assert world.vendors.asked == ["a"]
+
+
+async def leave(caller: Account, when: asyncio.Event) -> None:
+    """Asks as a client that leaves at a moment, and waits until the server is done."""
+    messages = [{"type": "http.request", "body": json.dumps(asking(CHAT, "a")).encode(), "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop()
+        await when.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        raise AssertionError("the client has left")
+
+    client: Any = caller.client
+    headers = [(name.encode(), value.encode()) for name, value in client.headers.items()]
+    scope = {"type": "http", "method": "POST", "path": CHAT, "raw_path": CHAT.encode(), "headers": headers}
+    scope |= {"query_string": b"", "root_path": "", "http_version": "1.1", "scheme": "http"}
+    async with asyncio.timeout(5):
+        await client._transport.app({**scope, "asgi": {"version": "3.0"}}, receive, send)
+
+
+async def test_F17_a_wrong_default_in_a_row_is_an_error_at_start(world: World) -> None:
+    world.rows = (row("a", more="cache_seconds = 86401"),)
+    with pytest.raises(ValueError, match="model 'a', cache_seconds"):
+        async with world.caller():
+            raise AssertionError
+
+
+def test_a_key_without_a_default_is_stored_as_releases_before_can_read_it() -> None:
+    key = Key(key_id="k", tenant="t", permissions=frozenset())
+    assert "cache_seconds" not in key.model_dump_json()
+    assert Key.model_validate_json(key.model_copy(update={"cache_seconds": 60}).model_dump_json()).cache_seconds == 60
