@@ -38,9 +38,9 @@ async def batch_worker() -> AsyncIterator[None]:
 
 async def _keep_running() -> None:
     while True:
-        # A group of its own: Ctrl-C on a terminal is for the server, which ends the worker.
+        # A session of its own: Ctrl-C on a terminal is for the server, which ends the worker.
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "functions.local_worker", stdin=asyncio.subprocess.PIPE, process_group=0
+            sys.executable, "-m", "functions.local_worker", stdin=asyncio.subprocess.PIPE, start_new_session=True
         )
         try:
             await process.wait()

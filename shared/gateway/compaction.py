@@ -22,8 +22,8 @@ _FEATURE = HostedTool(wire="responses", name="compaction", field="model", is_pri
 async def compact(services: "Services", request: ChatRequest, context: RequestContext) -> Compaction:
     """The vendor's compaction of a request's conversation. Raises any GatewayError."""
     # Nothing searches the web for a compaction, though the conversation may offer it.
-    changes = {"hosted_tools": (*request.hosted_tools, _FEATURE), "web_search": None}
-    asked = request.model_copy(update=changes)
+    others = (tool for tool in request.hosted_tools if not tool.is_search)
+    asked = request.model_copy(update={"hosted_tools": (*others, _FEATURE), "web_search": None})
 
     async def sources(attempt: Attempt) -> list[AsyncGenerator[Compaction, None]]:
         return [_call(attempt, asked)]

@@ -108,7 +108,8 @@ async def test_the_vendors_error_keeps_its_meaning(vendor: Vendor) -> None:
 
 
 async def test_compactions_and_what_they_hold_are_charged_by_their_tokens(keys: KeyStore) -> None:
-    offers = {"tools": [{"type": "web_search"}, {"type": "apply_patch"}]}
+    limited = {"type": "web_search_preview", "filters": {"allowed_domains": ["a.example"]}}
+    offers = {"tools": [{"type": "web_search"}, limited, {"type": "apply_patch"}]}
     limits = Limits(budget_day=20_000_000)
     async with account(keys, limits, environment=ENVIRONMENT, vendor=Vendor(answer)) as spender:
         told = await spender.client.post(COMPACT, json={"model": MODEL, "input": [QUESTION], **offers})

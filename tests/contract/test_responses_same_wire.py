@@ -109,6 +109,21 @@ async def test_P08_vendor_tools_and_unknown_fields_reach_the_vendor_and_its_answ
         assert response_of(await vendor.client.get(f"{RESPONSES}/{body['id']}")) == body
 
 
+async def test_P05_a_stream_of_the_vendor_may_be_split_at_every_byte(vendor: Vendor) -> None:
+    whole = answer(httpx.Request("POST", "https://vendor.test/responses", json={"stream": True})).read()
+
+    async def single_bytes() -> AsyncIterator[bytes]:
+        for at in range(len(whole)):
+            yield whole[at : at + 1]
+
+    vendor.answer = lambda request: httpx.Response(200, content=single_bytes())
+    events = events_of(await vendor.client.post(RESPONSES, json={**ASKED, "stream": True}))
+    assert [event["type"] for event in events] == [event["type"] for event in stream()]
+    assert [{**item, "id": None} for item in events[-1]["response"]["output"]] == [
+        {**item, "id": None} for item in ANSWER["output"]
+    ]
+
+
 @pytest.mark.parametrize("stored", [True, False], ids=["stored", "sent"])
 async def test_P09_the_vendors_encrypted_reasoning_goes_back_to_it(vendor: Vendor, stored: bool) -> None:
     first = response_of(await vendor.client.post(RESPONSES, json={**ASKED, "store": stored}))
