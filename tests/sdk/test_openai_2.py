@@ -29,7 +29,7 @@ def test_the_previous_sdk_meets_the_same_gateway(sandbox_url: str, tmp_path: Pat
         env=environment(tmp_path, **settings),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert result.returncode == os.EX_OK, result.stdout + result.stderr

@@ -12,7 +12,7 @@ from typing import Any
 from shared.framing import SseDecoder
 
 KEY = "vendor-key-that-nobody-may-see"
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
