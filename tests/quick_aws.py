@@ -16,7 +16,7 @@ from scripts.memory_dynamodb import TARGET, MemoryDynamoDb
 
 
 class InProcess(httpx.AsyncBaseTransport):
-    """The way to a WSGI application of this process."""
+    """The way to a WSGI application of this process. While that waits, as moto does for messages, nothing else runs."""
 
     def __init__(self, app: Application) -> None:
         self._app = app
