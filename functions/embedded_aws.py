@@ -1,21 +1,12 @@
 """An embedded AWS for local runs: moto's server with the resources that the stack's template would create."""
 
 import json
-import logging
 import os
 import socket
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from threading import Lock, Thread
-from typing import Any
 
-from moto.core.model_instances import model_data
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from werkzeug.serving import make_server
-
-from functions.local_server import is_loopback
 from functions.local_worker import HIDDEN_SECONDS
 from shared.cli.target import RUNNING
 from shared.schemas.caller import Key, Permission
@@ -27,45 +18,6 @@ from shared.stores.queue import Queue
 from shared.stores.stack_secret import StackSecret
 
 LOCAL_TOKEN = "sk-local"  # noqa: S105 - a key that opens nothing but this machine's own server
-
-_SERVICES = ("dynamodb", "s3", "secretsmanager", "sqs")
-
-
-class AtomicMoto:
-    """moto as a WSGI application that serialises DynamoDB's updates, so that they are atomic as in AWS.
-
-    It checks no signature, so it refuses requests to hosts that are not loopback.
-    """
-
-    def __init__(self, calls: Counter[str] | None = None) -> None:
-        """Counts the calls of each action of JSON services, and of each method of S3, in `calls`."""
-        _keep_no_history()
-        self._calls = Counter[str]() if calls is None else calls
-        self._app: Callable[..., Iterable[bytes]] = DomainDispatcherApplication(create_backend_app)
-        self._turn = Lock()
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if not is_loopback(str(environ.get("HTTP_HOST", ""))):
-            start_response("403 Forbidden", [])
-            return []
-        target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
-        self._calls[target.rpartition(".")[2] or str(environ["REQUEST_METHOD"])] += 1
-        if not target.startswith("DynamoDB"):
-            return self._app(environ, start_response)
-        with self._turn:
-            return self._app(environ, start_response)
-
-
-def _keep_no_history() -> None:
-    """Lets moto forget what it no longer stores.
-
-    Its classes list every instance that was ever made, for a page of its own: each version of a DynamoDB item, twice.
-    """
-    for service in _SERVICES:
-        import_module(f"moto.{service}.models")
-        models: Iterable[Any] = model_data[service].values()
-        for model in models:
-            model.instances_tracked = deque[Any](maxlen=0)
 
 
 @contextmanager
@@ -79,10 +31,16 @@ def embedded_aws(calls: Counter[str] | None = None) -> Iterator[str]:
     if given := os.environ.get("AWS_ENDPOINT_URL"):
         yield given
         return
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would log every call
-    server = make_server("127.0.0.1", 0, AtomicMoto(calls), threaded=True, request_handler=MotoRequestHandler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_address[1]}"
+    # It takes as long to load as everything else together: for nothing where a setting is wrong, or an AWS is given.
+    from functions.moto_server import AtomicMoto, served
+
+    with served(AtomicMoto(calls)) as url:
+        _point_at(url)
+        yield url
+
+
+def _point_at(url: str) -> None:
+    """Has this process's AWS clients call an embedded AWS."""
     # Set for each service: Bedrock is reached at AWS itself. Its calls are signed with the user's own credentials, from
     # the environment as it was before, and calls of the embedded AWS never are.
     for service in ("DYNAMODB", "S3", "SECRETS_MANAGER", "SQS"):
@@ -90,11 +48,6 @@ def embedded_aws(calls: Counter[str] | None = None) -> Iterator[str]:
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     os.environ |= {"AWS_ACCESS_KEY_ID": "embedded", "AWS_SECRET_ACCESS_KEY": "embedded"}
     os.environ.pop("AWS_SESSION_TOKEN", None)
-    try:
-        yield url
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @contextmanager

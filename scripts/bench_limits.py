@@ -14,12 +14,14 @@ from heapq import heappop, heappush
 import httpx
 
 from scripts.benchmark import SHORT
+from scripts.dynamodb_expressions import Item
 from scripts.memory_dynamodb import MemoryDynamoDb
 from shared.schemas.caller import Caller
 from shared.schemas.limits import Estimate, Limits
 from shared.schemas.usage import Usage
 from shared.stores.aws import Aws
 from shared.stores.limits.store import LimitStore, Reservation
+from shared.stores.limits.write import item_of, size_of, write_units
 
 SECOND = 1_000_000
 DOLLARS_A_MILLION_UNITS = 0.625
@@ -50,11 +52,12 @@ class Load:
     """Requests that come at random, each to a process that has room for it, and last `SECONDS_EACH` on average."""
 
     def __init__(self, who: Caller, *, processes: int, rate: float, models: int) -> None:
-        self._dynamodb = MemoryDynamoDb()
+        self._units = 0
+        dynamodb = MemoryDynamoDb(self._count)
         self._now = 1_950_000_000 * SECOND
         self._who, self._rate, self._models = who, rate, models
         in_flight = max(1, round(rate * SECONDS_EACH))
-        aws = [Aws(CREDENTIALS, transport=self._dynamodb) for _ in range(processes)]
+        aws = [Aws(CREDENTIALS, transport=dynamodb) for _ in range(processes)]
         self._stores = [
             LimitStore(one, "limits", "usage", clock=lambda: self._now, gather=3600.0 if processes < in_flight else 0.0)
             for one in aws
@@ -65,12 +68,16 @@ class Load:
 
     async def units(self) -> float:
         """Write units a request, once all processes have seen the key."""
+        await self._stores[0].create_tables()
         for _ in range(REQUESTS // 2):
             await self._next()
-        self._dynamodb.units.clear()
+        self._units = 0
         for _ in range(REQUESTS):
             await self._next()
-        return self._dynamodb.units.total() / REQUESTS
+        return self._units / REQUESTS
+
+    def _count(self, table: str, before: Item, after: Item) -> None:
+        self._units += write_units(max(size_of(item_of(before)), size_of(item_of(after))))
 
     async def _next(self) -> None:
         step = round(self._chance.expovariate(self._rate) * SECOND)

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import httpx
@@ -101,7 +102,8 @@ async def gateway_client(
     """A client of all functions; with the sandbox on unless `environment` says otherwise."""
     settings = {"GATEWAY_SANDBOX": "on"} if environment is None else environment
     services = make_services(keys, settings, upstream, aws=aws, fetcher=fetcher, clock=clock, pause=pause)
-    functions = AllFunctions()
+
+    functions = _functions()
     for app in functions.apps.values():
         app.dependency_overrides[process_services] = lambda: services
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
@@ -113,6 +115,11 @@ async def gateway_client(
         for app in functions.apps.values():
             app.dependency_overrides.clear()
         await services.aclose()
+
+
+@cache
+def _functions() -> AllFunctions:
+    return AllFunctions()
 
 
 def frames(body: bytes) -> list[Any]:

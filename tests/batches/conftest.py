@@ -3,19 +3,17 @@
 import time
 from collections.abc import AsyncIterator
 
-import httpx
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from shared.gateway.services import Services
 from shared.stores.keys import KeyStore
 from tests.batches.batch_harness import BatchHarness, make_services
+from tests.quick_aws import QuickAws
 
 
 @pytest.fixture
-def harness() -> BatchHarness:
-    app = DomainDispatcherApplication(create_backend_app)
-    return BatchHarness(httpx.WSGITransport(app), now=time.time())
+def harness(quick_aws: QuickAws) -> BatchHarness:
+    return BatchHarness(quick_aws, now=time.time())
 
 
 @pytest.fixture

@@ -77,8 +77,8 @@ class Functions:
 
 
 @pytest.fixture(scope="module")
-def functions(aws_environment: dict[str, str]) -> Iterator[Functions]:
-    aws = Aws(aws_environment)
+def functions(moto_environment: dict[str, str]) -> Iterator[Functions]:
+    aws = Aws(moto_environment)
     objects = ObjectStore(aws, "gateway-media")
     secret = StackSecret(aws, "gateway-tenants")
     folders = TenantFolders(secret)
@@ -90,7 +90,7 @@ def functions(aws_environment: dict[str, str]) -> Iterator[Functions]:
     asyncio.run(store_sample_batches(objects, batches, folders))
     asyncio.run(store_sample_responses(ResponseStore(objects, folders)))
     with ExitStack() as stack:
-        yield Functions(aws_environment, stack)
+        yield Functions(moto_environment, stack)
 
 
 def event(name: str) -> dict[str, Any]:
@@ -206,7 +206,7 @@ def gemini(answer: bytes) -> Iterator[str]:
 
 
 @pytest.mark.anyio
-async def test_an_answer_larger_than_lambda_buffers_arrives_whole(aws_environment: dict[str, str]) -> None:
+async def test_an_answer_larger_than_lambda_buffers_arrives_whole(moto_environment: dict[str, str]) -> None:
     """On our own Runtime API: the emulator collects a stream, and refuses one of more than 6 MB."""
     image = base64.b64encode(b"\x89PNG\r\n\x1a\n" + Random(8).randbytes(LARGE * 3 // 4)).decode()
     part = {"inlineData": {"mimeType": "image/png", "data": image}}
@@ -220,7 +220,7 @@ async def test_an_answer_larger_than_lambda_buffers_arrives_whole(aws_environmen
         vendor = {"GEMINI_API_KEY": "vendor-key", "GEMINI_BASE_URL": url, "GATEWAY_TRUST_AUTHORIZER": "on"}
         function = replace(built_functions()["images"], environment=vendor)
         # Without the folder of the sources on its path: what is built shall answer.
-        environment = {**environment_of(function, aws_environment), "PYTHONSAFEPATH": "1"}
+        environment = {**environment_of(function, moto_environment), "PYTHONSAFEPATH": "1"}
         async with sandbox(function.handler, *function.command(lambda_python()), **environment) as images:
             answer = images.platform.invoke(event("image-stable"))
             assert (await answer.prelude())["statusCode"] == 200

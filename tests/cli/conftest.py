@@ -62,13 +62,13 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.fixture
-def box(aws_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def box(moto_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The variables that lead to the emulated AWS, which are set, and nothing else that leads anywhere."""
     for name in ("PORT", "AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in aws_environment.items():
+    for name, value in moto_environment.items():
         monkeypatch.setenv(name, value)
-    return aws_environment
+    return moto_environment
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,8 @@
 """Keys with limits of their own, a request to each kind of endpoint, and the books that are kept of both."""
 
-import asyncio
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,30 +111,6 @@ async def account(
     settings = SANDBOX | (environment or {})
     async with gateway_client(keys, settings, vendor, token=token, aws=aws, clock=clock, pause=pause) as client:
         yield Account(client, LimitStore(keys.aws, LIMITS, USAGE), key)
-
-
-@contextmanager
-def exact_keys() -> Iterator[KeyStore]:
-    """Keys in a DynamoDB that makes one update at a time, as the real one does for an item: moto's threads do not."""
-    command = [sys.executable, "-m", "tests.stores.dynamodb_server"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        environment = {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{int(server.stdout.readline())}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-        }
-        store = KeyStore(Aws(environment), "keys", cache_seconds=3600)
-
-        async def fill() -> None:
-            await store.create_table()
-            await LimitStore(store.aws, LIMITS, USAGE).create_tables()
-            await store.aws.aclose()
-
-        asyncio.run(fill())
-        yield store
-        server.stdin.close()
 
 
 def catalog(folder: Path, rows: str, upstream: str | None = None) -> dict[str, str]:

@@ -7,7 +7,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LimitStore
 from tests.client import LIMITS, USAGE, gateway_client
 from tests.contract import vendor as upstream
-from tests.contract.accounts import CHAT, EVERY_KIND, SANDBOX, STABLE_IMAGES, Account, account, catalog, exact_keys
+from tests.contract.accounts import CHAT, EVERY_KIND, SANDBOX, STABLE_IMAGES, Account, account, catalog
 from tests.contract.vendor import ENVIRONMENT, HEAD, MODEL, frame
 from tests.contract.wire import DISTINCT, POSTS, asking, assert_error, dialect_of, events
+from tests.skipped_time import skips_time
 
 pytestmark = pytest.mark.anyio
 
@@ -39,12 +40,6 @@ def drawing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return catalog(
         tmp_path_factory.mktemp("catalog"), '[[models]]\nid = "gemini-2.5-flash-image"\nprovider = "sandbox"', "image"
     )
-
-
-@pytest.fixture(scope="module")
-def exact() -> Iterator[KeyStore]:
-    with exact_keys() as store:
-        yield store
 
 
 # --- what every answer says
@@ -263,8 +258,8 @@ async def test_a_refused_request_takes_nothing_of_the_other_limits(keys: KeyStor
     assert left.tokens.remaining >= 9_900
 
 
-async def test_as_many_are_let_in_as_the_limit_says_and_no_more(exact: KeyStore) -> None:
-    async with account(exact, Limits(requests_per_minute=5)) as caller:
+async def test_as_many_are_let_in_as_the_limit_says_and_no_more(keys: KeyStore) -> None:
+    async with account(keys, Limits(requests_per_minute=5)) as caller:
         statuses = [answer.status_code for answer in await asyncio.gather(*(caller.ask(CHAT) for _ in range(12)))]
         assert sorted(statuses) == [200] * 5 + [429] * 7
         assert (await caller.row()).requests == 5
@@ -453,6 +448,7 @@ RATES = Limits(requests_per_minute=1000, concurrency=100)
         (None, None, "off", True),
     ],
 )
+@skips_time
 async def test_without_dynamodb_budgets_are_closed_and_the_rest_as_the_operator_says(
     keys: KeyStore, own: Limits | None, above: Limits | None, setting: str, let_through: bool
 ) -> None:
@@ -477,6 +473,7 @@ def assert_unavailable(response: httpx.Response) -> None:
     assert "dynamo" not in response.text.lower()
 
 
+@skips_time
 async def test_a_key_that_cannot_be_looked_up_is_told_to_come_back(keys: KeyStore) -> None:
     async with gateway_client(KeyStore(unreachable(), "keys")) as client:
         for path in DISTINCT:

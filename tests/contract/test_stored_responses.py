@@ -421,7 +421,7 @@ async def test_P19_the_worker_gives_up_what_has_killed_workers(background: Backg
 async def test_P19_a_stream_in_the_background_follows_it_to_its_end(background: Background) -> None:
     body = {"model": OPENAI, "input": "Hello", "background": True, "stream": True}
     following = asyncio.create_task(background.client.post(RESPONSES, json=body))
-    while not (messages := await background.worker.batch_queue.receive(10, wait=1)):
+    while not (messages := await background.worker.batch_queue.receive(10, wait=0)):
         assert not following.done(), following.result().text
     await deliver(messages[0], background.worker, remaining=lambda: 300.0)
     events = events_of(await following)

@@ -27,8 +27,8 @@ def items() -> int:
     return sum(isinstance(found, Item) for found in gc.get_objects())
 
 
-async def test_earlier_versions_of_an_item_are_forgotten(aws_environment: dict[str, str]) -> None:
-    aws = Aws(aws_environment)
+async def test_earlier_versions_of_an_item_are_forgotten(moto_environment: dict[str, str]) -> None:
+    aws = Aws(moto_environment)
     await aws.call("dynamodb", "CreateTable", TABLE)
     await aws.call("dynamodb", "UpdateItem", UPDATE)
     before = items()

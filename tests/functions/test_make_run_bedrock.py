@@ -29,7 +29,7 @@ def settings(service: ScriptedBedrock) -> dict[str, str]:
 def ask(server: LocalServer, **fields: Any) -> httpx.Response:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], **fields}
     headers = {"authorization": f"Bearer {TOKEN}"}
-    return httpx.post(f"{server.url}/v1/chat/completions", json=body, headers=headers, trust_env=False, timeout=20)
+    return httpx.post(f"{server.url}/v1/chat/completions", json=body, headers=headers, trust_env=False, timeout=60)
 
 
 def test_B09_calls_are_signed_with_the_credentials_of_the_environment(service: ScriptedBedrock, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def transcribed(audio: bytes, **more: Any) -> Transcript:
     return done.transcript
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.text(min_size=1, max_size=60))
 def test_what_the_sandbox_said_it_writes_down_word_by_word(text: str) -> None:
     transcript = transcribed(spoken(text, speed=4), prompt="Not said")

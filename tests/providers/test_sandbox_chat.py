@@ -124,13 +124,13 @@ def said(answer: Candidate) -> list[str]:
     return pieces
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(_REQUESTS, st.sampled_from([1, 7, 1 << 20]))
 def test_a_stream_folds_into_the_whole_answer(request: ChatRequest, size: int) -> None:
     assert respond(request.model_copy(update={"stream": True}), size) == respond(request)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(_REQUESTS)
 def test_max_tokens_cut_an_answer_and_nothing_else(request: ChatRequest) -> None:
     cut, whole = respond(request), respond(request.model_copy(update={"max_tokens": None}))

@@ -42,7 +42,7 @@ def test_a_paraphrase_is_nearer_than_anything_else(dimensions: int | None) -> No
         assert (cosine(first, second) > 0.25) == (at == other), (PARAPHRASES[at], PARAPHRASES[other])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.text(max_size=30) | st.lists(st.integers(0, 200_000), max_size=8).map(tuple), max_size=4),
     st.none() | st.sampled_from([1, 2, 3, 64, 3072]),

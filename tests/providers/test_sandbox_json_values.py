@@ -136,7 +136,7 @@ def _faults(value: Any, schema: Any) -> list[str]:
     return [error.message for error in validator.iter_errors(value)]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(_SCHEMAS, st.text(max_size=20))
 def test_a_satisfiable_schema_gets_a_value_that_satisfies_it(schema: Any, prompt: str) -> None:
     root = {"$defs": _DEFINITIONS, "allOf": [schema]}
@@ -151,7 +151,7 @@ _KEYWORDS = ["type", "$ref", "items", "properties", "enum", "anyOf", "allOf", "r
 _KEYWORDS += ["minItems", "prefixItems", "examples", "minimum", "format", "maxLength", "maxItems"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.recursive(
         _SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(_KEYWORDS), inner), max_leaves=10

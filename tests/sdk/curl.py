@@ -36,7 +36,7 @@ def shell(command: str, home: Path) -> Answer:
     dump = home / "headers"
     (home / ".curlrc").write_text(f'silent\nshow-error\ndump-header = "{dump}"\n', "utf-8")
     result = subprocess.run(
-        ["sh", "-c", command], cwd=home, env=environment(home), capture_output=True, timeout=15, check=False
+        ["sh", "-c", command], cwd=home, env=environment(home), capture_output=True, timeout=60, check=False
     )
     assert result.returncode == 0, result.stderr.decode()
     assert result.stderr == b""

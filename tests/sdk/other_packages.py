@@ -19,7 +19,7 @@ def assert_pass(files: list[str], environment_name: str, url: str, home: Path, *
         env=environment(home, PYTHONPATH=str(packages), **{GIVEN_URL: url}, **settings),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert result.returncode == os.EX_OK, result.stdout + result.stderr

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 TOKEN = "sk-local"
 _COMMAND = [sys.executable, "-m", "functions"]
 _BANNER_END = "'\n\n"
-_READY_SECONDS = 30.0
-_EXIT_SECONDS = 5.0
+_READY_SECONDS = 60.0
+_EXIT_SECONDS = 20.0
 _STEP = 0.05
 
 _FoundT = TypeVar("_FoundT")
@@ -92,7 +92,7 @@ class LocalServer:
             lines = [line for line in self.log() if line["request_id"] == request_id]
             return lines if any(line["message"] == "request" for line in lines) else None
 
-        return self._await(written, 5.0, f"log line of {request_id}")
+        return self._await(written, 20.0, f"log line of {request_id}")
 
     @contextmanager
     def shown(self) -> Iterator["LocalServer"]:

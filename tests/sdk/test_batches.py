@@ -9,7 +9,7 @@ import pytest
 from openai import OpenAI
 from openai.types import Batch
 
-_SECONDS = 30.0
+_SECONDS = 60.0
 
 
 def line(custom_id: str, **fields: Any) -> bytes:

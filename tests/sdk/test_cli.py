@@ -49,7 +49,7 @@ def read(result: "subprocess.CompletedProcess[str]") -> Any:
 def ask(server: LocalServer, token: str, **fields: Any) -> httpx.Response:
     headers = {"authorization": f"Bearer {token}"}
     url = f"{server.url}/v1/chat/completions"
-    return httpx.post(url, json={**CHAT, **fields}, headers=headers, trust_env=False, timeout=20)
+    return httpx.post(url, json={**CHAT, **fields}, headers=headers, trust_env=False, timeout=60)
 
 
 def soon_refused(server: LocalServer, token: str) -> httpx.Response:

@@ -94,7 +94,7 @@ def executed(command: list[str], home: Path, **settings: str) -> str:
         env=environment(home, **settings),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert (result.returncode, result.stderr) == (0, ""), result.stderr

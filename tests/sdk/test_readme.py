@@ -70,7 +70,7 @@ def test_the_python_of_the_readme_runs_as_it_stands(sandbox_url: str) -> None:
     program = "\n".join(blocks("python")).replace(ADDRESS, sandbox_url)
     environment = {**os.environ, "NO_PROXY": "127.0.0.1"}
     result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, env=environment, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=environment, check=False
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("Hello") == 4

@@ -36,7 +36,7 @@ VENDORS = {
 def streamed(url: str, path: str, body: dict[str, Any]) -> Iterator[httpx.Response]:
     headers = {"authorization": f"Bearer {TOKEN}"}
     with (
-        httpx.Client(trust_env=False, timeout=5.0) as client,
+        httpx.Client(trust_env=False, timeout=60.0) as client,
         client.stream("POST", url + path, json={**body, "stream": True}, headers=headers) as response,
     ):
         yield response

@@ -13,7 +13,7 @@ from scripts.loopback_handler import LoopbackHandler
 from shared.framing import SseDecoder
 
 KEY = "vendor-key-that-nobody-may-see"
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

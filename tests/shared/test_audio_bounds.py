@@ -210,7 +210,7 @@ def test_a_recording_on_disk_is_as_long_as_in_memory(name: str) -> None:
         assert longest_seconds_of_file(file, media_type) == longest_seconds(recording + bytes(1_100_000), media_type)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(SECONDS)), st.data())
 def test_no_damage_raises(name: str, data: st.DataObject) -> None:
     media_type, recording, _ = SECONDS[name]

@@ -42,7 +42,7 @@ def long_strings(draw: st.DrawFn) -> bytes:
     return b'"%b"' % bytes(text)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(long_strings(), st.booleans())
 def test_long_strings_are_read_in_steps_as_in_one(text: bytes, is_name: bool) -> None:
     data = b'{%b:[1,"b"]}' % text if is_name else b'{"a":[%b,"b",%b],"c":"short"}' % (text, text)

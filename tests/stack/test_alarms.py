@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 from shared.observability import METRICS
 from shared.schemas.batch import WINDOW_SECONDS
 from tests.cli.conftest import Command, box, command
-from tests.stack.test_template import Json, functions, of_type, source, translated
+from tests.stack.test_template import Json, functions, of_type, parsed, translated
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text("utf-8")
@@ -323,7 +322,7 @@ def test_the_runbooks_commands_are_ones_that_the_command_line_knows(
 
 
 def test_the_runbooks_parameters_are_the_templates() -> None:
-    parameters = set(yaml_parse(source())["Parameters"])
+    parameters = set(parsed()["Parameters"])
     named = set(re.findall(r"\b([A-Z]\w+)=", " ".join(re.findall(r'PARAMETERS="([^"]*)"', RUNBOOK))))
     assert named
     assert named <= parameters

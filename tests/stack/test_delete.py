@@ -7,19 +7,18 @@ from uuid import uuid4
 
 import boto3
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 from scripts.adopt import adopt, only
 from scripts.delete import Retained, delete, retained
 from scripts.deploy import Order, Refused
+from tests.stack.test_template import parsed
 
-ROOT = Path(__file__).parents[2]
 REGION = "eu-central-1"
 
 
 @pytest.fixture
-def cloudformation(aws_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name, value in aws_environment.items():
+def cloudformation(moto_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name, value in moto_environment.items():
         monkeypatch.setenv(name, value)
     return boto3.client("cloudformation", region_name=REGION)
 
@@ -96,7 +95,7 @@ def test_nothing_is_deleted_unless_the_stack_is_named(
 
 
 def test_all_that_the_template_keeps_can_be_removed_and_adopted() -> None:
-    template = yaml_parse((ROOT / "template.yaml").read_text("utf-8"))
+    template = parsed()
     kept = [
         Retained(resource["Type"], name, name)
         for name, resource in template["Resources"].items()
@@ -140,7 +139,7 @@ class Cloudformation:
 
 
 def test_what_was_left_is_imported_into_a_new_stack() -> None:
-    template = yaml_parse((ROOT / "template.yaml").read_text("utf-8"))
+    template = parsed()
     left = [
         {"type": "AWS::DynamoDB::Table", "name": "KeysTable", "id": "old-keys"},
         {"type": "AWS::SecretsManager::Secret", "name": "ProviderSecret", "id": "arn:secret"},

@@ -12,13 +12,13 @@ from uuid import uuid4
 import boto3
 import pytest
 import yaml
-from samtranslator.yaml_helper import yaml_parse
 
 from scripts.deploy import Order, Refused, architecture, deploy, deployed_values, values_of
 from scripts.release import digest_of, pin, release_of
 from shared.cli.__main__ import main as gateway
 from shared.cli.releases import kept, make_live
 from tests.cli.test_releases import FIRST, Stack
+from tests.stack.test_template import parsed
 from tests.stores.test_operator_catalog import ROWS
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ CONFIG = ROOT / "samconfig.toml"
 
 def built(digest: str = "0123456789", architecture: str = "arm64") -> dict[str, Any]:
     """The parameters of a built template."""
-    template: dict[str, Any] = {"Parameters": yaml_parse((ROOT / "template.yaml").read_text("utf-8"))["Parameters"]}
+    template: dict[str, Any] = {"Parameters": parsed()["Parameters"]}
     pin(template, digest, architecture)
     return template
 
@@ -154,10 +154,10 @@ def test_a_parameter_that_the_template_lacks_is_refused_before_anything_is_deplo
 
 
 @pytest.fixture
-def aws(aws_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def aws(moto_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ENV", "ARCH", "STACK", "REGION", "PARAMETERS", "TAGS", "AWS_PROFILE", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in aws_environment.items():
+    for name, value in moto_environment.items():
         monkeypatch.setenv(name, value)
 
 

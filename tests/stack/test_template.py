@@ -4,6 +4,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,21 @@ def source() -> str:
     return (ROOT / "template.yaml").read_text("utf-8")
 
 
+def parsed() -> Json:
+    """The template as a value of the caller's own."""
+    return deepcopy(_parsed())
+
+
+@cache
+def _parsed() -> Json:
+    template: Json = yaml_parse(source())
+    return template
+
+
 @cache
 def translated(*, layers: str = "1", **parameters: str) -> Json:
     """The resources of a stack with the given parameters, conditions decided. `layers` stands for their content."""
-    template: Json = yaml_parse(source())
+    template = parsed()
     template["Globals"]["Function"]["CodeUri"] = "s3://bucket/functions"
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::LayerVersion":
@@ -233,7 +245,7 @@ def test_a_layer_that_changes_makes_new_versions_of_the_functions() -> None:
 
 def versions(**parameters: str) -> set[str]:
     """The logical ids of the functions' versions in a stack that was deployed with these parameters."""
-    template: Json = yaml_parse(source())
+    template = parsed()
     pin(template, "0123456789", "arm64")
     defaults = {name: str(value["Default"]) for name, value in template["Parameters"].items() if "Default" in value}
     release = release_of(template, defaults | parameters)
@@ -299,7 +311,7 @@ def test_an_alarm_takes_a_gradual_deployment_back(parameters: dict[str, str], al
 
 
 def test_each_way_to_deploy_is_known_to_be_gradual_or_not() -> None:
-    template = yaml_parse(source())
+    template = parsed()
     gradual = {name: row["Gradual"] for name, row in template["Mappings"]["Deployments"].items()}
     assert [*gradual] == template["Parameters"]["Deployment"]["AllowedValues"]
     assert [name for name, value in gradual.items() if not value] == ["AllAtOnce"]
@@ -505,7 +517,7 @@ def test_a_domain_of_the_operators_leads_to_the_stage() -> None:
     ],
 )
 def test_the_outputs_name_the_address_that_clients_use(parameters: dict[str, str], url: str) -> None:
-    template = yaml_parse(source())
+    template = parsed()
     values = {name: parameter["Default"] for name, parameter in template["Parameters"].items()} | parameters
     conditions = {name: decided(body, values, template["Conditions"]) for name, body in template["Conditions"].items()}
     outputs = {name: resolve(row["Value"], values, conditions) for name, row in template["Outputs"].items()}
@@ -740,7 +752,7 @@ def test_an_input_of_a_batch_counts_for_as_long_as_it_is_kept() -> None:
 
 
 def test_a_url_of_an_image_opens_for_as_long_as_the_operator_says_up_to_what_s3_allows() -> None:
-    parameter = yaml_parse(source())["Parameters"]["ImageUrlLifetime"]
+    parameter = parsed()["Parameters"]["ImageUrlLifetime"]
     assert parameter["Default"] == Settings().image_url_lifetime
     assert parameter["MaxValue"] == MAX_PRESIGNED_SECONDS
     given = {
@@ -873,7 +885,7 @@ def test_tracing_is_on_only_when_asked_for() -> None:
 
 
 def test_the_outputs_say_how_to_go_on() -> None:
-    outputs = {name: json.dumps(output["Value"]) for name, output in yaml_parse(source())["Outputs"].items()}
+    outputs = {name: json.dumps(output["Value"]) for name, output in parsed()["Outputs"].items()}
     assert "/live/v1" in outputs["BaseUrl"]
     assert "-m shared.cli --stack ${AWS::StackName} --region ${AWS::Region} providers set" in outputs["SetProviderKeys"]
     assert "-m shared.cli --stack ${AWS::StackName} --region ${AWS::Region} keys create" in outputs["CreateKey"]
@@ -883,7 +895,7 @@ def test_the_outputs_say_how_to_go_on() -> None:
 
 
 def test_the_command_line_finds_a_stacks_state_by_its_outputs() -> None:
-    outputs = {name: output["Value"] for name, output in yaml_parse(source())["Outputs"].items()}
+    outputs = {name: output["Value"] for name, output in parsed()["Outputs"].items()}
     variables = [function["Environment"]["Variables"] for function in functions().values()]
     for output, setting in target._SETTING_OF_OUTPUT.items():
         assert {json.dumps(found[setting]) for found in variables if setting in found} == {json.dumps(outputs[output])}

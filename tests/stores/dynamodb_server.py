@@ -1,5 +1,4 @@
-"""A DynamoDB in a process of its own: moto, one request at a time, since its threads would see each other's half-done
-updates. Prints two ports and ends with its standard input.
+"""A DynamoDB in a process of its own, for processes that race. Prints two ports and ends with its standard input.
 
 Behind the second port it fails: the share of calls given as argument, in each of the ways of `Faulty`, and once a
 number of calls on end.
@@ -14,10 +13,9 @@ from collections.abc import Callable, Iterable
 from threading import Lock, Thread
 from typing import Any
 
-from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from functions.embedded_aws import AtomicMoto
+from scripts.memory_dynamodb import MemoryDynamoDb
 
 Application = Callable[..., Iterable[bytes]]
 OUTAGE = range(120, 200)
@@ -88,14 +86,14 @@ def _ignored(*arguments: Any) -> None:
 
 
 def serve(app: Application) -> BaseWSGIServer:
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
     Thread(target=server.serve_forever, daemon=True).start()
     return server
 
 
 def main() -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    app = AtomicMoto()
+    app = MemoryDynamoDb()
     share = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
     for served in (serve(app), serve(Faulty(app, share))):
         print(served.server_address[1], flush=True)

@@ -29,8 +29,8 @@ class CountingTransport(httpx.AsyncBaseTransport):
     sender, for `deliver_late`.
     """
 
-    def __init__(self) -> None:
-        self.inner = httpx.AsyncHTTPTransport()
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self.inner = inner
         self.counts: dict[str, int] = {}
         self.refused = 0
         self.longest = 0
@@ -88,11 +88,11 @@ class CountingTransport(httpx.AsyncBaseTransport):
 class Harness:
     """A store on fresh tables, its clock in microseconds, and what it asks of DynamoDB."""
 
-    def __init__(self, environment: Mapping[str, str], name: str) -> None:
+    def __init__(self, environment: Mapping[str, str], dynamodb: httpx.AsyncBaseTransport, name: str) -> None:
         self.now = NOON
         self.environment = environment
         self.tables = f"{name}-limits"[-200:], f"{name}-usage"[-200:]
-        self.transport = CountingTransport()
+        self.transport = CountingTransport(dynamodb)
         self.shards: list[int] = []
         self.store = self.process()
 

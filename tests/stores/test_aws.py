@@ -108,7 +108,7 @@ def test_a_url_is_signed_as_botocore_signs_it(
 
 
 @given(query=st.dictionaries(st.text(min_size=1), st.text(), max_size=5))
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_a_query_holds_is_signed_as_botocore_signs_it(
     query: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -185,44 +185,46 @@ async def test_a_cancelled_request_has_cost_nothing(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize(("settles", "returns"), [(True, False), (False, True), (True, True)])
-async def test_an_item_stays_small_however_many_requests_begin(harness: Harness, settles: bool, returns: bool) -> None:
+async def test_an_item_stays_small_however_many_requests_begin(
+    quick_harness: Harness, settles: bool, returns: bool
+) -> None:
     """Also where no process ever comes back, and where no request ever ends."""
     who = caller(requests_per_minute=10**6, tokens_per_minute=10**6, concurrency=100, budget_day=10**9)
     for _ in range(150):
-        harness.wait(1800)
-        store = harness.store if returns else harness.process()
+        quick_harness.wait(1800)
+        store = quick_harness.store if returns else quick_harness.process()
         reservation = await store.reserve(who, REQUEST)
         if settles:
             await store.settle(reservation, "m", Usage(input_tokens=5, output_tokens=5), 1)
-    (item,) = await harness.items()
+    (item,) = await quick_harness.items()
     assert sum(name[0] in "kc" for name in item) <= 8
     assert write_units(size_of(item)) == 1
 
 
 @pytest.mark.parametrize("tenant", [Limits(), Limits(concurrency=1000, budget_month=10**10)])
 async def test_two_hundred_requests_in_flight_fit_into_the_kilobyte_that_a_write_is_billed_for(
-    harness: Harness, tenant: Limits
+    quick_harness: Harness, tenant: Limits
 ) -> None:
     who = caller(
         "key_0123456789ab", tenant, tokens_per_minute=10**9, concurrency=256, budget_day=10**9, budget_month=10**10
     )
     for _ in range(8):
-        process = harness.process()
+        process = quick_harness.process()
         for _ in range(25):
-            harness.wait(0.05)
+            quick_harness.wait(0.05)
             await process.reserve(who, Estimate(tokens=1500, cost=90_000))
-    await harness.store.settle(await harness.store.reserve(who, REQUEST), "maker/model-1", tokens(10), 10)
-    for item in await harness.items():
+    await quick_harness.store.settle(await quick_harness.store.reserve(who, REQUEST), "maker/model-1", tokens(10), 10)
+    for item in await quick_harness.items():
         assert number(item, "n") == 200
         assert write_units(size_of(item)) == 1
 
 
-async def test_an_item_of_a_key_without_limits_stays_small_too(harness: Harness) -> None:
+async def test_an_item_of_a_key_without_limits_stays_small_too(quick_harness: Harness) -> None:
     for day in range(400):
-        harness.wait(3600 if day % 2 else 3 * 24 * 3600)
-        await harness.store.settle(await harness.store.reserve(caller(), REQUEST), "m", tokens(1), 1)
-    await harness.store.flush(5)
-    (item,) = await harness.items()
+        quick_harness.wait(3600 if day % 2 else 3 * 24 * 3600)
+        await quick_harness.store.settle(await quick_harness.store.reserve(caller(), REQUEST), "m", tokens(1), 1)
+    await quick_harness.store.flush(5)
+    (item,) = await quick_harness.items()
     assert write_units(size_of(item)) == 1
 
 
@@ -247,20 +249,20 @@ async def test_one_settled_late_while_others_are_taken_back_is_released_once(har
     assert (await harness.store.standing("k")).in_flight == 0
 
 
-async def test_however_many_have_died_their_key_lives_on(harness: Harness) -> None:
+async def test_however_many_have_died_their_key_lives_on(quick_harness: Harness) -> None:
     who = caller(concurrency=1000, budget_month=8000)
     begins = [NOON - 300 * SECOND * past for past in range(10, 410)]
     dead: dict[str, Any] = {f"k{slot_at(900, begin)}": {"SS": [f"dead{begin}"]} for begin in begins}
     dead |= {f"c{slot_at(900, begin)}": {"N": "10"} for begin in begins}
     today, month = money_names(NOON)
     money = {today: 10, month: 4000, "n": 400}
-    await harness.put({"id": {"S": "key#k#0"}, **{name: {"N": str(of)} for name, of in money.items()}, **dead})
-    assert await harness.store.standing("k") == Balance(in_flight=0, reserved=0, spent_day=10, spent_month=4000)
+    await quick_harness.put({"id": {"S": "key#k#0"}, **{name: {"N": str(of)} for name, of in money.items()}, **dead})
+    assert await quick_harness.store.standing("k") == Balance(in_flight=0, reserved=0, spent_day=10, spent_month=4000)
     for _ in range(9):
-        await harness.store.settle(await harness.store.reserve(who, REQUEST), "m", tokens(1), 1)
-    assert await harness.store.standing("k") == Balance(in_flight=0, reserved=0, spent_day=19, spent_month=4009)
-    assert harness.transport.longest <= 4096  # DynamoDB's limit of an expression
-    rows = await harness.store.usage.rows("2031-11-01", "2031-11-30")
+        await quick_harness.store.settle(await quick_harness.store.reserve(who, REQUEST), "m", tokens(1), 1)
+    assert await quick_harness.store.standing("k") == Balance(in_flight=0, reserved=0, spent_day=19, spent_month=4009)
+    assert quick_harness.transport.longest <= 4096  # DynamoDB's limit of an expression
+    rows = await quick_harness.store.usage.rows("2031-11-01", "2031-11-30")
     assert sum(row.cost for row in rows) == 4009
 
 

@@ -16,6 +16,8 @@ from shared.schemas.usage import Usage
 from shared.stores.aws import Aws
 from shared.stores.limits.bucket import time_of
 from shared.stores.limits.store import LimitStore, Reservation
+from tests.quick_aws import InProcess
+from tests.stores.compared_dynamodb import ComparedDynamoDb
 from tests.stores.limits_harness import NOON, SECOND, CountingTransport
 
 KEYS = count()
@@ -185,8 +187,8 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 @pytest.fixture(scope="module")
-def aws(aws_environment: dict[str, str], runner: asyncio.Runner) -> Iterator[Aws]:
-    aws = Aws(aws_environment, transport=CountingTransport())
+def aws(aws_environment: dict[str, str], compared_dynamodb: ComparedDynamoDb, runner: asyncio.Runner) -> Iterator[Aws]:
+    aws = Aws(aws_environment, transport=CountingTransport(InProcess(compared_dynamodb)))
     runner.run(LimitStore(aws, *TABLES).create_tables())
     yield aws
     runner.run(aws.aclose())
@@ -195,7 +197,7 @@ def aws(aws_environment: dict[str, str], runner: asyncio.Runner) -> Iterator[Aws
 quickly = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=quickly)
+@settings(max_examples=40, suppress_health_check=quickly)
 @given(limits=BUCKETS, steps=steps(faulty=False), forgets=st.booleans())
 def test_buckets_admit_what_the_model_admits_and_name_its_wait(
     aws: Aws, runner: asyncio.Runner, limits: Limits, steps: list[Step], forgets: bool
@@ -204,7 +206,7 @@ def test_buckets_admit_what_the_model_admits_and_name_its_wait(
 
 
 # Derandomized: after a reservation whose answer was lost, a bucket may be a microsecond ahead of the model's.
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=quickly)
+@settings(max_examples=25, derandomize=True, suppress_health_check=quickly)
 @given(limits=ALL, steps=steps(faulty=True))
 def test_writes_that_are_lost_repeated_or_late_change_nothing_of_what_the_model_says(
     aws: Aws, runner: asyncio.Runner, limits: Limits, steps: list[Step]

@@ -40,20 +40,20 @@ async def test_what_is_estimated_is_marked_as_such(harness: Harness) -> None:
 
 @pytest.mark.parametrize("limits", [{}, {"concurrency": 100, "budget_month": 10**9, "requests_per_minute": 10**5}])
 async def test_the_item_of_a_key_stays_small_and_its_requests_cheap_however_many_models_it_uses(
-    harness: Harness, limits: dict[str, int]
+    quick_harness: Harness, limits: dict[str, int]
 ) -> None:
     requests = 100
     for number in range(requests):
-        await use(harness.store, f"vendor/some-model-with-a-name-{number * 7 % 50}", **limits)
-        await harness.store.flush(5)
+        await use(quick_harness.store, f"vendor/some-model-with-a-name-{number * 7 % 50}", **limits)
+        await quick_harness.store.flush(5)
         if number % 5 == 0:
-            (item,) = await harness.items()
+            (item,) = await quick_harness.items()
             assert write_units(size_of(item)) == 1
-    assert harness.transport.refused == 0
-    assert harness.transport.counts["UpdateItem"] <= requests * (2.2 if limits else 1.2)
-    rows = await harness.store.usage.rows(DAY, DAY)
+    assert quick_harness.transport.refused == 0
+    assert quick_harness.transport.counts["UpdateItem"] <= requests * (2.2 if limits else 1.2)
+    rows = await quick_harness.store.usage.rows(DAY, DAY)
     assert [row.requests for row in rows] == [2] * 50
-    assert sum(row.cost for row in rows) == (await harness.store.standing("k")).spent_day == requests
+    assert sum(row.cost for row in rows) == (await quick_harness.store.standing("k")).spent_day == requests
 
 
 async def test_names_of_models_are_bounded(harness: Harness) -> None:
@@ -67,16 +67,16 @@ async def test_names_of_models_are_bounded(harness: Harness) -> None:
     assert all(row.model.startswith("vendor/0") and len(row.model) < 100 for row in rows)
 
 
-async def test_usage_that_cannot_be_moved_out_stays_bounded_and_loses_no_charge(harness: Harness) -> None:
-    harness.transport.down_for = f'"TableName": "{harness.tables[1]}"'.encode()
+async def test_usage_that_cannot_be_moved_out_stays_bounded_and_loses_no_charge(quick_harness: Harness) -> None:
+    quick_harness.transport.down_for = f'"TableName": "{quick_harness.tables[1]}"'.encode()
     for number in range(90):
-        await use(harness.store, f"vendor/{number:03}" + "x" * 80, budget_day=10**6)
-    await harness.store.flush(30)
-    harness.transport.down_for = None
-    (item,) = await harness.items()
+        await use(quick_harness.store, f"vendor/{number:03}" + "x" * 80, budget_day=10**6)
+    await quick_harness.store.flush(30)
+    quick_harness.transport.down_for = None
+    (item,) = await quick_harness.items()
     assert size_of(item) < 9_000
-    rows = await harness.store.usage.rows(DAY, DAY)
-    assert (await harness.store.standing("k")).spent_day == sum(row.cost for row in rows) == 90
+    rows = await quick_harness.store.usage.rows(DAY, DAY)
+    assert (await quick_harness.store.standing("k")).spent_day == sum(row.cost for row in rows) == 90
     assert sum(row.requests for row in rows) == 90
     assert 0 < next(row.requests for row in rows if row.model == "(other models)") < 50
 

@@ -79,7 +79,7 @@ async def test_fields_and_files_come_in_the_order_in_which_they_were_sent() -> N
         assert image.read() == PNG, "a second call may send it again"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(cuts=st.sets(st.integers(1, len(WHOLE) - 1)))
 async def test_the_pieces_in_which_it_comes_make_no_difference(cuts: set[int]) -> None:
     ends = [0, *sorted(cuts), len(WHOLE)]

@@ -8,8 +8,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 from werkzeug.test import Client
 
-from functions.embedded_aws import AtomicMoto
 from functions.local_server import LocalServer
+from functions.moto_server import AtomicMoto
 from tests.contract.wire import assert_error
 from tests.stack.test_template import body
 
