@@ -12,6 +12,7 @@ from uuid import uuid4
 import boto3
 import pytest
 import yaml
+from samtranslator.yaml_helper import yaml_parse
 
 from scripts.deploy import Order, Refused, architecture, deploy, deployed_values, values_of
 from scripts.release import digest_of, pin, release_of
