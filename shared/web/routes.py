@@ -23,7 +23,9 @@ def add_routes(app: FastAPI, function: str) -> None:
     """Adds the routes of a function, and imports the modules of their operations."""
     for route in ROUTES:
         if route.function == function:
-            app.router.routes.append(StarletteRoute(route.path, _Endpoint(route), methods=[route.method]))
+            added = StarletteRoute(route.path, _Endpoint(route), methods=[route.method])
+            added.methods = {route.method}  # Starlette adds HEAD to GET
+            app.router.routes.append(added)
 
 
 class _Endpoint:

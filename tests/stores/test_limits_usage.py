@@ -68,7 +68,7 @@ async def test_names_of_models_are_bounded(harness: Harness) -> None:
 
 
 async def test_usage_that_cannot_be_moved_out_stays_bounded_and_loses_no_charge(quick_harness: Harness) -> None:
-    quick_harness.transport.down_for = f'"TableName": "{quick_harness.tables[1]}"'.encode()
+    quick_harness.transport.down_for = f'"TableName":"{quick_harness.tables[1]}"'.encode()
     for number in range(90):
         await use(quick_harness.store, f"vendor/{number:03}" + "x" * 80, budget_day=10**6)
     await quick_harness.store.flush(30)
@@ -98,7 +98,7 @@ async def test_a_page_that_was_written_before_its_process_died_is_counted_once_a
         settling = store.settle(reservation, f"vendor/some-model-with-a-name-{number}", tokens(1), 1)
         await settling
         # From here on nothing reaches the item, though the page is written.
-        harness.transport.down_for = b'"id": {"S": "key#'
+        harness.transport.down_for = b'"id":{"S":"key#'
         await store.flush(0.2)
         harness.transport.down_for = None
         rows = await harness.store.usage.rows(DAY, DAY)
