@@ -431,3 +431,23 @@ async def test_a_header_with_a_line_break_is_not_sent() -> None:
         for value in (b"a\r\nb: c", b"a\nb", b"a\rb", b"a\0b"):
             with pytest.raises(httpx.LocalProtocolError):
                 await asking.get(f"http://127.0.0.1:{server.port}/", headers=[(b"x", value)])
+
+
+async def test_a_large_body_arrives_whole_over_tls(certificate: Path) -> None:
+    size = 5_000_000
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                body = await reader.readexactly(size)
+                answer = b"%d %d" % (len(body), body.count(b"x"))
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(answer) + answer)
+        writer.transport.abort()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_tls(certificate))
+    trusting = ssl.create_default_context(cafile=certificate)
+    async with listening, client(trusting) as asking:
+        for _ in range(2):
+            port = listening.sockets[0].getsockname()[1]
+            response = await asking.post(f"https://127.0.0.1:{port}/", content=b"x" * size)
+            assert response.content == b"%d %d" % (size, size)
