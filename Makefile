@@ -8,8 +8,9 @@ BIN := .venv/bin
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
 
+# One more process than CI has cores: some tests wait for time to pass.
 test: .venv/dev .venv/openai-2 .venv/agents ## Run the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3
 
 check: .venv/dev ## Lint, type-check, and check the imports against the architecture
 	$(BIN)/ruff check .
