@@ -25,7 +25,7 @@ from shared.stores.keys import KeyStore
 from shared.stores.limits.store import LEASE_SECONDS, LimitStore
 from shared.stores.limits.usage import UNSETTLED, By, summed
 from tests.client import frames
-from tests.gateway.raced_gateways import INPUT_TOKENS, text_of
+from tests.functions.raced_gateways import INPUT_TOKENS, text_of
 from tests.stores.dynamodb_process import dynamodb
 
 pytestmark = pytest.mark.anyio
@@ -90,7 +90,7 @@ class Gateway:
 @contextmanager
 def gateways(environment: dict[str, str], ahead: int) -> Iterator[list[Gateway]]:
     """Gateways that are configured by `environment`; at the end they have settled everything."""
-    command = [sys.executable, "-m", "tests.gateway.raced_gateways", str(GATEWAYS), str(ahead)]
+    command = [sys.executable, "-m", "tests.functions.raced_gateways", str(GATEWAYS), str(ahead)]
     variables = {"PATH": os.environ.get("PATH", ""), "STUB_API_KEY": "x", **TABLES, **environment}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables
