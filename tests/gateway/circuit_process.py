@@ -11,15 +11,15 @@ import sys
 
 from shared.errors import UpstreamError
 from shared.gateway.circuits import Circuits
-from shared.stores.aws import Aws
 from shared.stores.circuits import CircuitStore
+from tests.patient_aws import PatientAws
 
 FAILURES = 3
 
 
 async def main() -> None:
     table, variables = sys.argv[1:]
-    aws = Aws(json.loads(variables))
+    aws = PatientAws(json.loads(variables))
     now = 0.0
     circuits = Circuits(FAILURES, clock=lambda: now, store=lambda: CircuitStore(aws, table))
     print(json.dumps("ready"), flush=True)

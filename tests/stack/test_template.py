@@ -351,6 +351,12 @@ def test_who_looks_a_key_up_looks_at_the_header_that_api_gateway_caches_by(heade
     assert header in {*KeyHeader}
 
 
+def test_how_long_known_keys_are_served_without_their_table_is_the_operators_choice() -> None:
+    for parameters, seconds in (({}, Settings().key_grace), ({"KeyGrace": "0"}, "0")):
+        for function in functions(translated(**parameters)).values():
+            assert function["Environment"]["Variables"]["GATEWAY_KEY_GRACE"] == seconds
+
+
 def test_api_gateway_may_call_the_authorizer() -> None:
     permission = of_type("AWS::Lambda::Permission")["AuthorizerPermission"]
     assert permission["FunctionName"] == {"Ref": "AuthorizerFunctionAliaslive"}

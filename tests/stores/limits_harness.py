@@ -24,7 +24,8 @@ REQUEST = Estimate(tokens=10, cost=10)
 class CountingTransport(httpx.AsyncBaseTransport):
     """Counts what is asked of DynamoDB by action, and can lose answers, fail, or keep requests back.
 
-    `lose_answers` and `answer_500` are for how many of the next calls; they are done all the same. `throttle` refuses
+    `lose_answers` and `answer_500` are for how many of the next calls; they are done all the same, and how many of them
+    AWS has not refused is counted in `done_unheard`. `throttle` refuses
     the next calls, `down_for` all that contain these bytes. `keep_back` keeps the next one, which then fails for its
     sender, for `deliver_late`.
     """
@@ -36,6 +37,7 @@ class CountingTransport(httpx.AsyncBaseTransport):
         self.longest = 0
         self.lose_answers = 0
         self.answer_500 = 0
+        self.done_unheard = 0
         self.throttle = 0
         self.keep_back = 0
         self.kept: list[httpx.Request] = []
@@ -54,6 +56,7 @@ class CountingTransport(httpx.AsyncBaseTransport):
         self._check(request)
         response = await self.inner.handle_async_request(request)
         self.refused += response.status_code == 400
+        self.done_unheard += response.status_code == 200 and bool(self.lose_answers or self.answer_500)
         if self.lose_answers:
             self.lose_answers -= 1
             await response.aclose()

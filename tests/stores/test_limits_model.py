@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import ModelUnavailable
@@ -164,6 +164,19 @@ ALL = st.builds(
 )
 
 
+A_WRONG_GUESS_UNHEARD = [
+    Step(0, 1, "reserve", 0, 0, 0),
+    Step(0, 0, "reserve", 0, 10, 0),
+    Step(0, 1, "reserve", 0, 10, 0),
+    Step(0, 0, "cancel", 1, 0, 0),
+    Step(0, 0, "cancel", 1, 0, 0),
+    Step(1, 1, "reserve", 0, 10, 0, "lose_answers", SENDINGS),
+    Step(0, 0, "settle", 0, 20, 0),
+    Step(0, 0, "reserve", 0, 10, 0),
+]
+"""Process 1 takes a bucket to be in use that is full again, and hears of no refusal: it has reserved nothing."""
+
+
 def steps(faulty: bool) -> st.SearchStrategy[list[Step]]:
     step = st.builds(
         Step,
@@ -205,9 +218,9 @@ def test_buckets_admit_what_the_model_admits_and_name_its_wait(
     runner.run(play(aws, limits, steps, processes=len(steps) if forgets else 1))
 
 
-# Derandomized: after a reservation whose answer was lost, a bucket may be a microsecond ahead of the model's.
-@settings(max_examples=25, derandomize=True, suppress_health_check=quickly)
+@settings(max_examples=25, suppress_health_check=quickly)
 @given(limits=ALL, steps=steps(faulty=True))
+@example(limits=Limits(requests_per_minute=10, tokens_per_minute=160), steps=A_WRONG_GUESS_UNHEARD)
 def test_writes_that_are_lost_repeated_or_late_change_nothing_of_what_the_model_says(
     aws: Aws, runner: asyncio.Runner, limits: Limits, steps: list[Step]
 ) -> None:
@@ -232,7 +245,7 @@ async def play(aws: Aws, limits: Limits, steps: list[Step], processes: int) -> N
             setattr(transport, step.fault, step.faults)
             kept_at = model.now
         if step.does == "reserve":
-            await reserve(store, caller, model, step, exact_wait=processes == len(steps))
+            await reserve(store, transport, caller, model, step, exact_wait=processes == len(steps))
         elif model.opened:
             one = model.opened.pop(step.place % len(model.opened))
             assert one.reservation is not None
@@ -256,7 +269,10 @@ async def play(aws: Aws, limits: Limits, steps: list[Step], processes: int) -> N
     assert used == ([(model.settled, model.spent, model.used_tokens)] if model.settled else [])
 
 
-async def reserve(store: LimitStore, caller: Caller, model: Model, step: Step, *, exact_wait: bool) -> None:
+async def reserve(
+    store: LimitStore, transport: CountingTransport, caller: Caller, model: Model, step: Step, *, exact_wait: bool
+) -> None:
+    done_before = transport.done_unheard
     cost = step.cost if caller.limits.budgeted else 0
     wait = model.wait(step.tokens, cost)
     reserving = asyncio.ensure_future(store.reserve(caller, Estimate(step.tokens, step.cost)))
@@ -264,7 +280,8 @@ async def reserve(store: LimitStore, caller: Caller, model: Model, step: Step, *
     match reserving.exception():
         case ModelUnavailable():
             assert step.faults == SENDINGS
-            if wait == 0 and step.fault in ("lose_answers", "answer_500"):  # it was made, and given back
+            if transport.done_unheard > done_before:  # it was made, and given back
+                assert wait == 0
                 done_at = model.reserve(step.tokens, doubtful=True)
                 model.cancel(Open(None, step.tokens, cost, *done_at))
         case Refused() as refused:

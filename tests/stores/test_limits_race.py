@@ -5,7 +5,6 @@ import asyncio
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -18,6 +17,7 @@ from shared.schemas.limits import MINUTE, Balance, Estimate, Limits, UsageRow
 from shared.stores.aws import Aws
 from shared.stores.limits.store import LimitStore
 from shared.stores.limits.usage import By, summed
+from tests.stores.dynamodb_process import dynamodb
 from tests.stores.limits_race import Plan
 
 pytestmark = pytest.mark.anyio
@@ -25,20 +25,6 @@ TABLES = "raced-limits", "raced-usage"
 ESTIMATE = Estimate(tokens=50, cost=1000)
 Line = dict[str, Any]
 NO_LIMITS = Limits()
-
-
-@contextmanager
-def dynamodb(faults: float = 0.0) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    """The variables that lead to a DynamoDB, and to the same one where it fails in such a share of its calls."""
-    command = [sys.executable, "-m", "tests.stores.dynamodb_server", str(faults)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        ports = [int(server.stdout.readline()) for _ in range(2)]
-        credentials = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-        well, faulty = ({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", **credentials} for port in ports)
-        yield well, faulty
-        server.stdin.close()
 
 
 @asynccontextmanager
