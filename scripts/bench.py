@@ -3,7 +3,7 @@
 The gateway (with and without limits), the proxy and the vendor stub are separate processes on loopback. They take turns
 at the same requests, one at a time, in each of ROUNDS rounds, so that a machine whose speed drifts affects all alike.
 CPU time is that of the measured process only, less its idle CPU time, since the local server polls the batch queue.
-DynamoDB is moto's, in a process that is not measured; its slowness is most of the latency of a request with limits.
+DynamoDB is one in memory, in a process that is not measured.
 TREE=PATH measures another checkout of this project as well. Linux only.
 """
 
