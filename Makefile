@@ -8,9 +8,10 @@ BIN := .venv/bin
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
 
-# One more process than CI has cores: some tests wait for time to pass.
+# One more process than CI has cores, since some tests wait for time to pass; in small portions, so that no process is
+# left alone with the slow ones.
 test: .venv/dev .venv/openai-2 .venv/agents ## Run the tests
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 3 --maxschedchunk 32
 
 check: .venv/dev ## Lint, type-check, and check the imports against the architecture
 	$(BIN)/ruff check .
