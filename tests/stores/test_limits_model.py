@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from scripts.memory_dynamodb import MemoryDynamoDb
 from shared.errors import ModelUnavailable
 from shared.schemas.caller import Caller
 from shared.schemas.limits import MINUTE, Balance, Estimate, Limits, Refused
@@ -17,6 +19,7 @@ from shared.stores.aws import Aws
 from shared.stores.limits.bucket import time_of
 from shared.stores.limits.store import LimitStore, Reservation
 from tests.quick_aws import InProcess
+from tests.skipped_time import SkippingLoop
 from tests.stores.compared_dynamodb import ComparedDynamoDb
 from tests.stores.limits_harness import NOON, SECOND, CountingTransport
 
@@ -195,16 +198,25 @@ def steps(faulty: bool) -> st.SearchStrategy[list[Step]]:
 
 @pytest.fixture(scope="module")
 def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=SkippingLoop) as runner:  # calls are tried again after pauses
         yield runner
 
 
 @pytest.fixture(scope="module")
-def aws(aws_environment: dict[str, str], compared_dynamodb: ComparedDynamoDb, runner: asyncio.Runner) -> Iterator[Aws]:
-    aws = Aws(aws_environment, transport=CountingTransport(InProcess(compared_dynamodb)))
-    runner.run(LimitStore(aws, *TABLES).create_tables())
-    yield aws
-    runner.run(aws.aclose())
+def aws(aws_environment: dict[str, str], compared_dynamodb: ComparedDynamoDb, runner: asyncio.Runner) -> Aws:
+    return runner.run(on_tables(aws_environment, InProcess(compared_dynamodb)))
+
+
+@pytest.fixture(scope="module")
+def quick_aws(aws_environment: dict[str, str], runner: asyncio.Runner) -> Aws:
+    """In memory alone, for what takes thousands of writes."""
+    return runner.run(on_tables(aws_environment, MemoryDynamoDb()))
+
+
+async def on_tables(environment: dict[str, str], dynamodb: httpx.AsyncBaseTransport) -> Aws:
+    aws = Aws(environment, transport=CountingTransport(dynamodb))
+    await LimitStore(aws, *TABLES).create_tables()
+    return aws
 
 
 quickly = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -218,13 +230,13 @@ def test_buckets_admit_what_the_model_admits_and_name_its_wait(
     runner.run(play(aws, limits, steps, processes=len(steps) if forgets else 1))
 
 
-@settings(max_examples=25, suppress_health_check=quickly)
+@settings(max_examples=60, suppress_health_check=quickly)
 @given(limits=ALL, steps=steps(faulty=True))
 @example(limits=Limits(requests_per_minute=10, tokens_per_minute=160), steps=A_WRONG_GUESS_UNHEARD)
 def test_writes_that_are_lost_repeated_or_late_change_nothing_of_what_the_model_says(
-    aws: Aws, runner: asyncio.Runner, limits: Limits, steps: list[Step]
+    quick_aws: Aws, runner: asyncio.Runner, limits: Limits, steps: list[Step]
 ) -> None:
-    runner.run(play(aws, limits, steps, processes=3))
+    runner.run(play(quick_aws, limits, steps, processes=3))
 
 
 async def play(aws: Aws, limits: Limits, steps: list[Step], processes: int) -> None:
