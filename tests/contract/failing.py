@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from tests.contract.accounts import catalog
-from tests.contract.vendor import BEGINNING, ENVIRONMENT, hello
+from tests.contract.vendor import BEGINNING, ENDING, ENVIRONMENT, hello
 
 _ROW = """
 [[models]]
@@ -126,3 +126,32 @@ def good(request: httpx.Request) -> httpx.Response:
 
 
 _PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNgYGAAAAAEAAH2FzhVAAAAAElFTkSuQmCC"
+
+
+class Slow:
+    """A vendor that answers when it is told to, and knows whether it was asked and cancelled."""
+
+    def __init__(self, answer: Answer = good, *, opening: bytes | None = None) -> None:
+        self._answer = answer
+        self._opening = opening
+        self.asked, self.may_answer, self.cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.set()
+        if self._opening is not None:
+            return httpx.Response(200, content=self._body(self._opening))
+        await self._wait()
+        answer = self._answer(request)
+        return answer if isinstance(answer, httpx.Response) else await answer
+
+    async def _body(self, opening: bytes) -> AsyncIterator[bytes]:
+        yield opening
+        await self._wait()
+        yield BEGINNING + ENDING
+
+    async def _wait(self) -> None:
+        try:
+            await self.may_answer.wait()
+        except BaseException:
+            self.cancelled.set()
+            raise

@@ -14,7 +14,7 @@ import pytest
 from shared.gateway.circuits import OPEN_SECONDS
 from shared.stores.keys import KeyStore
 from tests.client import gateway_client
-from tests.contract.failing import Answer, Vendors, environment, garbage, good, row, status
+from tests.contract.failing import Answer, Slow, Vendors, environment, garbage, good, row, status
 from tests.contract.wire import asking, assert_error
 
 pytestmark = pytest.mark.anyio
@@ -169,22 +169,16 @@ async def test_F09_a_time_that_has_passed_or_cannot_be_read_skips_nothing(
 
 
 async def test_F09_one_request_probes(keys: KeyStore, world: World) -> None:
-    is_asked, may_answer = asyncio.Event(), asyncio.Event()
-
-    async def slow(request: httpx.Request) -> httpx.Response:
-        is_asked.set()
-        await may_answer.wait()
-        return good(request)
-
+    slow = Slow()
     async with world.process(keys) as client:
         await world.fail(client)
         world.now += OPEN_SECONDS + 1
         world.vendors.script(world.a, slow)
         probe = asyncio.create_task(world.ask(client))
-        await is_asked.wait()
+        await slow.asked.wait()
         for _ in range(3):
             assert (await world.ask(client)).json()["model"] == world.b
-        may_answer.set()
+        slow.may_answer.set()
         assert (await probe).json()["model"] == world.a
     assert world.vendors.asked.count(world.a) == 1
 

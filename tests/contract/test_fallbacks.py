@@ -18,6 +18,7 @@ from tests.client import gateway_client
 from tests.contract.accounts import account, request_to
 from tests.contract.failing import (
     SAID_HELLO,
+    Slow,
     Vendors,
     cut,
     environment,
@@ -161,24 +162,15 @@ async def test_F03_a_content_filter_is_final_unless_the_row_says_otherwise(keys:
 async def test_F03_a_caller_who_left_is_answered_by_no_other_model(
     keys: KeyStore, tmp_path: Path, stream: bool
 ) -> None:
-    is_asked, is_cancelled = asyncio.Event(), asyncio.Event()
-
-    async def slow(request: httpx.Request) -> httpx.Response:
-        is_asked.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            is_cancelled.set()
-        raise AssertionError
-
+    slow = Slow()
     vendors = Vendors()
     vendors.script("a", slow)
     async with gateway(keys, tmp_path, vendors) as client:
         asked = asyncio.create_task(client.post(CHAT, json=asking(CHAT, "a", models=["b"], stream=stream)))
-        await is_asked.wait()
+        await slow.asked.wait()
         asked.cancel()
         await asyncio.wait([asked])
-        assert is_cancelled.is_set()
+        assert slow.cancelled.is_set()
     assert vendors.asked == ["a"]
 
 

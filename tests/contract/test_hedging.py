@@ -13,44 +13,15 @@ from shared.schemas.limits import Limits
 from shared.stores.keys import KeyStore
 from tests.client import gateway_client
 from tests.contract.accounts import Account, account, request_to
-from tests.contract.failing import Answer, Vendors, cut, environment, good, row, status
+from tests.contract.failing import Answer, Slow, Vendors, cut, environment, good, row, status
 from tests.contract.spoken import EVERY_DIALECT, assert_broken_off, assert_clean_error, chatting, text_of
-from tests.contract.vendor import BEGINNING, ENDING
+from tests.contract.vendor import BEGINNING
 
 pytestmark = pytest.mark.anyio
 CHAT = "/v1/chat/completions"
 ATTEMPTS = "x-gateway-attempts"
 A, B, C = ("deepinfra/up-a", "deepinfra/up-b", "deepinfra/up-c")
 MONEY = Limits(budget_day=10**9)
-
-
-class Slow:
-    """A vendor that answers when it is told to, and knows whether it was asked and cancelled."""
-
-    def __init__(self, answer: Answer = good, *, opening: bytes | None = None) -> None:
-        self._answer = answer
-        self._opening = opening
-        self.asked, self.may_answer, self.cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    async def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.set()
-        if self._opening is not None:
-            return httpx.Response(200, content=self._body(self._opening))
-        await self._wait()
-        answer = self._answer(request)
-        return answer if isinstance(answer, httpx.Response) else await answer
-
-    async def _body(self, opening: bytes) -> AsyncIterator[bytes]:
-        yield opening
-        await self._wait()
-        yield BEGINNING + ENDING
-
-    async def _wait(self) -> None:
-        try:
-            await self.may_answer.wait()
-        except BaseException:
-            self.cancelled.set()
-            raise
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from shared.schemas.caller import Key
 from shared.schemas.limits import Limits
 from shared.stores.keys import KeyStore
 from tests.contract.accounts import Account, account, request_to
-from tests.contract.failing import SAID_HELLO, Vendors, cut, environment, good, row, status
+from tests.contract.failing import SAID_HELLO, Slow, Vendors, cut, environment, good, row, status
 from tests.contract.spoken import EVERY_DIALECT, chatting
 from tests.contract.wire import DISTINCT, asking, dialect_of
 
@@ -121,19 +121,13 @@ async def test_F14_another_body_is_refused(world: World, path: str) -> None:
 
 @pytest.mark.parametrize("path", DISTINCT)
 async def test_F14_a_request_that_runs_too_long_is_a_conflict(world: World, path: str) -> None:
-    is_asked, may_answer = asyncio.Event(), asyncio.Event()
-
-    async def slow(request: httpx.Request) -> httpx.Response:
-        is_asked.set()
-        await may_answer.wait()
-        return good(request)
-
+    slow = Slow()
     world.vendors.script("a", slow)
     async with world.caller() as caller:
         first = asyncio.create_task(post(caller, path))
-        await is_asked.wait()
+        await slow.asked.wait()
         conflict = await post(caller, path)
-        may_answer.set()
+        slow.may_answer.set()
         again = await post(caller, path)
         assert (await first).content == again.content
     assert conflict.status_code == 409
@@ -188,20 +182,14 @@ async def test_F14_hundreds_of_equal_requests_at_once_make_one_call(world: World
 
 
 async def test_F15_a_run_whose_client_left_is_finished_and_stored(world: World) -> None:
-    is_asked, may_answer = asyncio.Event(), asyncio.Event()
-
-    async def slow(request: httpx.Request) -> httpx.Response:
-        is_asked.set()
-        await may_answer.wait()
-        return good(request)
-
+    slow = Slow()
     world.vendors.script("a", slow)
     async with world.caller() as caller:
         first = asyncio.create_task(post(caller))
-        await is_asked.wait()
+        await slow.asked.wait()
         first.cancel()
         await asyncio.wait([first])
-        may_answer.set()
+        slow.may_answer.set()
         answers = [await post(caller)]
         while answers[-1].status_code == 409:
             answers.append(await post(caller))
@@ -394,20 +382,11 @@ async def test_F17_writes_without_a_model_are_never_answered_from_the_cache(worl
 
 async def test_F17_a_client_that_leaves_ends_a_request_that_no_default_keeps(world: World) -> None:
     world.rows = (row("a"), row("b", more="cache_seconds = 60"))
-    is_asked, is_cancelled = asyncio.Event(), asyncio.Event()
-
-    async def slow(request: httpx.Request) -> httpx.Response:
-        is_asked.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            is_cancelled.set()
-        raise AssertionError
-
+    slow = Slow()
     world.vendors.script("a", slow)
     async with world.caller() as caller:
-        await leave(caller, is_asked)
-    assert is_cancelled.is_set()
+        await leave(caller, slow.asked)
+    assert slow.cancelled.is_set()
     assert world.vendors.asked == ["a"]
 
 
