@@ -11,7 +11,6 @@ from importlib import import_module
 
 import uvicorn
 import uvloop
-from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from functions.embedded_aws import LOCAL_TOKEN, announced, embedded_aws, seed, seed_batches
@@ -19,21 +18,23 @@ from functions.local_server import LocalServer
 from functions.local_worker import batch_worker
 from shared.gateway.services import Services, process_services
 from shared.routes import HTTP_FUNCTIONS, routes_at
-from shared.web.app import create_app
+from shared.web.app import Application
 
 
 class AllFunctions:
     """Dispatches each request to the function whose route it matches, as API Gateway does in a stack."""
 
     def __init__(self) -> None:
-        self.apps: dict[str, FastAPI] = {name: import_module(f"functions.{name}.app").app for name in HTTP_FUNCTIONS}
-        self._nowhere = create_app()
+        self.apps: dict[str, Application] = {
+            name: import_module(f"functions.{name}.app").app for name in HTTP_FUNCTIONS
+        }
+        self._nowhere = Application()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app_for(scope) if scope["type"] == "http" else self._nowhere
         await app(scope, receive, send)
 
-    def _app_for(self, scope: Scope) -> FastAPI:
+    def _app_for(self, scope: Scope) -> Application:
         """The function that has the path, whatever the method; the one without routes if none has."""
         routes = routes_at(scope["path"])
         of_method = [route for route in routes if route.method == scope["method"]]
@@ -97,6 +98,7 @@ async def _serve(services: Services, listening: socket.socket, aws_url: str) -> 
         log_level="critical",
         access_log=False,
         lifespan="off",
+        ws="none",
         timeout_graceful_shutdown=1,
     )
     async with batch_worker():

@@ -7,7 +7,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.errors import PermissionDenied
-from shared.web.answers import error_response
 from shared.web.app import ContextMiddleware
 from shared.web.cors import preflight_headers
 
@@ -53,5 +52,4 @@ def _is_preflight(scope: Scope) -> bool:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    refusal = PermissionDenied("This server answers to loopback hosts only, such as 127.0.0.1 and localhost.")
-    await error_response(scope, refusal)(scope, receive, send)
+    raise PermissionDenied("This server answers to loopback hosts only, such as 127.0.0.1 and localhost.")

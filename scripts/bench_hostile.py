@@ -245,12 +245,12 @@ def _gateway(shape: Shape) -> Iterator[AllFunctions]:
     services = Services(settings, KeyStore(cloud, "keys"), aws=cloud, transport=_Vendor(vendor))
     functions = AllFunctions()
     for app in functions.apps.values():
-        app.dependency_overrides[process_services] = lambda: services
+        app.services = lambda: services
     try:
         yield functions
     finally:
         for app in functions.apps.values():
-            app.dependency_overrides.clear()
+            app.services = process_services
 
 
 async def _in_chunks(content: bytes) -> AsyncIterator[bytes]:

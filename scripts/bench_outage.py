@@ -160,7 +160,7 @@ def _gateway(outage: Outage) -> Iterator[Any]:
         )
         functions = AllFunctions()
         for app in functions.apps.values():
-            app.dependency_overrides[process_services] = lambda: services
+            app.services = lambda: services
 
         async def authorized(scope: Scope, receive: Receive, send: Send) -> None:
             event = {"requestContext": {"authorizer": {"caller": _CALLER.model_dump_json()}}}
@@ -170,7 +170,7 @@ def _gateway(outage: Outage) -> Iterator[Any]:
             yield authorized
         finally:
             for app in functions.apps.values():
-                app.dependency_overrides.clear()
+                app.services = process_services
 
 
 def _no_aws(request: httpx.Request) -> httpx.Response:

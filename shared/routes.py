@@ -164,10 +164,12 @@ def sends_either_key(resource: str) -> bool:
 
 def routes_at(path: str) -> list[Route]:
     """The routes of a request's path, one for each method that it has."""
-    return [route for route in ROUTES if _pattern(route.path).fullmatch(path)]
+    return [route for route in ROUTES if pattern_of(route.path).fullmatch(path)]
 
 
 @cache
-def _pattern(path: str) -> re.Pattern[str]:
-    """The pattern with which FastAPI matches request paths."""
-    return re.compile(re.sub(r"\{\w+(:path)?\}", lambda match: ".*" if match[1] else "[^/]+", path))
+def pattern_of(path: str) -> re.Pattern[str]:
+    """Matches the request paths of a route's path, with a group for each of its parameters."""
+    return re.compile(
+        re.sub(r"\{(\w+)(:path)?\}", lambda match: f"(?P<{match[1]}>{'.*' if match[2] else '[^/]+'})", path)
+    )

@@ -105,7 +105,7 @@ async def gateway_client(
 
     functions = _functions()
     for app in functions.apps.values():
-        app.dependency_overrides[process_services] = lambda: services
+        app.services = lambda: services
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     transport = httpx.ASGITransport(functions, raise_app_exceptions=False)
     try:
@@ -113,7 +113,7 @@ async def gateway_client(
             yield client
     finally:
         for app in functions.apps.values():
-            app.dependency_overrides.clear()
+            app.services = process_services
         await services.aclose()
 
 

@@ -3,8 +3,8 @@
 from mangum import Mangum
 
 from shared.snapshot import before_snapshot
-from shared.web.app import create_app
+from shared.web.app import Application
 
-app = create_app("batches")
+app = Application("batches")
 handler = Mangum(app, lifespan="off")
 before_snapshot()

@@ -1,5 +1,5 @@
 """Chat completions in the four dialects."""
 
-from shared.web.app import create_app
+from shared.web.app import Application
 
-app = create_app("chat")
+app = Application("chat")

@@ -1,5 +1,5 @@
 """Text generation from a bare prompt in the dialects that have it."""
 
-from shared.web.app import create_app
+from shared.web.app import Application
 
-app = create_app("completions")
+app = Application("completions")

@@ -1,5 +1,5 @@
 """Embeddings in three dialects."""
 
-from shared.web.app import create_app
+from shared.web.app import Application
 
-app = create_app("embeddings")
+app = Application("embeddings")

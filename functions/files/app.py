@@ -1,5 +1,5 @@
 """Callers' files, for content that is too large for a request."""
 
-from shared.web.app import create_app
+from shared.web.app import Application
 
-app = create_app("files")
+app = Application("files")

@@ -1,5 +1,5 @@
 """Image generation and editing in three dialects."""
 
-from shared.web.app import create_app
+from shared.web.app import Application
 
-app = create_app("images")
+app = Application("images")

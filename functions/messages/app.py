@@ -1,5 +1,5 @@
 """Anthropic's Messages API: messages and the count of their tokens."""
 
-from shared.web.app import create_app
+from shared.web.app import Application
 
-app = create_app("messages")
+app = Application("messages")

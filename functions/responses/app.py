@@ -1,5 +1,5 @@
 """OpenAI's Responses API."""
 
-from shared.web.app import create_app
+from shared.web.app import Application
 
-app = create_app("responses")
+app = Application("responses")

@@ -1,5 +1,5 @@
 """Speech in two dialects."""
 
-from shared.web.app import create_app
+from shared.web.app import Application
 
-app = create_app("speech")
+app = Application("speech")

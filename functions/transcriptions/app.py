@@ -1,5 +1,5 @@
 """Transcription in two dialects."""
 
-from shared.web.app import create_app
+from shared.web.app import Application
 
-app = create_app("transcriptions")
+app = Application("transcriptions")

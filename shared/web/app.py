@@ -1,16 +1,16 @@
-"""Creates the FastAPI application of a function: its routes, and the conversion of every error to a response."""
+"""The ASGI application of a function: its routes, and the conversion of every error to a response."""
 
 import asyncio
 import math
 import re
 import uuid
+from collections.abc import Callable
 
-from fastapi import FastAPI, Request, Response
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
+from shared.gateway.services import Services, process_services
 from shared.observability import log_crash, log_request, traced
 from shared.request_id import api_request_id_of, request_id_of
 from shared.routes import routes_at
@@ -19,8 +19,8 @@ from shared.schemas.context import Meter, RequestInfo
 from shared.web.answers import dialect_at, error_response, headers_of_answer
 from shared.web.base_path import without_base_path
 from shared.web.cors import cors_headers
-from shared.web.process import lifespan, warn_of_retirements
-from shared.web.routes import add_routes
+from shared.web.process import serve_lifespan, warn_of_retirements
+from shared.web.routes import Endpoints
 
 # Seconds of Lambda's time kept back when a provider times out, so that the error can still be sent in its dialect.
 _TIME_TO_ANSWER = 2.0
@@ -28,48 +28,48 @@ _MAX_HEADER = 4096
 _CLIENT_LEFT = 499  # nginx's status code for this, used only in the log
 
 
-def create_app(function: str | None = None) -> FastAPI:
-    """The application with a function's routes, or without routes.
+class Application:
+    """A function's ASGI application: its routes, or none; every other path and method gets an error in the dialect of
+    its path.
 
-    Every other path and method gets an error in the dialect of its path.
+    It dispatches by the route table itself: importing FastAPI takes longer than everything else of a cold start.
+    `services` gives the process's services; tests put theirs in its place.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
-    if function is not None:
-        add_routes(app, function)
-    app.add_exception_handler(GatewayError, _answer_error)
-    app.add_exception_handler(HTTPException, _answer_http_exception)
-    app.add_middleware(ContextMiddleware)
-    return app
+
+    def __init__(self, function: str | None = None) -> None:
+        self.services: Callable[[], Services] = process_services
+        self._endpoints = Endpoints(function)
+        self._in_context = ContextMiddleware(self._dispatch)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await serve_lifespan(receive, send)
+        else:
+            await self._in_context(scope, receive, send)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._endpoints.find(scope)
+        if endpoint is None:
+            raise _unmatched(scope["method"], scope["path"])
+        response = await endpoint.response(Request(scope, receive), self.services())
+        await response(scope, receive, send)
 
 
-async def _answer_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, GatewayError)
-    return error_response(request.scope, error)
-
-
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    """FastAPI's own errors: unknown path, or method not allowed."""
-    if isinstance(error, HTTPException) and error.status_code == 405:
-        # FastAPI lists the methods of one route only, and each method of a path is a separate route.
-        allow = ", ".join(sorted(route.method for route in routes_at(request.scope["path"])))
-        refusal: GatewayError = MethodNotAllowed(
-            f"The method {request.method} is not allowed on this path.", allow=allow
-        )
-    else:
-        refusal = NotFound(f"Unknown endpoint: {request.method} {request.url.path[:200]}.")
-    return error_response(request.scope, refusal)
+def _unmatched(method: str, path: str) -> GatewayError:
+    methods = sorted(route.method for route in routes_at(path))
+    if methods and method not in methods:
+        return MethodNotAllowed(f"The method {method} is not allowed on this path.", allow=", ".join(methods))
+    return NotFound(f"Unknown endpoint: {method} {path[:200]}.")
 
 
 class ContextMiddleware:
-    """Gives every request an id, a meter and a log line, adds the common headers, and turns crashes into a 500."""
+    """Gives every request an id, a meter and a log line, adds the common headers, and answers errors in the dialect of
+    the path; a crash is a 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         scope = without_base_path(scope)
         request, meter = _request_info(scope), Meter()
         state = scope.setdefault("state", {})
@@ -77,7 +77,12 @@ class ContextMiddleware:
         answer = _Answer(scope, request, meter, send)
         try:
             with traced(request, meter, scope["path"]):
-                await self._app(scope, receive, answer.send)
+                try:
+                    await self._app(scope, receive, answer.send)
+                except GatewayError as error:
+                    if answer.status:
+                        raise
+                    await error_response(scope, error)(scope, receive, answer.send)
         except ClientDisconnect:
             answer.status = answer.status or _CLIENT_LEFT
         except Exception:

@@ -1,6 +1,6 @@
 """Batches, whatever their dialect: submit, list, get, cancel."""
 
-from fastapi import Response
+from starlette.responses import Response
 
 from shared.authentication import token_of
 from shared.batches.batch_service import BatchService

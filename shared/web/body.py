@@ -4,7 +4,7 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import TypeVar
 
-from fastapi import Request
+from starlette.requests import Request
 
 from shared.dialects.base import JsonObject, read_request
 from shared.errors import MalformedRequest, PayloadTooLarge

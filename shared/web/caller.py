@@ -1,6 +1,6 @@
 """Authenticates a request and checks the permissions of its route."""
 
-from fastapi import Request
+from starlette.requests import Request
 
 from shared.authentication import authenticate, require_permissions
 from shared.authorizer import caller_of

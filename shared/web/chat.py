@@ -1,6 +1,6 @@
 """Chat and text completions, whatever their dialect: parse, call the gateway once, respond."""
 
-from fastapi import Response
+from starlette.responses import Response
 
 from shared.dialects.base import Defaults, Operation
 from shared.routes import SEALING_DIALECTS

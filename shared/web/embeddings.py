@@ -1,6 +1,6 @@
 """Embeddings, whatever their dialect: parse, call the gateway once, respond."""
 
-from fastapi import Response
+from starlette.responses import Response
 
 from shared.dialects.base import EmbeddingOperation
 from shared.web.json_response import json_response

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-from fastapi import Response
+from starlette.responses import Response
 from starlette.types import Send
 
 from shared.dialects.openai import files as wire

@@ -1,6 +1,6 @@
 """Image generation and editing, whatever their dialect: parse, call the gateway once, respond."""
 
-from fastapi import Response
+from starlette.responses import Response
 
 from shared.dialects.base import ImageOperation
 from shared.schemas.generated_content import ContentRequest

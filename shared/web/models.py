@@ -1,6 +1,6 @@
 """The models that a caller may use. Anthropic's clients get them in Anthropic's shape."""
 
-from fastapi import Response
+from starlette.responses import Response
 
 from shared.dialects import wire_module
 from shared.dialects.base import ModelLister

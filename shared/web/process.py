@@ -1,31 +1,28 @@
-"""The process's services as endpoints get them, and the warning about retired models."""
+"""What the web layer does for the process rather than for a request: its end, and the warning of retired models."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
 
-from fastapi import FastAPI
+from starlette.types import Receive, Send
 
-from shared.gateway.services import Services, process_services
+from shared.gateway.services import process_services
 from shared.observability import logger
 
 _SETTLING_SECONDS = 0.1
 """How long a process that Lambda ends writes settlements, before it leaves them in the queue."""
 
 
-def services_of(app: FastAPI) -> Services:
-    """The process's services, or those that tests have put in their place as one of FastAPI's dependencies."""
-    services: Services = app.dependency_overrides.get(process_services, process_services)()
-    return services
+async def serve_lifespan(receive: Receive, send: Send) -> None:
+    """Settles what is still to be settled when the process ends, where the server tells the application so.
 
-
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Settles what is still to be settled when the process ends, where the server tells the application so."""
-    yield
+    https://asgi.readthedocs.io/en/stable/specs/lifespan.html
+    """
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
     if process_services.cache_info().currsize:
         await process_services().settle(_SETTLING_SECONDS)
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 def warn_of_retirements() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fastapi import Request
+from starlette.requests import Request
 
 from shared.dialects import parser
 from shared.dialects.base import Form, JsonObject, take_form_models, take_models

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 
-from fastapi import Response
+from starlette.responses import Response
 
 from shared.authentication import token_of
 from shared.dialects.base import JsonObject, take_models

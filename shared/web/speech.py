@@ -1,6 +1,6 @@
 """Speech, whatever its dialect: parse, call the gateway once, and send the audio as it arrives."""
 
-from fastapi import Response
+from starlette.responses import Response
 from starlette.types import Send
 
 from shared.pump import Pump

@@ -1,6 +1,6 @@
 """Counts of input tokens, whatever their dialect: parse, ask the provider or estimate, respond."""
 
-from fastapi import Response
+from starlette.responses import Response
 
 from shared.dialects.base import CountOperation
 from shared.web.chat import defaults

@@ -2,7 +2,7 @@
 
 from contextlib import AsyncExitStack
 
-from fastapi import Response
+from starlette.responses import Response
 
 from shared.dialects.base import Form, TranscriptionOperation
 from shared.errors import InvalidRequest

@@ -524,7 +524,7 @@ async def test_a_function_enforces_the_limits_that_the_authorizer_told_it_of_and
         KeyStore(unreachable(), "keys"), SANDBOX | {"GATEWAY_TRUST_AUTHORIZER": "on"}, aws=keys.aws
     )
     given = {"requestContext": {"authorizer": {"caller": caller.model_dump_json()}}}
-    app.dependency_overrides[process_services] = lambda: services
+    app.services = lambda: services
 
     async def called(scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         await app({**scope, "aws.event": given}, receive, send)
@@ -532,7 +532,7 @@ async def test_a_function_enforces_the_limits_that_the_authorizer_told_it_of_and
     transport = httpx.ASGITransport(called)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         answers = [await client.post(CHAT, json=asking(CHAT)) for _ in range(3)]
-    app.dependency_overrides.clear()
+    app.services = process_services
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert_refused(answers[-1], money=False)
     ledger = LimitStore(keys.aws, LIMITS, USAGE)

@@ -311,7 +311,7 @@ class Listener:
         self._body: bytes | None = json.dumps(asking(**fields)).encode()
 
     async def __aenter__(self) -> "Listener":
-        app.dependency_overrides[process_services] = lambda: self.services
+        app.services = lambda: self.services
         scope: Any = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -339,7 +339,7 @@ class Listener:
     async def __aexit__(self, *exception: object) -> None:
         self.gone.set()
         await asyncio.wait_for(asyncio.gather(self.answering, return_exceptions=True), 5)
-        app.dependency_overrides.clear()
+        app.services = process_services
         await self.services.aclose()
 
     async def next(self) -> Any:

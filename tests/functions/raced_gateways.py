@@ -22,7 +22,7 @@ import httpx
 import uvicorn
 
 from functions.__main__ import AllFunctions
-from shared.gateway.services import Services, process_services
+from shared.gateway.services import Services
 from shared.settings import Settings
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
@@ -97,7 +97,7 @@ async def serve(listening: socket.socket, ahead: int) -> None:
     services = services_of(dict(os.environ), ahead)
     functions = AllFunctions()
     for app in functions.apps.values():
-        app.dependency_overrides[process_services] = lambda: services
+        app.services = lambda: services
     server = uvicorn.Server(
         uvicorn.Config(functions, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
     )

@@ -357,7 +357,7 @@ async def test_the_image_sample_shows_the_vendor_the_remote_image(keys: KeyStore
     )
     functions = AllFunctions()
     for app in functions.apps.values():
-        app.dependency_overrides[process_services] = lambda: services
+        app.services = lambda: services
     body = IMAGE_TO_TEXT.partition("-d '")[2].removesuffix("'")
     try:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(functions), base_url="http://gateway") as client:
@@ -366,7 +366,7 @@ async def test_the_image_sample_shows_the_vendor_the_remote_image(keys: KeyStore
             )
     finally:
         for app in functions.apps.values():
-            app.dependency_overrides.clear()
+            app.services = process_services
         await services.aclose()
     assert answer.status_code == 200
     assert answer.json()["choices"][0]["message"]["content"] == gemini.GREETING

@@ -2,13 +2,17 @@
 
 import re
 
+import httpx
 import pytest
-from starlette.routing import Match
-from starlette.routing import Route as StarletteRoute
 
+from functions.__main__ import AllFunctions
 from shared.dialects import dialect_named, parser
+from shared.gateway.services import process_services
 from shared.routes import HTTP_FUNCTIONS, ROUTES, Route, dialect_of, routes_at
-from tests.entry_points import entry_point
+from shared.stores.keys import KeyStore
+from tests.client import make_services
+
+pytestmark = pytest.mark.anyio
 
 every_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 
@@ -18,38 +22,21 @@ def requested(route: Route) -> str:
     return re.sub(r"\{\w+(:path)?}", lambda match: "vendor/model" if match[1] else "id-1", route.path)
 
 
-def app_routes(function: str) -> list[StarletteRoute]:
-    routes = entry_point(function).app.routes
-    assert all(isinstance(route, StarletteRoute) for route in routes)
-    return list(routes)
-
-
 def test_no_two_routes_share_a_method_and_a_path() -> None:
     assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
 
 
-def test_each_application_has_the_routes_of_its_function() -> None:
-    built = [
-        (method, route.path, function)
-        for function in HTTP_FUNCTIONS
-        for route in app_routes(function)
-        for method in route.methods or ()
-    ]
-    assert sorted(built) == sorted((route.method, route.path, route.function) for route in ROUTES)
-
-
 @every_route
-def test_a_path_is_found_in_the_table_as_its_application_finds_it(route: Route) -> None:
-    path = requested(route)
-    scope = {"type": "http", "method": route.method, "path": path, "root_path": ""}
-    matched = {
-        method: found.matches(scope)[0] is Match.FULL
-        for function in HTTP_FUNCTIONS
-        for found in app_routes(function)
-        for method in found.methods or ()
-        if found.matches(scope)[0] is not Match.NONE
-    }
-    assert matched == {found.method: found.method == route.method for found in routes_at(path)}
+async def test_only_the_function_of_a_route_has_it(route: Route, keys: KeyStore) -> None:
+    services = make_services(keys, {})
+    statuses = {}
+    for function, app in AllFunctions().apps.items():
+        app.services = lambda: services
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+            statuses[function] = (await client.request(route.method, requested(route))).status_code
+        app.services = process_services
+    await services.aclose()
+    assert statuses == {function: 401 if function == route.function else 404 for function in HTTP_FUNCTIONS}
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/files/", "/v1/files/a/b", "/v1/chat/completionsx", "/v1/files\n"])

@@ -64,11 +64,11 @@ def answer(name: str, keys: KeyStore) -> tuple[int, dict[str, str], bytes]:
 
     async def run() -> None:
         services = make_services(keys, settings)
-        app.dependency_overrides[process_services] = lambda: services
+        app.services = lambda: services
         try:
             await app(request.scope, receive, send)
         finally:
-            app.dependency_overrides.clear()
+            app.services = process_services
             await services.aclose()
 
     asyncio.run(run())

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
@@ -27,6 +26,7 @@ from shared.stores.files import KEPT_DAYS
 from shared.stores.objects import MAX_PRESIGNED_SECONDS
 from shared.stores.operator_catalog import KEY as CATALOG_KEY
 from shared.stores.responses import KEPT_DAYS as RESPONSE_DAYS
+from shared.web.app import Application
 from tests.entry_points import entry_point
 
 ROOT = Path(__file__).parents[2]
@@ -157,7 +157,7 @@ def test_each_folder_is_a_function_whose_handler_can_be_imported() -> None:
         module, _, name = function["Handler"].rpartition(".")
         assert module == f"functions.{folder}.app"
         handler = getattr(entry_point(folder), name)
-        assert isinstance(handler, FastAPI) == (folder in STREAMING)
+        assert isinstance(handler, Application) == (folder in STREAMING)
         assert callable(handler)
 
 

@@ -41,11 +41,11 @@ def answered(function: str, path: str, resource: str, keys: KeyStore, **fields: 
 
     async def run() -> None:
         services = make_services(keys, {"GATEWAY_SANDBOX": "on", "GATEWAY_TRUST_AUTHORIZER": "on"})
-        app.dependency_overrides[process_services] = lambda: services
+        app.services = lambda: services
         try:
             await app(request.scope, receive, send)
         finally:
-            app.dependency_overrides.clear()
+            app.services = process_services
             await services.aclose()
 
     asyncio.run(run())

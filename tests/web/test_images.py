@@ -50,11 +50,11 @@ class Client:
 @asynccontextmanager
 async def behind(keys: KeyStore, upstream: Handler) -> AsyncIterator[Client]:
     services = make_services(keys, ENVIRONMENT, upstream)
-    app.dependency_overrides[process_services] = lambda: services
+    app.services = lambda: services
     try:
         yield Client()
     finally:
-        app.dependency_overrides.clear()
+        app.services = process_services
         await services.aclose()
 
 

@@ -44,14 +44,14 @@ async def on_lambda(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the chat function as the runtime calls it."""
     services = make_services(keys, {"GATEWAY_SANDBOX": "on", **settings})
-    app.dependency_overrides[process_services] = lambda: services
+    app.services = lambda: services
 
     async def called(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "aws.event": given, "aws.context": context or LambdaContext()}, receive, send)
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(called), base_url="http://gateway") as client:
         yield client
-    app.dependency_overrides.clear()
+    app.services = process_services
     await services.aclose()
 
 

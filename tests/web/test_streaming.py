@@ -35,7 +35,7 @@ class Client:
         self._sent = False
 
     async def __aenter__(self) -> "Client":
-        app.dependency_overrides[process_services] = lambda: self.services
+        app.services = lambda: self.services
         body = json.dumps(BODY).encode()
         scope = {
             "type": "http",
@@ -69,7 +69,7 @@ class Client:
         assert self._task is not None
         self.gone.set()
         await asyncio.wait_for(self._task, 5)
-        app.dependency_overrides.clear()
+        app.services = process_services
         await self.services.aclose()
 
     async def next(self) -> dict[str, Any]:
