@@ -11,7 +11,6 @@ from importlib import import_module
 
 import uvicorn
 import uvloop
-from starlette.types import Receive, Scope, Send
 
 from functions.embedded_aws import LOCAL_TOKEN, announced, embedded_aws, seed, seed_batches
 from functions.local_server import LocalServer
@@ -19,6 +18,7 @@ from functions.local_worker import batch_worker
 from shared.gateway.services import Services, process_services
 from shared.routes import HTTP_FUNCTIONS, routes_at
 from shared.web.app import Application
+from shared.web.http import Receive, Scope, Send
 
 
 class AllFunctions:

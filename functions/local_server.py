@@ -3,12 +3,10 @@
 import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
-
 from shared.errors import PermissionDenied
 from shared.web.app import ContextMiddleware
 from shared.web.cors import preflight_headers
+from shared.web.http import ASGIApp, Receive, Response, Scope, Send
 
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 
@@ -41,7 +39,7 @@ class LocalServer:
                 await self._refusal(scope, receive, send)
                 return
             if _is_preflight(scope) and (headers := preflight_headers(scope["headers"])):
-                await Response(status_code=204, headers=dict(headers))(scope, receive, send)
+                await Response(b"", 204, headers)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

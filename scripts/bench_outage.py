@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from starlette.types import Receive, Scope, Send
 
 from functions.__main__ import AllFunctions
 from scripts.benchmark import SHORT, table
@@ -27,6 +26,7 @@ from shared.schemas.caller import Caller, Permission
 from shared.settings import Settings
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
+from shared.web.http import Receive, Scope, Send
 
 HOUR = 3600
 SECONDS_BETWEEN = 15 if SHORT else 1

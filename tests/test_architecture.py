@@ -123,7 +123,7 @@ MAY_IMPORT = {
 }
 ONLY_IN = {
     "fastapi": {"web", "functions"},
-    "starlette": {"web", "functions"},
+    "starlette": {"web"},
     "uvicorn": {"functions"},
     "uvloop": {"functions"},
     "moto": {"functions"},

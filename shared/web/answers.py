@@ -3,13 +3,12 @@
 from collections.abc import MutableMapping
 from typing import Any
 
-from starlette.responses import Response
-
 from shared.dialects import dialect_named
 from shared.dialects.base import Dialect
 from shared.errors import GatewayError, MethodNotAllowed
 from shared.schemas.context import Meter, RequestInfo
 from shared.web.dialects import dialect_of_request
+from shared.web.http import Response
 from shared.web.json_response import json_response
 
 

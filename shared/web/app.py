@@ -6,9 +6,6 @@ import re
 import uuid
 from collections.abc import Callable
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
 from shared.gateway.services import Services, process_services
 from shared.observability import log_crash, log_request, traced
@@ -19,6 +16,7 @@ from shared.schemas.context import Meter, RequestInfo
 from shared.web.answers import dialect_at, error_response, headers_of_answer
 from shared.web.base_path import without_base_path
 from shared.web.cors import cors_headers
+from shared.web.http import ASGIApp, ClientDisconnect, Message, Receive, Request, Scope, Send
 from shared.web.process import serve_lifespan, warn_of_retirements
 from shared.web.routes import Endpoints
 

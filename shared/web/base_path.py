@@ -3,7 +3,7 @@
 import re
 from functools import cache
 
-from starlette.types import Scope
+from shared.web.http import Scope
 
 
 def without_base_path(scope: Scope) -> Scope:

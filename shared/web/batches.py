@@ -1,12 +1,11 @@
 """Batches, whatever their dialect: submit, list, get, cancel."""
 
-from starlette.responses import Response
-
 from shared.authentication import token_of
 from shared.batches.batch_service import BatchService
 from shared.dialects import wire_module
 from shared.dialects.base import BatchWire
 from shared.schemas.batch import Batch, ResultUrls
+from shared.web.http import Response
 from shared.web.json_response import json_response
 from shared.web.request import ApiRequest
 

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import TypeVar
 
-from starlette.requests import Request
-
 from shared.dialects.base import JsonObject, read_request
 from shared.errors import MalformedRequest, PayloadTooLarge
 from shared.json_text import TooComplex
 from shared.offload import HEAVY_BYTES, off_loop
+from shared.web.http import Request
 
 T = TypeVar("T")
 

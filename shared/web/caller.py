@@ -1,12 +1,11 @@
 """Authenticates a request and checks the permissions of its route."""
 
-from starlette.requests import Request
-
 from shared.authentication import authenticate, require_permissions
 from shared.authorizer import caller_of
 from shared.gateway.services import Services
 from shared.routes import Route
 from shared.schemas.caller import Caller
+from shared.web.http import Request
 
 
 async def authorized_caller(request: Request, services: Services, route: Route) -> Caller:

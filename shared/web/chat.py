@@ -1,11 +1,10 @@
 """Chat and text completions, whatever their dialect: parse, call the gateway once, respond."""
 
-from starlette.responses import Response
-
 from shared.dialects.base import Defaults, Operation
 from shared.routes import SEALING_DIALECTS
 from shared.sealing import BoundSealer
 from shared.web.events import event_stream
+from shared.web.http import Response
 from shared.web.json_response import json_response
 from shared.web.request import ApiRequest
 

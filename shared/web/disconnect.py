@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive
+from shared.web.http import ClientDisconnect, Receive
 
 T = TypeVar("T")
 

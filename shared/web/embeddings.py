@@ -1,8 +1,7 @@
 """Embeddings, whatever their dialect: parse, call the gateway once, respond."""
 
-from starlette.responses import Response
-
 from shared.dialects.base import EmbeddingOperation
+from shared.web.http import Response
 from shared.web.json_response import json_response
 from shared.web.request import ApiRequest
 

@@ -5,9 +5,6 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Generic, TypeVar
 
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
-
 from shared.dialects import dialect_named
 from shared.dialects.base import Encoder
 from shared.errors import GatewayError, InternalError
@@ -16,6 +13,7 @@ from shared.pump import Pump
 from shared.schemas.context import RequestContext
 from shared.schemas.events import OriginalEvent, Started
 from shared.web.disconnect import disconnected
+from shared.web.http import Receive, Response, Scope, Send
 from shared.web.request import ApiRequest
 
 T = TypeVar("T")
@@ -25,9 +23,8 @@ E = TypeVar("E")
 class LiveResponse(Response):
     """A response that is sent as it is produced. If the client disconnects, its source is closed."""
 
-    def __init__(self) -> None:
-        super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
-        del self.headers["content-length"]
+    def __init__(self, media_type: str) -> None:
+        super().__init__(None, headers={"cache-control": "no-cache", "x-accel-buffering": "no"}, media_type=media_type)
 
     async def write(self, send: Send) -> None:
         """Sends the body, including its end."""
@@ -38,7 +35,7 @@ class LiveResponse(Response):
         raise NotImplementedError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send(self.start)
         writing = asyncio.create_task(self.write(send))
         leaving = asyncio.create_task(disconnected(receive))
         try:
@@ -60,8 +57,6 @@ class EventStream(LiveResponse, Generic[E]):
     An error after the first byte is reported in the stream. `resources` stay open until the stream ends.
     """
 
-    media_type = "text/event-stream"
-
     def __init__(
         self,
         pump: Pump[E],
@@ -73,7 +68,7 @@ class EventStream(LiveResponse, Generic[E]):
         longest_silence: float,
         resources: AsyncExitStack | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__("text/event-stream")
         self._pump = pump
         self._encoder = encoder
         self._context = context

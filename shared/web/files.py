@@ -3,14 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-from starlette.responses import Response
-from starlette.types import Send
-
 from shared.dialects.openai import files as wire
 from shared.gateway.unmetered import stored_until
 from shared.schemas.stored_file import StoredFile
 from shared.web.events import LiveResponse
-from shared.web.form import form_body
+from shared.web.http import Response, Send
 from shared.web.json_response import json_response
 from shared.web.request import ApiRequest
 
@@ -25,7 +22,7 @@ async def upload_file(request: ApiRequest) -> Response:
         async with stored_until(services, tenant, wanted.bytes, services.files.expires()):
             file, url, expires = await services.files.begin(tenant, wanted.purpose, wanted.filename, wanted.bytes)
         return json_response(wire.announced_body(file, url, expires))
-    async with form_body(request.http, services.settings.max_body, _WAY_AROUND) as form:
+    async with request.form(_WAY_AROUND) as form:
         purpose, upload = wire.upload(form)
         async with stored_until(services, tenant, upload.size, services.files.expires()):
             stored = await services.files.put(tenant, purpose, upload.filename, upload.read())
@@ -76,10 +73,8 @@ def _file_id(request: ApiRequest) -> str:
 class _FileStream(LiveResponse):
     """A stored file, in chunks as they arrive."""
 
-    media_type = "application/octet-stream"
-
     def __init__(self, file: StoredFile, chunks: AsyncIterator[bytes], resources: AsyncExitStack) -> None:
-        super().__init__()
+        super().__init__("application/octet-stream")
         self.headers["content-length"] = str(file.size)
         self.headers["x-content-type-options"] = "nosniff"
         self._chunks = chunks

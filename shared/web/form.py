@@ -7,13 +7,13 @@ from pathlib import PurePosixPath
 
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
 
 from shared.dialects.base import Form
 from shared.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
 from shared.media import SNIFF_BYTES, sniff
 from shared.schemas.upload import Upload
 from shared.web.body import declared_length, size_text
+from shared.web.http import Request
 
 _MAX_FILES = 20
 _MAX_FIELDS = 100

@@ -1,10 +1,8 @@
 """Image generation and editing, whatever their dialect: parse, call the gateway once, respond."""
 
-from starlette.responses import Response
-
 from shared.dialects.base import ImageOperation
 from shared.schemas.generated_content import ContentRequest
-from shared.web.form import form_body
+from shared.web.http import Response
 from shared.web.json_response import LargeJson
 from shared.web.request import ApiRequest
 
@@ -15,7 +13,7 @@ async def generate(request: ApiRequest) -> Response:
 
 async def edit(request: ApiRequest) -> Response:
     """A multipart body."""
-    async with form_body(request.http, request.services.settings.max_body, "Send smaller images, or fewer.") as form:
+    async with request.form("Send smaller images, or fewer.") as form:
         return await _answer(request, request.parse(form))
 
 

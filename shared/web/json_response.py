@@ -1,12 +1,12 @@
 """JSON responses: in one piece, or in chunks so that a large one is not held in memory beside its source."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic_core import to_json
-from starlette.responses import Response, StreamingResponse
 
 from shared.json_text import pieces
+from shared.web.http import Receive, Response, Scope, Send
 
 _PIECE = 64 * 1024
 
@@ -15,14 +15,21 @@ def json_response(body: Any, status: int = 200, headers: dict[str, str] | None =
     return Response(to_json(body, inf_nan_mode="null"), status, headers, "application/json")
 
 
-class LargeJson(StreamingResponse):
+class LargeJson(Response):
     """A JSON response in chunks. Takes dicts with str keys, lists, tuples and scalars."""
 
     def __init__(self, body: Any) -> None:
-        super().__init__(_joined(pieces(body)), media_type="application/json")
+        super().__init__(None, media_type="application/json")
+        self._tokens = pieces(body)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send(self.start)
+        for chunk in _joined(self._tokens):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _joined(tokens: Iterator[bytes]) -> AsyncIterator[bytes]:
+def _joined(tokens: Iterator[bytes]) -> Iterator[bytes]:
     piece = bytearray()
     for token in tokens:
         piece += token

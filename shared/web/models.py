@@ -1,11 +1,10 @@
 """The models that a caller may use. Anthropic's clients get them in Anthropic's shape."""
 
-from starlette.responses import Response
-
 from shared.dialects import wire_module
 from shared.dialects.base import ModelLister
 from shared.gateway.models import model, models
 from shared.web.dialects import dialect_of_request
+from shared.web.http import Response
 from shared.web.json_response import json_response
 from shared.web.request import ApiRequest
 

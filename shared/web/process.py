@@ -3,10 +3,9 @@
 from datetime import UTC, datetime
 from functools import cache
 
-from starlette.types import Receive, Send
-
 from shared.gateway.services import process_services
 from shared.observability import logger
+from shared.web.http import Receive, Send
 
 _SETTLING_SECONDS = 0.1
 """How long a process that Lambda ends writes settlements, before it leaves them in the queue."""

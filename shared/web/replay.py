@@ -10,10 +10,6 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
-
 from shared.dialects.base import read_request
 from shared.errors import (
     GatewayError,
@@ -32,6 +28,7 @@ from shared.schemas.context import Meter
 from shared.schemas.replay import KEPT_SECONDS, Claimed, Recording, Replay, Wish
 from shared.web.answers import dialect_at, error_response, headers_of_answer
 from shared.web.body import read_body, size_text
+from shared.web.http import Message, Receive, Request, Response, Scope, Send
 from shared.web.replay_headers import CACHE, IDEMPOTENCY_KEY
 from shared.web.request import ApiRequest
 
@@ -125,10 +122,7 @@ def _hash(*parts: str | bytes) -> str:
 
 def _replayed(replay: Replay, wish: Wish) -> Response:
     recording = replay.recording
-    response = Response(recording.body, recording.status)
-    response.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in recording.headers]
-    if "content-length" not in response.headers:
-        response.headers["content-length"] = str(len(recording.body))
+    response = Response(recording.body, recording.status, dict(recording.headers))
     if "x-gateway-cost" in response.headers:
         response.headers["x-gateway-cost"] = "0.000000"  # the first answer was charged
     response.headers["x-gateway-original-request-id"] = recording.request_id

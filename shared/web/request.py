@@ -1,10 +1,9 @@
 """A request as endpoints get it: authenticated, with its route and the process's services."""
 
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
-
-from starlette.requests import Request
 
 from shared.dialects import parser
 from shared.dialects.base import Form, JsonObject, take_form_models, take_models
@@ -16,6 +15,7 @@ from shared.schemas.context import RequestContext
 from shared.schemas.model import LEAST_HEDGE_MS, MOST_HEDGE_MS
 from shared.web.body import json_body
 from shared.web.disconnect import cancel_on_disconnect
+from shared.web.http import Request
 
 T = TypeVar("T")
 HEDGE = "x-gateway-hedge"
@@ -54,6 +54,15 @@ class ApiRequest:
             return parse(body, *more)
 
         return await self.json(read)
+
+    def form(self, way_around: str = _WAY_AROUND) -> AbstractAsyncContextManager[Form]:
+        """The fields and files of a multipart body, which stay open in the context.
+
+        Raises MalformedRequest, InvalidRequest, and PayloadTooLarge that ends with `way_around`.
+        """
+        from shared.web.form import form_body  # only forms pay for the parser
+
+        return form_body(self.http, self.services.settings.max_body, way_around)
 
     def parse(self, form: Form) -> Any:
         """A form as parsed by the route's parser; for the rest as `parsed`. Raises InvalidRequest."""

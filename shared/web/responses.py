@@ -2,8 +2,6 @@
 
 from collections.abc import AsyncGenerator
 
-from starlette.responses import Response
-
 from shared.authentication import token_of
 from shared.dialects.base import JsonObject, take_models
 from shared.dialects.responses import stored as wire
@@ -12,6 +10,7 @@ from shared.errors import GatewayError
 from shared.framing import DONE
 from shared.responses.service import Prepared, ResponseService
 from shared.web.events import event_stream
+from shared.web.http import Response
 from shared.web.json_response import json_response
 from shared.web.request import ApiRequest
 

@@ -3,16 +3,13 @@
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Scope
-
 from shared.gateway.aws_failures import aws_failures_answered
 from shared.gateway.services import Services
 from shared.gateway.unmetered import counted
 from shared.routes import ROUTES, Route, pattern_of
 from shared.schemas.context import RequestContext
 from shared.web.caller import authorized_caller
+from shared.web.http import Request, Response, Scope
 from shared.web.replay_headers import may_be_replayed
 from shared.web.request import ApiRequest
 

@@ -1,11 +1,9 @@
 """Speech, whatever its dialect: parse, call the gateway once, and send the audio as it arrives."""
 
-from starlette.responses import Response
-from starlette.types import Send
-
 from shared.pump import Pump
 from shared.schemas.speech import SpeechRequest
 from shared.web.events import LiveResponse, wait_for_first
+from shared.web.http import Response, Send
 from shared.web.request import ApiRequest
 
 
@@ -23,8 +21,7 @@ class AudioStream(LiveResponse):
     """Audio in chunks from a Pump. A failure after the first chunk aborts the response."""
 
     def __init__(self, pump: Pump[bytes], first: bytes, media_type: str) -> None:
-        self.media_type = media_type
-        super().__init__()
+        super().__init__(media_type)
         self._pump = pump
         self._first = first
 

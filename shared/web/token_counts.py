@@ -1,9 +1,8 @@
 """Counts of input tokens, whatever their dialect: parse, ask the provider or estimate, respond."""
 
-from starlette.responses import Response
-
 from shared.dialects.base import CountOperation
 from shared.web.chat import defaults
+from shared.web.http import Response
 from shared.web.json_response import json_response
 from shared.web.request import ApiRequest
 

@@ -2,12 +2,10 @@
 
 from contextlib import AsyncExitStack
 
-from starlette.responses import Response
-
 from shared.dialects.base import Form, TranscriptionOperation
 from shared.errors import InvalidRequest
 from shared.web.events import event_stream
-from shared.web.form import form_body
+from shared.web.http import Response
 from shared.web.json_response import json_response
 from shared.web.request import ApiRequest
 
@@ -21,7 +19,7 @@ async def transcribe(request: ApiRequest) -> Response:
 
     services, context = request.services, request.context
     async with AsyncExitStack() as files:
-        form = await files.enter_async_context(form_body(request.http, services.settings.max_body, _WAY_AROUND))
+        form = await files.enter_async_context(request.form(_WAY_AROUND))
         await _fetch_stored(form, request, files)
         operation: TranscriptionOperation = request.parse(form)
         if operation.request.stream:
@@ -32,7 +30,7 @@ async def transcribe(request: ApiRequest) -> Response:
     body = operation.body(transcript, context)
     if isinstance(body, tuple):
         media_type, text = body
-        return Response(text, media_type=media_type)
+        return Response(text.encode(), media_type=media_type)
     return json_response(body)
 
 

@@ -7,15 +7,14 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from fastapi import Request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from starlette.requests import ClientDisconnect
 
 from shared.dialects.base import Form
 from shared.errors import GatewayError, InvalidRequest, MalformedRequest, PayloadTooLarge
 from shared.schemas.context import Meter
 from shared.web.form import form_body
+from shared.web.http import ClientDisconnect, Request
 
 pytestmark = pytest.mark.anyio
 

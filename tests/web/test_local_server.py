@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from starlette.responses import PlainTextResponse
 from werkzeug.test import Client
 
 from functions.local_server import LocalServer
 from functions.moto_server import AtomicMoto
+from shared.web.http import Response
 from tests.contract.wire import assert_error
 from tests.stack.test_template import body
 
@@ -25,7 +25,7 @@ FOREIGN += ["[::2]", "[::1", "::1", "0.0.0.0", "127.0.0.1@evil.example", "localh
 @asynccontextmanager
 async def served() -> AsyncIterator[httpx.AsyncClient]:
     """The local server before something that says "behind" to every request."""
-    transport = httpx.ASGITransport(LocalServer(PlainTextResponse("behind")))
+    transport = httpx.ASGITransport(LocalServer(Response(b"behind")))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
         yield client
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.types import Receive, Scope, Send
 
 from functions.chat.app import app
 from shared.gateway.services import process_services
@@ -17,6 +16,7 @@ from shared.schemas.caller import Caller, Permission
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from shared.stores.secrets import ProviderSecret
+from shared.web.http import Receive, Scope, Send
 from tests.client import TOKEN, gateway_client, make_services
 
 pytestmark = pytest.mark.anyio
