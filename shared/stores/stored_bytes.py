@@ -7,7 +7,8 @@ One item of the table `Limits` for each tenant, `stored#<tenant>`:
     x<minute>, z<minute>   marks of the writes of that minute, in two sets (`limits.leases`)
 
 What has expired is taken off when the room is needed. A file that is announced counts at once, also if it never comes,
-until it would have expired.
+until it would have expired. One that is uploaded again after it was deleted, as its presigned URL allows for an hour,
+counts no longer: this store cannot tell that.
 
 **Exactly once.** Each write puts a mark of its own into a set, on the condition that it is not there yet: sent again
 because its answer was lost, it finds its mark and changes nothing. Where no sending of a `take` was answered, another
