@@ -36,15 +36,25 @@ async def counted(services: "Services", context: RequestContext) -> AsyncIterato
 
 @asynccontextmanager
 async def stored_until(services: "Services", tenant: str, size: int, expires: float) -> AsyncIterator[None]:
-    """Around storing so many bytes until a Unix time. Raises PayloadTooLarge and AwsError."""
-    quota = services.stored_bytes
-    if quota is None:
-        yield
-        return
-    await quota.take(tenant, size, expires)
+    """Around storing so many bytes until a Unix time. Raises PayloadTooLarge and AwsError.
+
+    They count no longer where storing them failed, unless they may be stored all the same.
+    """
+    from shared.stores.objects import ObjectInDoubt
+
+    if services.stored_bytes is not None:
+        await services.stored_bytes.take(tenant, size, expires)
     try:
         yield
-    except BaseException:
-        with suppress(AwsError):
-            await quota.give_back(tenant, size, expires)
+    except ObjectInDoubt:
         raise
+    except Exception:
+        await stored_no_longer(services, tenant, size, expires)
+        raise
+
+
+async def stored_no_longer(services: "Services", tenant: str, size: int, expires: float) -> None:
+    """Counts bytes no longer that are not stored; where that fails, they count until they would have expired."""
+    if services.stored_bytes is not None:
+        with suppress(AwsError):
+            await services.stored_bytes.give_back(tenant, size, expires)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 from pydantic_core import from_json, to_json
 
 from shared.sigv4 import Credentials, Signer
-from shared.stores.aws_calls import ATTEMPTS, AwsError, pause_before
+from shared.stores.aws_calls import ATTEMPTS, NEVER_SENT, AwsError, pause_before
 
 _RETRIED = frozenset(
     {
@@ -34,7 +34,6 @@ _RETRIED = frozenset(
         "TransactionConflictException",
     }
 )
-_NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})  # httpx's names
 _TIMEOUT, _CONNECT = 5.0, 2.0
 _KEEP_ALIVE_SECONDS = 5.0
 _JSON_VERSION = {"dynamodb": "1.0", "sqs": "1.0", "secretsmanager": "1.1"}
@@ -119,7 +118,7 @@ class Aws:
                 return answer
             code = str(answer.get("__type", status)).rpartition("#")[2]
             is_transient = status >= 500 or code in _RETRIED
-            may_be_done = may_be_done or (status >= 500 and code not in _NEVER_SENT)
+            may_be_done = may_be_done or (status >= 500 and code not in NEVER_SENT)
             if not is_transient:
                 break
         raise AwsError(service, action, code, answer, is_transient=is_transient, may_be_done=may_be_done)

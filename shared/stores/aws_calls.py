@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 ATTEMPTS = 3
+NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
+"""What httpx calls failures of calls that have certainly not been done."""
 
 
 class AwsError(Exception):

@@ -17,7 +17,7 @@ from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.media import SNIFF_BYTES, sniff
 from shared.schemas.stored_file import FilePurpose, StoredFile
 from shared.schemas.upload import Upload
-from shared.stores.objects import ObjectNotFound, ObjectStore
+from shared.stores.objects import ListedObject, ObjectNotFound, ObjectStore
 from shared.stores.tenants import TenantFolders
 
 KEPT_DAYS = 30
@@ -53,10 +53,8 @@ class FileStore:
 
     async def find(self, tenant: str, file_id: str) -> StoredFile:
         """A file. Raises NotFound, also for another tenant's file and for one that has not been uploaded yet."""
-        if _ID.fullmatch(file_id):
-            for listed in await self._objects.list(f"{await self._folder(tenant)}{file_id}/", after=None, limit=1):
-                return _described(listed.key, listed.size)
-        raise NotFound(f"The file '{file_id[:100]}' does not exist.")
+        listed = await self._listed(tenant, file_id)
+        return _described(listed.key, listed.size)
 
     async def list(
         self,
@@ -88,9 +86,15 @@ class FileStore:
             found = [file for file in reversed(found) if after is None or file.id < after]
         return tuple(found[:limit])
 
-    async def delete(self, file: StoredFile) -> None:
-        """Deletes a file."""
-        await self._objects.delete(file.key)
+    async def delete(self, tenant: str, file_id: str) -> StoredFile | None:
+        """Deletes a file. Raises NotFound as `find` does.
+
+        Describes the file where it was certainly this call that deleted it: of several that delete it at once, one gets
+        the description, or none where S3's answer was lost. The others get None. A file that is uploaded again to its
+        presigned URL can be deleted again, and is described again.
+        """
+        listed = await self._listed(tenant, file_id)
+        return _described(listed.key, listed.size) if await self._objects.delete_listed(listed) else None
 
     def expires(self) -> int:
         """When a file expires that is stored now, in Unix seconds."""
@@ -124,6 +128,13 @@ class FileStore:
             spooled.close()
             raise
         return Upload(cast(BinaryIO, spooled), file.filename, media_type, size)
+
+    async def _listed(self, tenant: str, file_id: str) -> ListedObject:
+        """A file's object. Raises NotFound as `find` does."""
+        if _ID.fullmatch(file_id):
+            for listed in await self._objects.list(f"{await self._folder(tenant)}{file_id}/", after=None, limit=1):
+                return listed
+        raise NotFound(f"The file '{file_id[:100]}' does not exist.")
 
     async def _referred(self, tenant: str, reference: str) -> StoredFile:
         """The file of a reference. Text from the caller never becomes part of a key."""

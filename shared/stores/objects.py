@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, quote, unquote, unquote_plus, urlsplit
 
 from shared.sigv4 import query_string
 from shared.stores.aws import Aws
-from shared.stores.aws_calls import ATTEMPTS, AwsError, pause_before
+from shared.stores.aws_calls import ATTEMPTS, NEVER_SENT, AwsError, pause_before
 
 if TYPE_CHECKING:
     import httpx
@@ -45,6 +45,8 @@ _RETRIED = frozenset(
         "ConditionalRequestConflict",
     }
 )
+# Errors of status 503, after which nothing was done; the last is what a HEAD's answer comes to.
+_TURNED_AWAY = frozenset({"SlowDown", "ServiceUnavailable", "503"})
 _CONNECT_SECONDS = 2.0
 # Between two chunks, not for the whole body.
 _SILENCE_SECONDS = 20.0
@@ -75,6 +77,10 @@ class ObjectExists(AwsError):
     """The bucket already holds an object of a key that was to be new."""
 
 
+class ObjectInDoubt(AwsError):
+    """Whether the bucket was changed is unknown: an answer was lost, or an internal error came in the place of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """What is known of an object apart from its content; `size` in bytes."""
@@ -98,11 +104,12 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class ListedObject:
-    """A row of a listing; `size` in bytes."""
+    """A row of a listing; `size` in bytes. `etag` is what S3 calls the content."""
 
     key: str
     size: int
     modified: datetime
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +132,9 @@ class _Address:
 class ObjectStore:
     """One bucket. Keys are up to 1,024 bytes long, without `.` and `..` between slashes; other keys raise ValueError.
 
-    Every method raises AwsError. The role needs `s3:ListBucket` on the prefixes of the keys that it reads: without it a
-    missing object cannot be told from one that it may not read.
+    Every method raises AwsError; those that change the bucket raise ObjectInDoubt where they may have done so. The role
+    needs `s3:ListBucket` on the prefixes of the keys that it reads: without it a missing object cannot be told from one
+    that it may not read.
     """
 
     def __init__(self, aws: Aws, bucket: str) -> None:
@@ -195,6 +203,19 @@ class ObjectStore:
     async def delete(self, key: str) -> None:
         """Removes an object; nothing happens where there is none."""
         await self._call("DeleteObject", "DELETE", key)
+
+    async def delete_listed(self, listed: ListedObject) -> bool:
+        """Removes an object that is as it was listed: whether this call has removed it, and no other one.
+
+        False also where an earlier try of this call has done it, and its answer was lost. The role needs
+        `s3:GetObject` too. Raises ObjectExists where the object has another content now.
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
+        """
+        try:
+            await self._call("DeleteObject", "DELETE", listed.key, headers={"if-match": f'"{listed.etag}"'})
+        except ObjectNotFound:
+            return False
+        return True
 
     async def list(self, prefix: str, *, after: str | None, limit: int) -> tuple[ListedObject, ...]:
         """The first `limit` objects with keys that start with `prefix` and come after `after`, by the keys' bytes."""
@@ -391,6 +412,7 @@ class ObjectStore:
             url += f"?{query_string(query)}"
         payload_hash = sha256 or hashlib.sha256(content).hexdigest()
         headers = {**headers, "host": address.host, "x-amz-content-sha256": payload_hash}
+        is_in_doubt = False
         for attempt in range(ATTEMPTS):
             if attempt:
                 await pause_before(attempt)
@@ -408,18 +430,21 @@ class ObjectStore:
                 body = await _read(response)
             except httpx.HTTPError as error:
                 code = type(error).__name__
+                is_in_doubt = is_in_doubt or code not in NEVER_SENT
                 continue
             refusal = _refusal(response, body)
             if refusal is None:
                 return response, body
             code = refusal
+            is_in_doubt = is_in_doubt or not (400 <= response.status_code < 500 or code in _TURNED_AWAY)
             if response.status_code < 500 and code not in _RETRIED:
                 break
         if read is not None and code in _FORBIDDEN and await self._is_missing(read):
             code = "NoSuchKey"
         # The answer to a HEAD has no body that would name the error.
         errors = {"NoSuchKey": ObjectNotFound, "404": ObjectNotFound, "PreconditionFailed": ObjectExists}
-        raise errors.get(code, AwsError)("s3", action, code)
+        other = ObjectInDoubt if is_in_doubt and method not in ("GET", "HEAD") else AwsError
+        raise errors.get(code, other)("s3", action, code)
 
     async def _is_missing(self, key: str) -> bool:
         """Whether a listing shows that there is no such object.
@@ -533,4 +558,5 @@ def _listed(row: bytes) -> ListedObject:
     action = "ListObjectsV2"
     modified = datetime.fromisoformat(_found(_LISTED_MODIFIED, row, action))
     size = int(_found(_LISTED_SIZE, row, action))
-    return ListedObject(unquote_plus(_found(_LISTED_KEY, row, action)), size, modified)
+    etag = _found(_ETAG, row, action)
+    return ListedObject(unquote_plus(_found(_LISTED_KEY, row, action)), size, modified, etag)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 from shared.dialects.openai import files as wire
-from shared.gateway.unmetered import stored_until
+from shared.gateway.unmetered import stored_no_longer, stored_until
 from shared.schemas.stored_file import StoredFile
 from shared.web.events import LiveResponse
 from shared.web.http import Response, Send
@@ -46,11 +46,11 @@ async def get_file(request: ApiRequest) -> Response:
 
 
 async def delete_file(request: ApiRequest) -> Response:
-    services, file = request.services, await _find(request)
-    await services.files.delete(file)
-    if services.stored_bytes is not None:
-        await services.stored_bytes.give_back(request.caller.tenant, file.size, file.expires)
-    return json_response(wire.deleted_body(file.id))
+    services, tenant, file_id = request.services, request.caller.tenant, _file_id(request)
+    file = await services.files.delete(tenant, file_id)
+    if file is not None:
+        await stored_no_longer(services, tenant, file.size, file.expires)
+    return json_response(wire.deleted_body(file_id))
 
 
 async def get_content(request: ApiRequest) -> Response:

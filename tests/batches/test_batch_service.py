@@ -34,7 +34,7 @@ async def test_an_input_may_be_a_file_and_is_kept_though_that_is_deleted(
 ) -> None:
     file = await stored(services)
     batch = await submit(services, harness, FileInput(file.id))
-    await services.files.delete(file)
+    await services.files.delete(CALLER.tenant, file.id)
     await harness.work(services)
     await assert_whole(services, batch, ["a", "b"])
     assert batch.submission.input_file_id == file.id

@@ -7,9 +7,11 @@ import httpx
 import pytest
 
 from shared.schemas.limits import Limits
+from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore
 from tests.contract.accounts import Account, account
 from tests.contract.wire import assert_error
+from tests.quick_aws import QuickAws
 
 pytestmark = pytest.mark.anyio
 FILES, BATCHES, ENVELOPE_BATCHES = "/v1/files", "/v1/batches", "/v1/inference/batch"
@@ -94,6 +96,54 @@ async def test_stored_bytes_are_bounded_and_what_is_deleted_makes_room(keys: Key
         assert_error(await upload(caller, 600), "too_large")
     async with account(keys, environment=STORED) as another:
         assert (await upload(another, 1000)).status_code == 200
+
+
+class Bucket(httpx.AsyncBaseTransport):
+    """AWS, in which `together` deletions of objects wait for each other, and the answers to the next `lost` uploads are
+    lost."""
+
+    def __init__(self, aws: httpx.AsyncBaseTransport) -> None:
+        self._inner = aws
+        self.together = asyncio.Barrier(1)
+        self.lost = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "DELETE":
+            await self.together.wait()
+        response = await self._inner.handle_async_request(request)
+        if request.method == "PUT" and self.lost:
+            self.lost -= 1
+            raise httpx.ReadTimeout("lost")
+        return response
+
+
+async def test_a_file_that_is_deleted_twice_at_once_makes_room_once(
+    keys: KeyStore, aws_environment: dict[str, str], quick_aws: QuickAws
+) -> None:
+    bucket = Bucket(quick_aws)
+    async with account(keys, environment=STORED, aws=Aws(aws_environment, transport=bucket)) as caller:
+        file = (await upload(caller, 300)).json()
+        assert (await upload(caller, 600)).status_code == 200
+        bucket.together = asyncio.Barrier(2)
+        answers = await asyncio.gather(*(caller.client.delete(f"{FILES}/{file['id']}") for _ in range(2)))
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert_error(await upload(caller, 401), "too_large")
+        assert (await upload(caller, 400)).status_code == 200
+
+
+async def test_an_upload_that_may_be_stored_takes_room_until_it_is_deleted(
+    keys: KeyStore, aws_environment: dict[str, str], quick_aws: QuickAws
+) -> None:
+    bucket = Bucket(quick_aws)
+    async with account(keys, environment=STORED, aws=Aws(aws_environment, transport=bucket)) as caller:
+        assert (await upload(caller, 300)).status_code == 200
+        bucket.lost = 3
+        assert_error(await upload(caller, 300), "unavailable", retry_after=1)
+        assert_error(await upload(caller, 401), "too_large")
+        newest, _ = (await caller.client.get(FILES)).json()["data"]
+        assert (await caller.client.delete(f"{FILES}/{newest['id']}")).status_code == 200
+        assert_error(await upload(caller, 701), "too_large")
+        assert (await upload(caller, 700)).status_code == 200
 
 
 async def test_uploads_at_once_do_not_exceed_the_bound_together(keys: KeyStore) -> None:

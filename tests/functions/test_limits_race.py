@@ -65,7 +65,7 @@ price = {{ output = {PRICE} }}
 """
 NOTHING = UsageRow(key_id="", day="", model="")
 UNTIL_TOMORROW = 60
-QUIET_SECONDS = 60
+QUIET_SECONDS = 30
 DAY = "2031-05-15"
 
 

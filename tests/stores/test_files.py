@@ -117,7 +117,7 @@ async def test_the_list_goes_by_the_time_of_upload(files: FileStore, clock: Cloc
     assert await files.list("t", limit=10, after=stored[0].id) == ()
     assert await files.list("t", limit=10, oldest_first=True) == tuple(stored)
     assert await files.list("t", limit=2, oldest_first=True, after=stored[1].id) == (stored[2], stored[3])
-    await files.delete(stored[2])
+    await files.delete("t", stored[2].id)
     assert await files.list("t", limit=10, after=stored[2].id) == (stored[1], stored[0])
     assert await files.list("t", limit=10, oldest_first=True, after=stored[2].id) == (stored[3], stored[4])
 
@@ -143,7 +143,8 @@ async def test_a_list_of_thousands_is_read_page_by_page(clock: Clock) -> None:
         calls.append(request)
         after = request.url.params.get("start-after", "")
         rows = [
-            f"<Contents><Key>{key}</Key><LastModified>2026-11-21T00:00:00Z</LastModified><Size>1</Size></Contents>"
+            f"<Contents><Key>{key}</Key><LastModified>2026-11-21T00:00:00Z</LastModified>"
+            "<ETag>&quot;e&quot;</ETag><Size>1</Size></Contents>"
             for key in keys
             if key > after
         ]
@@ -176,11 +177,13 @@ async def test_a_file_to_be_is_found_once_it_is_there(files: FileStore, clock: C
 
 async def test_a_deleted_file_is_gone(files: FileStore) -> None:
     file = await put(files)
-    await files.delete(file)
+    assert await files.delete("t", file.id) == file
     with pytest.raises(NotFound):
         await files.find("t", file.id)
     with pytest.raises(AwsError):
         await read(files, file)
+    with pytest.raises(NotFound):
+        await files.delete("t", file.id)
 
 
 @pytest.mark.parametrize("file_id", ["", "file-", "file-" + "0" * 26, "FILE-" + "0" * 27, "x/../y", "file-" + "0" * 27])
@@ -208,7 +211,8 @@ async def test_a_file_past_the_limit_is_not_even_read(aws_environment: dict[str,
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request)
         key = f"{folder('t')}file-{0:027x}/batch/a"
-        row = f"<Contents><Key>{key}</Key><LastModified>2026-11-21T00:00:00Z</LastModified><Size>999</Size></Contents>"
+        described = "<LastModified>2026-11-21T00:00:00Z</LastModified><ETag>&quot;e&quot;</ETag><Size>999</Size>"
+        row = f"<Contents><Key>{key}</Key>{described}</Contents>"
         return httpx.Response(200, text=f"<ListBucketResult>{row}</ListBucketResult>")
 
     aws = Aws(ENVIRONMENT, transport=httpx.MockTransport(answer))
@@ -260,7 +264,8 @@ async def test_a_connection_that_breaks_leaves_no_open_file(clock: Clock) -> Non
         if "list-type" not in request.url.params:
             return httpx.Response(200, content=broken())
         key = f"{folder('t')}file-{0:027x}/batch/a"
-        row = f"<Contents><Key>{key}</Key><LastModified>2026-11-21T00:00:00Z</LastModified><Size>999</Size></Contents>"
+        described = "<LastModified>2026-11-21T00:00:00Z</LastModified><ETag>&quot;e&quot;</ETag><Size>999</Size>"
+        row = f"<Contents><Key>{key}</Key>{described}</Contents>"
         return httpx.Response(200, text=f"<ListBucketResult>{row}</ListBucketResult>")
 
     aws = Aws(ENVIRONMENT, transport=httpx.MockTransport(answer))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from shared.stores.aws import Aws
 from shared.stores.aws_calls import AwsError
-from shared.stores.objects import MIN_PART_BYTES, ObjectNotFound, ObjectStore, Part
+from shared.stores.objects import MIN_PART_BYTES, ObjectExists, ObjectInDoubt, ObjectNotFound, ObjectStore, Part
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -147,6 +147,50 @@ async def test_a_deleted_object_is_gone_and_deleting_it_again_is_fine(store: Obj
     assert await store.head("key") is None
 
 
+async def test_of_several_that_delete_what_they_have_listed_one_is_told_that_it_did(store: ObjectStore) -> None:
+    await store.put("key", b"x", "text/plain")
+    (listed,) = await store.list("key", after=None, limit=1)
+    assert await store.delete_listed(listed)
+    assert await store.head("key") is None
+    assert not await store.delete_listed(listed)
+
+
+async def test_an_object_that_has_changed_since_it_was_listed_is_not_deleted(store: ObjectStore) -> None:
+    await store.put("key", b"x", "text/plain")
+    (listed,) = await store.list("key", after=None, limit=1)
+    await store.put("key", b"another", "text/plain")
+    with pytest.raises(ObjectExists):
+        await store.delete_listed(listed)
+    assert (await store.get("key")).content == b"another"
+
+
+async def test_whoever_deleted_an_object_is_unknown_when_an_answer_was_lost() -> None:
+    seen, answer = in_turn(listing("key"), httpx.ReadTimeout("late"), error(404, "NoSuchKey"))
+    store = answered_by(answer)
+    (listed,) = await store.list("key", after=None, limit=1)
+    assert not await store.delete_listed(listed)
+    assert [request.headers.get("if-match") for request in seen] == [None, '"e-1"', '"e-1"']
+
+
+@pytest.mark.parametrize(
+    ("failure", "in_doubt"),
+    [
+        (httpx.ReadTimeout("late"), True),
+        (httpx.ConnectError("down"), False),
+        (error(500, "InternalError"), True),
+        (error(503, "SlowDown"), False),
+        (error(403, "AccessDenied"), False),
+    ],
+)
+async def test_a_write_that_failed_says_whether_it_may_have_been_done(
+    failure: httpx.Response | Exception, in_doubt: bool
+) -> None:
+    _, answer = in_turn(*[failure] * 3)
+    with pytest.raises(AwsError) as raised:
+        await answered_by(answer).put("key", b"x", "text/plain")
+    assert isinstance(raised.value, ObjectInDoubt) == in_doubt
+
+
 async def test_a_listing_goes_by_prefix_and_goes_on_after_a_key(store: ObjectStore) -> None:
     for key in ("a/3", "a/1", "b/1", "a/2 é&<"):
         await store.put(key, key.encode(), "text/plain")
@@ -162,7 +206,8 @@ async def test_a_listing_goes_by_prefix_and_goes_on_after_a_key(store: ObjectSto
 async def test_a_listing_longer_than_s3_gives_at_once_is_gathered() -> None:
     def page(numbers: range, following: str) -> httpx.Response:
         rows = "".join(
-            f"<Contents><Key>k+{n:04}</Key><LastModified>2026-11-21T12:00:00.000Z</LastModified><Size>{n}</Size></Contents>"
+            f"<Contents><Key>k+{n:04}</Key><LastModified>2026-11-21T12:00:00.000Z</LastModified>"
+            f"<ETag>&quot;e&quot;</ETag><Size>{n}</Size></Contents>"
             for n in numbers
         )
         return httpx.Response(200, content=f"<ListBucketResult><Name>media</Name>{following}{rows}</ListBucketResult>")
@@ -558,7 +603,8 @@ async def test_a_refusal_is_raised_by_its_name_without_another_try() -> None:
 
 
 def listing(*keys: str) -> httpx.Response:
-    row = "<Contents><Key>{}</Key><LastModified>2026-11-21T12:00:00Z</LastModified><Size>1</Size></Contents>"
+    described = "<LastModified>2026-11-21T12:00:00Z</LastModified><ETag>&quot;e-1&quot;</ETag><Size>1</Size>"
+    row = f"<Contents><Key>{{}}</Key>{described}</Contents>"
     return httpx.Response(200, content=f"<ListBucketResult>{''.join(map(row.format, keys))}</ListBucketResult>")
 
 

@@ -15,9 +15,8 @@ What is over, and may still be written about, leaves its mark for a while:
     y<hour>                taken back by the lease, and may yet be settled, which corrects its money
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 from shared.stores.limits.write import Item, Write, members, number
 
@@ -27,7 +26,8 @@ _KEPT_OVER = 7 * MINUTE_SECONDS
 """AWS refuses what was signed more than five minutes ago."""
 _KEPT_TAKEN_BACK = 24 * HOUR_SECONDS
 _SLOT_SECONDS = (600, 300, 120, 60, 30, 15, 10, 5, 2, 1)  # each divides a day, so that a slot lies within one
-_TIDIED_AT_ONCE = 50  # an expression may be 4 KB long
+TIDIED_AT_ONCE = 50
+"""How much one write removes, whose expressions may be 4 KB long."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -85,7 +85,7 @@ def dead(item: Item, lease: int, now: int) -> list[Slot]:
 def expired(item: Item, lease: int, now: int) -> list[Slot]:
     """As many of the dead as one write takes back, first those of which there are most."""
     found = sorted(dead(item, lease, now), key=lambda slot: len(slot.marks), reverse=True)
-    return found[:_TIDIED_AT_ONCE]
+    return found[:TIDIED_AT_ONCE]
 
 
 def take_back(write: Write, slot: Slot, now: int) -> None:
@@ -101,19 +101,24 @@ def taken_back(item: Item, mark: str) -> str | None:
     return next((name for name in item if name.startswith("y") and mark in members(item, name)), None)
 
 
+def long_over(item: Item, now: int) -> list[str]:
+    """The sets of marks of what is over (`over_at`) for which nothing can ask any more."""
+    oldest = (now // SECOND - _KEPT_OVER) // MINUTE_SECONDS
+    return _before(item, {"x": oldest, "z": oldest})
+
+
 def tidy(write: Write, item: Item, lease: int, now: int) -> None:
     """Removes the marks that nothing will ask for any more, and what is left of slots in which all is settled."""
     seconds = now // SECOND
-    oldest = {
-        "x": (seconds - _KEPT_OVER) // MINUTE_SECONDS,
-        "z": (seconds - _KEPT_OVER) // MINUTE_SECONDS,
-        "y": (seconds - _KEPT_TAKEN_BACK) // HOUR_SECONDS,
-        "c": seconds - slot_seconds(lease),
-    }
-    past = (name for name in item if name[0] in oldest and int(name[1:], 36) < oldest[name[0]])
-    for name in islice(past, _TIDIED_AT_ONCE):
+    oldest = {"y": (seconds - _KEPT_TAKEN_BACK) // HOUR_SECONDS, "c": seconds - slot_seconds(lease)}
+    for name in (long_over(item, now) + _before(item, oldest))[:TIDIED_AT_ONCE]:
         if write.changes(name) or f"k{name[1:]}" in item:
             continue
         if name.startswith("c"):  # nobody reserves in a slot of the past, unless a sending of that was under way
             write.require_absent(f"k{name[1:]}")
         write.remove(name)
+
+
+def _before(item: Item, oldest: Mapping[str, int]) -> list[str]:
+    """The attributes of these first letters that are named after an earlier time."""
+    return [name for name in item if name[0] in oldest and int(name[1:], 36) < oldest[name[0]]]

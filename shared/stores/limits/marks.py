@@ -28,7 +28,7 @@ class Marks:
         mark = None if seat is None else seat.take()
         if mark is None:
             self._seats.pop(item, None)
-            mark = "".join(secrets.choice(LETTERS) for _ in range(_LONG))
+            mark = random_mark()
         return mark if place else WITHOUT_PLACE + mark
 
     def sit(self, item: str, number: int) -> None:
@@ -63,6 +63,11 @@ class _Seat:
     def free(self, mark: str) -> None:
         if mark.startswith(self._name) and len(mark) == len(self._name) + 1:
             self._free[mark[-1]] = None
+
+
+def random_mark() -> str:
+    """A mark that needs no seat."""
+    return "".join(secrets.choice(LETTERS) for _ in range(_LONG))
 
 
 def asks_for_seat(mark: str) -> bool:

@@ -110,14 +110,17 @@ class Write:
             "DELETE": [f"{self._name(name)} {value}" for name, value in deletes.items()],
             "REMOVE": [self._name(name) for name in self._removes],
         }
-        body = {
+        body: dict[str, Any] = {
             "TableName": table,
             "Key": {name: {"S": value} for name, value in key.items()},
             "UpdateExpression": " ".join(f"{verb} {', '.join(parts)}" for verb, parts in clauses.items() if parts),
             "ExpressionAttributeNames": {placeholder: name for name, placeholder in self._names.items()},
-            "ExpressionAttributeValues": self._values,
         }
-        return body | ({"ConditionExpression": " AND ".join(self._conditions)} if self._conditions else {})
+        if self._values:  # DynamoDB refuses an empty map
+            body["ExpressionAttributeValues"] = self._values
+        if self._conditions:
+            body["ConditionExpression"] = " AND ".join(self._conditions)
+        return body
 
     def _stays(self, name: str) -> bool:
         return name not in self._removes
