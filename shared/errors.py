@@ -39,8 +39,9 @@ A message is written for the caller: no exception text, key, stack or internal h
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from shared.dataclass import dataclass
 
 # OpenAI's and Anthropic's SDKs wait this many seconds at most for a retry, whatever Retry-After says.
 _LONGEST_SDK_WAIT = 60

@@ -4,10 +4,10 @@ Follows https://www.w3.org/Graphics/GIF/spec-gif89a.txt.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from struct import unpack_from
 
 from shared import png
+from shared.dataclass import dataclass
 
 # Bounds memory: two bytes a pixel.
 MAX_PIXELS = 25_000_000

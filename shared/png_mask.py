@@ -6,11 +6,11 @@ Follows https://www.w3.org/TR/png-3/.
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from struct import unpack, unpack_from
 
 from shared import png
+from shared.dataclass import dataclass
 
 # Bounds time: a second per 5 million pixels of noise, the worst case, on a desktop. Stability takes no larger images.
 MAX_PIXELS = 9_437_184

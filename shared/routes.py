@@ -1,10 +1,10 @@
 """The routes of the HTTP API: one table for the functions, the local server, batches, tests and error formats."""
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from shared.dataclass import dataclass
 from shared.schemas.caller import Permission
 
 DialectName = Literal["openai", "stable", "compact", "envelope", "messages", "responses"]

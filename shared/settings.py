@@ -1,8 +1,10 @@
 """Everything an operator can set, read once from the environment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from enum import StrEnum
+
+from shared.dataclass import dataclass
 
 _PREFIX = "GATEWAY_"
 

@@ -6,10 +6,12 @@ Followed: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import lru_cache
 from urllib.parse import quote
+
+from shared.dataclass import dataclass
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 """The payload hash of a request whose body the signature does not cover (S3 alone knows it)."""

@@ -17,6 +17,7 @@ FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app
 # Leaves: small tools that know no other part; everything may use them.
 LEAVES = {
     "audio",
+    "dataclass",
     "errors",
     "framing",
     "gif",

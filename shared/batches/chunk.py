@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from shared.authentication import require_permissions
@@ -15,6 +14,7 @@ from shared.batches.endpoints import URLS, answer, error_answer
 from shared.batches.lines import BadLine, Line, duplicate, is_blank, read_line
 from shared.batches.object_keys import input_key
 from shared.batches.results import Results
+from shared.dataclass import dataclass
 from shared.errors import BudgetExceeded, GatewayError, InternalError, PermissionDenied, RateLimited, Unauthorized
 from shared.gateway.services import Services
 from shared.observability import log_crash, log_request

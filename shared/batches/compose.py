@@ -3,10 +3,11 @@
 Large objects are copied inside S3; what is below the minimum part size is read and joined in memory.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from shared.batches.object_keys import result_key
 from shared.batches.results import MEDIA_TYPE, output_bytes
+from shared.dataclass import dataclass
 from shared.pump import gather_or_cancel
 from shared.schemas.batch import Batch
 from shared.stores.objects import MIN_PART_BYTES, ObjectStore, Part, StoredObject

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from shared.dataclass import dataclass
 from shared.dialects.base import JsonObject, read_request
 from shared.errors import MalformedRequest
 from shared.json_text import TooComplex

@@ -4,19 +4,20 @@ import re
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from shared.cli import values
 from shared.cli.output import Output
 from shared.cli.target import NoTarget, Target, client
+from shared.dataclass import dataclass
 
 _ALIAS = "live"
 # SAM ends the description of a function, which its versions copy, with the release.
 _RELEASE = re.compile(r"(?:^| )([0-9a-f]{20})$")
 
 
-@dataclass
+@dataclass()
 class Release:
     """The versions of a release by their functions' names, and of which functions it is live.
 

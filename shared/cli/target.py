@@ -3,10 +3,10 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.dataclass import dataclass
 from shared.gateway.services import Services
 from shared.stores.aws import Aws
 from shared.stores.keys import KeyStore

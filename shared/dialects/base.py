@@ -2,13 +2,14 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic_core import to_json
 
 from shared import json_text
+from shared.dataclass import dataclass
 from shared.errors import FieldError, GatewayError, InvalidRequest, MalformedRequest, ValidationFailed
 from shared.framing import sse_frame
 from shared.json_text import TooComplex

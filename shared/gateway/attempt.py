@@ -3,12 +3,13 @@
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic_core import from_json
 
+from shared.dataclass import dataclass
 from shared.errors import (
     CredentialsRefused,
     FieldError,

@@ -1,10 +1,10 @@
 """The models that a request may be answered with, in the order in which they are tried."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.catalog import AUTO
+from shared.dataclass import dataclass
 from shared.errors import GatewayError, ModelAccessDenied, ModelNotFound, ModelUnavailable, UnsupportedFeature
 from shared.gateway.selection import select_for
 from shared.schemas.model import Capability, Model

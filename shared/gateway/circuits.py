@@ -11,10 +11,11 @@ import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from shared.dataclass import dataclass
 from shared.errors import (
     GatewayError,
     InsufficientQuota,

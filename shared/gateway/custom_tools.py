@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from shared.dataclass import dataclass
 from shared.schemas.chat import ChatRequest, JsonObject, Tool
 from shared.schemas.content import Message, Part, ToolCall
 from shared.schemas.events import ChatEvent, Finished, ToolCallDelta, ToolCallStarted

@@ -7,9 +7,9 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from shared.dataclass import dataclass
 from shared.errors import GatewayError, ModelAccessDenied
 from shared.gateway.attempt import Attempt
 from shared.gateway.candidates import Candidate

@@ -1,8 +1,8 @@
 """Stop sequences for models that refuse the field: cuts the text where the model should have stopped."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from shared.dataclass import dataclass
 from shared.schemas.events import ChatEvent, CitationDelta, Finished, OriginalEvent, Started, TextDelta
 from shared.schemas.usage import FinishReason
 

@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
+from shared.dataclass import dataclass
 from shared.errors import (
     ContextTooLong,
     CredentialsRefused,
@@ -334,19 +335,18 @@ _FIELD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,200}")
 
 def clean(message: str | None) -> str:
     """A vendor's message fit for a caller: one line, bounded, without URLs, addresses and what looks like a key."""
-    return _PRIVATE.sub(REMOVED, " ".join((message or "")[:4000].split()))[:1000]
+    return re.sub(_PRIVATE, REMOVED, " ".join((message or "")[:4000].split()), flags=re.IGNORECASE)[:1000]
 
 
 REMOVED = "[removed]"
 # Every repetition is bounded, or begins where nothing can have begun it before: a search takes time in proportion to
 # the message, whatever a vendor puts into it.
-_PRIVATE = re.compile(
+_PRIVATE = (  # compiled when a message first needs it: that takes milliseconds
     r"[a-z][a-z0-9+.-]{0,20}://\S*"
     r"|(?<![\w-])(?:[\w-]++\.){1,9}(?:internal|local|corp|lan)\b(:\d+)?"
     r"|\b\d{1,3}(\.\d{1,3}){3}\b(:\d+)?"
     r"|\b[0-9a-f]{1,4}(:[0-9a-f]{1,4}){0,7}+::[0-9a-f:]*|\b([0-9a-f]{1,4}:){5,7}[0-9a-f]{1,4}\b"
-    r"|\b(sk-|AIza|gsk_|xai-|hf_|AKIA|eyJ|Bearer )\S*",
-    re.IGNORECASE,
+    r"|\b(sk-|AIza|gsk_|xai-|hf_|AKIA|eyJ|Bearer )\S*"
 )
 
 

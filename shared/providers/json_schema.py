@@ -1,9 +1,9 @@
 """What the adapters share in cleaning up a caller's JSON schemas: references, and a bound on what becomes of them."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
+from shared.dataclass import dataclass
 from shared.errors import InvalidRequest
 from shared.schemas.chat import JsonObject
 

@@ -2,9 +2,10 @@
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from shared.dataclass import dataclass
 from shared.dialects.base import JsonObject
 from shared.errors import FieldError, InvalidRequest, PayloadTooLarge, PreviousNotFound
 from shared.media import MAX_MEDIA_BYTES

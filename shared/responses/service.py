@@ -4,9 +4,9 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from shared.dataclass import dataclass
 from shared.dialects.base import Defaults, JsonObject, Seal
 from shared.dialects.responses.answer import ENDED, ResponseWriter, is_ending, is_opening, replayed, waiting_body
 from shared.dialects.responses.create import CreateOperation, compactable, countable, create, own_items

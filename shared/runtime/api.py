@@ -7,8 +7,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custo
 import json
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from shared.dataclass import dataclass
 from shared.runtime.connection import Connection, Response
 from shared.runtime.failure import Failure
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from shared.dataclass import dataclass
 
 # Parts of this size or more are written separately: a system call costs less than copying them.
 _LARGE = 64 * 1024

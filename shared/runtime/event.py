@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from mangum.handlers.api_gateway import APIGateway, HTTPGateway
 from mangum.types import LambdaConfig, LambdaHandler, Scope
 
+from shared.dataclass import dataclass
 from shared.runtime.context import LambdaContext
 
 # Payload format 2.0 (function URLs, HTTP APIs), then that of REST APIs.

@@ -1,7 +1,8 @@
 """A failure as it is reported to Lambda and to the caller."""
 
 import traceback
-from dataclasses import dataclass
+
+from shared.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

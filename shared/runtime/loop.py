@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 from mangum.types import ASGI
 
+from shared.dataclass import dataclass
 from shared.request_id import request_id_of
 from shared.runtime.api import Invocation, RuntimeApi, RuntimeApiError
 from shared.runtime.context import context_of
@@ -48,10 +48,13 @@ class Grace:
     ending: float = 0.2
 
 
+_GRACE = Grace()
+
+
 class Runtime:
     """Serves invocations by an application, as many at once as Lambda gives, on the running event loop."""
 
-    def __init__(self, address: str, app: ASGI, environment: MutableMapping[str, str], grace: Grace = Grace()) -> None:
+    def __init__(self, address: str, app: ASGI, environment: MutableMapping[str, str], grace: Grace = _GRACE) -> None:
         """`address` is the Runtime API's, `host:port`."""
         self._address = address
         self._app = app

@@ -3,12 +3,13 @@
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
+from shared.dataclass import dataclass
 from shared.schemas.base import Frozen
 from shared.schemas.caller import Caller
 

@@ -1,7 +1,8 @@
 """The answer to a compaction: a conversation made shorter, in the wire format of the vendor that can read it."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from shared.dataclass import dataclass
 from shared.schemas.chat import JsonObject
 from shared.schemas.usage import Usage
 

@@ -1,9 +1,10 @@
 """The context of a request in the gateway: its identity, its caller, and its usage."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from shared.dataclass import dataclass
 from shared.schemas.caller import Caller
 from shared.schemas.model import Model
 from shared.schemas.usage import Usage, no_usage

@@ -1,9 +1,10 @@
 """The canonical embedding request and response."""
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
+from shared.dataclass import dataclass
 from shared.schemas.usage import Usage
 
 # Text, or the ids of its tokens in the model's own vocabulary.

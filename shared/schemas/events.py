@@ -5,9 +5,10 @@ pydantic models because there is one for each token.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias, assert_never
 
+from shared.dataclass import dataclass
 from shared.schemas.chat import Candidate, ChatResponse, Citation, TokenLogprob
 from shared.schemas.content import Image, Inline, Part, Reasoning, Refusal, Text, ToolCall
 from shared.schemas.original import Original

@@ -1,8 +1,9 @@
 """Raw content generation, for the stable dialect: a prompt and images in, Gemini's GenerateContentResponse out."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeAlias
 
+from shared.dataclass import dataclass
 from shared.schemas.content import Inline
 from shared.schemas.usage import Usage
 

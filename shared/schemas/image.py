@@ -1,8 +1,9 @@
 """The canonical image request and response: images generated from a prompt, or from a prompt and other images."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
 
+from shared.dataclass import dataclass
 from shared.schemas.content import Inline, Remote
 from shared.schemas.upload import Upload
 from shared.schemas.usage import Usage

@@ -1,10 +1,11 @@
 """The limits of keys and tenants, the estimate of a request, and what remains. Money is in micro-dollars."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from pydantic import Field
 
+from shared.dataclass import dataclass
 from shared.errors import BudgetExceeded, RateLimited
 from shared.schemas.base import Frozen
 from shared.schemas.usage import Usage

@@ -4,8 +4,10 @@ Only an adapter or encoder of the same wire format reads these. All others use t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeAlias
+
+from shared.dataclass import dataclass
 
 WireFormat: TypeAlias = Literal["chat", "messages", "responses"]
 """OpenAI's Chat Completions, Anthropic's Messages and OpenAI's Responses."""

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
+
+from shared.dataclass import dataclass
 
 # Few enough digits that every product with a token count is exact in Decimal's 28 digits.
 _AMOUNT = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")

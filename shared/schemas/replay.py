@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from shared.dataclass import dataclass
 
 KEPT_SECONDS = 24 * 3600
 """How long an answer may be given again."""

@@ -1,9 +1,10 @@
 """What an item of the limits has reserved for a request, and what is to be written there when the request has ended."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
+from shared.dataclass import dataclass
 from shared.schemas.usage import Usage
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """The canonical speech request; the response is audio."""
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from shared.dataclass import dataclass
 
 SpeechFormat: TypeAlias = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 

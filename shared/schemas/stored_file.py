@@ -1,7 +1,8 @@
 """A file that a caller has uploaded for later requests."""
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from shared.dataclass import dataclass
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """What may be uploaded to a presigned URL, as OpenAI allows."""

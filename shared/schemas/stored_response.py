@@ -2,11 +2,12 @@
 
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from shared.dataclass import dataclass
 from shared.schemas.base import Frozen
 from shared.schemas.caller import Caller
 

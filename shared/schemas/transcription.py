@@ -4,9 +4,10 @@ Values come from vendors: constructing a transcript with an invalid text or time
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeAlias
 
+from shared.dataclass import dataclass
 from shared.schemas.upload import Upload
 from shared.schemas.usage import Usage
 

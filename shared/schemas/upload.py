@@ -1,8 +1,10 @@
 """A file that came in a request's multipart body."""
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import BinaryIO, cast
+
+from shared.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

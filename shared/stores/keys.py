@@ -4,9 +4,9 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from shared.dataclass import dataclass
 from shared.schemas.caller import Key
 from shared.stores.aws import Aws
 from shared.stores.aws_calls import AwsError

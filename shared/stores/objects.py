@@ -7,11 +7,12 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, quote, unquote, unquote_plus, urlsplit
 
+from shared.dataclass import dataclass
 from shared.sigv4 import query_string
 from shared.stores.aws import Aws
 from shared.stores.aws_calls import ATTEMPTS, NEVER_SENT, AwsError, pause_before

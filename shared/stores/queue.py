@@ -4,9 +4,9 @@ Followed: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from shared.dataclass import dataclass
 from shared.pump import gather_or_cancel
 from shared.stores.aws import Aws
 from shared.stores.aws_calls import ATTEMPTS, AwsError, pause_before

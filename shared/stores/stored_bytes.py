@@ -23,8 +23,9 @@ a process ends in between; and only until they would have expired.
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from shared.dataclass import dataclass
 from shared.errors import PayloadTooLarge
 from shared.stores.aws import Aws
 from shared.stores.aws_calls import AwsError

@@ -8,8 +8,9 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from shared.dataclass import dataclass
 from shared.dialects.base import read_request
 from shared.errors import (
     GatewayError,

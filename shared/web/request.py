@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from shared.dataclass import dataclass
 from shared.dialects import parser
 from shared.dialects.base import Form, JsonObject, take_form_models, take_models
 from shared.errors import InvalidRequest

@@ -5,11 +5,12 @@ answered is passed on as it came, but for the model's name.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from shared.dataclass import dataclass
 from shared.dialects.base import JsonObject, Seal, data_frame, new_id
 from shared.dialects.messages.errors import PING, MessagesDialect
 from shared.dialects.messages.thoughts import CallSignature, seal_call, seal_redacted, seal_thought

@@ -4,12 +4,12 @@ A client shows the text of a block and sends the block back; only the gateway kn
 the seal, but what it must be.
 """
 
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
 from pydantic import ValidationError
 
+from shared.dataclass import dataclass
 from shared.dialects.base import Seal, Wire
 from shared.schemas.content import Reasoning, ToolCall
 

@@ -5,11 +5,12 @@ https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from shared.dataclass import dataclass
 from shared.dialects.base import Ignored, JsonObject, Wire
 from shared.dialects.messages.blocks import Cached
 from shared.errors import InvalidRequest

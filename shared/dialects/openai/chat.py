@@ -5,12 +5,12 @@ https://developers.openai.com/api/reference/resources/chat
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, assert_never
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import to_json
 
+from shared.dataclass import dataclass
 from shared.dialects.base import (
     Defaults,
     Ignored,

@@ -5,9 +5,9 @@ A caller can neither read nor alter it. It is JSON: a list of thoughts, and the 
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from shared.dataclass import dataclass
 from shared.dialects.base import Seal
 from shared.schemas.content import Reasoning
 

@@ -4,11 +4,12 @@ Bounded by the Open Responses specification, https://www.openresponses.org.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from shared.dataclass import dataclass
 from shared.dialects.base import Defaults, Ignored, JsonObject, Unsupported, Wire, read
 from shared.dialects.openai.chat import MaxTokens, Penalty, Temperature, TopP, WireServiceTier, canonical_tier
 from shared.dialects.responses.items import Conversation, WireItems, native_items

@@ -6,11 +6,12 @@ tools that OpenAI runs say nothing to other vendors and are left out for them.
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Discriminator, Field, Tag
 
+from shared.dataclass import dataclass
 from shared.dialects.base import Ignored, JsonObject, Seal, Wire
 from shared.dialects.openai.caching import Cacheable
 from shared.dialects.openai.messages import WireInputAudio, leading_system

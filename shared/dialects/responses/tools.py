@@ -6,12 +6,13 @@ longer names, and calls of them are told under their own name and `namespace`.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from shared.dataclass import dataclass
 from shared.dialects.base import Ignored, JsonObject, Wire
 from shared.errors import InvalidRequest
 from shared.schemas.chat import CustomInput, HostedTool, NamedTool, Tool, ToolChoice, WebSearch

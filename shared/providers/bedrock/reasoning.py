@@ -6,9 +6,10 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-openai.htm
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
+from shared.dataclass import dataclass
 from shared.providers.anthropic.thinking import BINDING_BETA, DEFAULT_MAX_TOKENS, bound, is_off, thinking
 from shared.schemas.chat import ChatRequest, ReasoningEffort
 from shared.schemas.model import Model

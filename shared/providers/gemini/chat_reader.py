@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pydantic_core import from_json
 
+from shared.dataclass import dataclass
 from shared.errors import UpstreamError
 from shared.framing import Frame
 from shared.providers.base import drawn_image, truncated

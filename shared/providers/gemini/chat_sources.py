@@ -5,9 +5,10 @@ in …#CitationMetadata. Both count bytes of UTF-8.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from shared.dataclass import dataclass
 from shared.schemas.chat import Citation, JsonObject
 
 

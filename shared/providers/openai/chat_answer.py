@@ -4,11 +4,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from pydantic_core import from_json
 
+from shared.dataclass import dataclass
 from shared.errors import UpstreamError
 from shared.framing import Frame
 from shared.providers.base import drawn_image, overloaded, truncated

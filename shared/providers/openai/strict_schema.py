@@ -1,9 +1,9 @@
 """JSON schemas in the subset that OpenAI's strict mode accepts."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
+from shared.dataclass import dataclass
 from shared.errors import InvalidRequest
 from shared.providers.json_schema import Budget, pointed_at, with_null
 from shared.schemas.chat import JsonObject

@@ -5,12 +5,13 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from itertools import chain, zip_longest
 from typing import Any
 
 from shared import png
+from shared.dataclass import dataclass
 from shared.media import head_bytes
 from shared.providers.base import Call, ChatAdapter, LocalAnswer
 from shared.providers.sandbox import tokens, wire

@@ -7,7 +7,7 @@ The type is the class of a canonical event and the other fields are the event's 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, Generic, TypeAlias, TypeVar, get_args
 
 from pydantic import TypeAdapter
@@ -72,7 +72,16 @@ class EventOperation(Generic[EventT]):
 
 @cache
 def _kinds(union: Any) -> Mapping[str, Callable[[JsonObject], Any]]:
-    return {kind.__name__: TypeAdapter(kind).validate_python for kind in get_args(union)}
+    return {kind.__name__: partial(_event, kind) for kind in get_args(union)}
+
+
+def _event(kind: Any, fields: JsonObject) -> Any:
+    return _adapter(kind).validate_python(fields)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def answer(model: str, events: Iterable[Any], *, stream: bool) -> LocalAnswer:

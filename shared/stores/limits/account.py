@@ -4,8 +4,9 @@ Pure functions of the item as it was seen last. Times are Unix microseconds, len
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from shared.dataclass import dataclass
 from shared.schemas.limits import MINUTE, Limits, Rates, Reason, Refused, used_up
 from shared.schemas.settlement import ReservedItem, Settlement
 from shared.stores.limits import leases

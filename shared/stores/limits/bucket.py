@@ -14,8 +14,8 @@ Times are Unix microseconds, lengths of time microseconds.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from shared.dataclass import dataclass
 from shared.schemas.limits import MINUTE, UNLIMITED, Rate
 from shared.stores.limits.leases import SECOND
 from shared.stores.limits.write import Item, Write, number

@@ -16,8 +16,8 @@ What is over, and may still be written about, leaves its mark for a while:
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from shared.dataclass import dataclass
 from shared.stores.limits.write import Item, Write, members, number
 
 SECOND = 1_000_000

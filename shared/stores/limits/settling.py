@@ -9,9 +9,9 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from shared.dataclass import dataclass
 from shared.schemas.settlement import Settlement, SettlementMessage
 from shared.stores.aws_calls import AwsError
 

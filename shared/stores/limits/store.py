@@ -4,8 +4,9 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from shared.dataclass import dataclass
 from shared.errors import ModelUnavailable
 from shared.schemas.caller import Caller
 from shared.schemas.limits import (

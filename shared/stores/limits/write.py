@@ -6,9 +6,9 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.Ope
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Any
 
+from shared.dataclass import dataclass
 from shared.stores.aws import Aws
 from shared.stores.aws_calls import AwsError, pause_before
 

@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import assert_never
 
+from shared.dataclass import dataclass
 from shared.providers.base import unsupported
 from shared.providers.openai.messages import json_object, media_url, with_cache
 from shared.providers.openai.vendor import NAME
