@@ -25,8 +25,8 @@ smoke: .venv/local ## Prove a gateway that is up: make smoke URL=https://…, wi
 gateway: .venv/local ## Run the command line: make gateway ARGS="keys list"
 	@$(BIN)/python -m shared.cli $(ARGS)
 
-openapi: .venv/local ## Print the API's OpenAPI document
-	@$(BIN)/python -m functions.api_document
+openapi: .venv/local ## Print the API's OpenAPI document, which names URL=https://… as its server
+	@$(BIN)/python -m functions.api_document $(URL)
 
 SAM = SAM_CLI_TELEMETRY=0 ARCH=$(ARCH) .venv/sam/bin/sam
 HERE = $(subst aarch64,arm64,$(shell uname -m))

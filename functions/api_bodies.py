@@ -98,6 +98,8 @@ _FALLBACKS: JsonObject = {
     "description": "The same as `models`, as Anthropic writes it.",
 }
 
+_UNSTREAMED: Mapping[str, JsonObject] = {"stream": {"type": "boolean", "const": False, "default": False}}
+
 # By the dialect and the parser of a route or, where it has none, its operation.
 BODIES: Mapping[_Name, tuple[Body, ...]] = {
     ("openai", "chat.chat"): (Body(OpenAIChat),),
@@ -115,13 +117,14 @@ BODIES: Mapping[_Name, tuple[Body, ...]] = {
     ("openai", "embeddings.embedding"): (Body(OpenAIEmbeddings, {"input": _EMBEDDED}),),
     ("compact", "embeddings.embedding"): (Body(EmbeddingFields, {"input": _EMBEDDED}),),
     ("envelope", "embeddings.embedding"): (Body(EmbeddingFields, {"input": _EMBEDDED}),),
-    ("openai", "images.generation"): (Body(OpenAIImages),),
+    ("openai", "images.generation"): (Body(OpenAIImages, _UNSTREAMED),),
     ("openai", "images.edit"): (
         Body(
             OpenAIImageEdit,
             {
                 "image": {"type": "array", "items": _FILE, "minItems": 1, "maxItems": MAX_EDITED_IMAGES},
                 "mask": {**_FILE, "description": "What of the first image may change."},
+                **_UNSTREAMED,
             },
             required=("image",),
         ),
@@ -173,7 +176,7 @@ class Schemas:
         wires = sorted({*(body.wire for _, body in bodies.values()), *QUERIES.values()}, key=str)
         wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(wire, "validation") for wire in wires]
         references, found = models_json_schema(wanted, ref_template=_REFERENCE, schema_generator=_WireSchema)
-        made = {reference(name)["$ref"]: _without_refused(schema) for name, schema in found["$defs"].items()}
+        made = {reference(name)["$ref"]: _presentable(schema) for name, schema in found["$defs"].items()}
         # The model of a body is there under the name of the body alone, that of a query as parameters.
         self._of_wires = {wire: made.pop(references[wire, "validation"]["$ref"]) for wire in wires}
         self.components = {name.rpartition("/")[2]: schema for name, schema in made.items()}
@@ -204,12 +207,14 @@ def _body_schema(route: Route, body: Body, of_wire: JsonObject) -> JsonObject:
     return {**schema, "required": [name for name in schema["properties"] if name in required]}
 
 
-def _without_refused(schema: JsonObject) -> JsonObject:
-    """A schema without the fields that are declared only so that requests with them are refused."""
-    if "properties" not in schema:
-        return schema
-    kept = {name: value for name, value in schema["properties"].items() if value.get("type") != "null"}
-    return {**schema, "properties": kept}
+def _presentable(schema: JsonObject) -> JsonObject:
+    """A schema without the name of our class, and the fields that are declared only so that they can be refused."""
+    shown = {name: value for name, value in schema.items() if name != "title"}
+    if "properties" in shown:
+        shown["properties"] = {
+            name: value for name, value in shown["properties"].items() if value.get("type") != "null"
+        }
+    return shown
 
 
 class _WireSchema(GenerateJsonSchema):
@@ -222,11 +227,6 @@ class _WireSchema(GenerateJsonSchema):
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
-
-    def model_schema(self, schema: core_schema.ModelSchema) -> JsonObject:
-        made = super().model_schema(schema)
-        made.pop("title", None)
-        return made
 
     def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonObject:
         """Our unions choose by a function, so that a value may also fit a branch that is not chosen."""

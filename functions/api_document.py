@@ -1,10 +1,11 @@
-"""`python -m functions.api_document`: the API's OpenAPI document, made from the route table. Not packaged."""
+"""`python -m functions.api_document [URL]`: the API's OpenAPI document, made from the route table. Not packaged."""
 
 import json
 import os
 import re
 import sys
 import tomllib
+from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -68,18 +69,21 @@ _API_KEY = APIKeyHeader(
 
 
 class ApiDocument(FastAPI):
-    """Serves the document as /openapi.json and its page as /docs. Its other routes are there to be documented; the functions answer them.
+    """Serves the document as /openapi.json and its page as /docs.
 
-    `key_header` is where the gateway takes keys.
+    Its other routes are there to be documented; the functions answer them.
+
+    `key_header` is where the gateway takes keys, `url` its address, if that is not the server of the document.
     """
 
-    def __init__(self, key_header: KeyHeader) -> None:
+    def __init__(self, key_header: KeyHeader, url: str | None = None) -> None:
         project = tomllib.loads(_PROJECT.read_text("utf-8"))["project"]
         super().__init__(
             title="Inference gateway",
             description=project["description"],
             version=project["version"],
             license_info={"name": project["license"], "identifier": project["license"]},
+            servers=None if url is None else [{"url": url}],
             redoc_url=None,
             swagger_ui_oauth2_redirect_url=None,
         )
@@ -152,11 +156,14 @@ def _headers(route: Route) -> Mapping[str, str]:
 
 def main() -> None:
     """Prints the document of a stack, which takes keys in `Authorization` unless GATEWAY_KEY_HEADER says otherwise."""
+    parser = ArgumentParser(prog="python -m functions.api_document", description=__doc__)
+    parser.add_argument("url", nargs="?", help="the address of the API, which the document is to name")
+    url = parser.parse_args().url
     try:
         settings = Settings.from_environment({"GATEWAY_KEY_HEADER": KeyHeader.AUTHORIZATION, **os.environ})
     except ValueError as error:
         sys.exit(str(error))
-    json.dump(ApiDocument(settings.key_header).openapi(), sys.stdout, indent=2)
+    json.dump(ApiDocument(settings.key_header, url).openapi(), sys.stdout, indent=2)
     print()
 
 

@@ -93,6 +93,7 @@ def test_its_banner_tells_all_that_a_newcomer_needs(newcomer: tuple[LocalServer,
     assert told["Key"] == TOKEN
     assert told["Providers"] == "sandbox"
     assert told["AWS"].startswith("http://127.0.0.1:")
+    assert "/openapi.json" in httpx.get(told["Docs"], trust_env=False).text
 
 
 @needs_curl
