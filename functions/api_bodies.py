@@ -203,6 +203,8 @@ def _body_schema(route: Route, body: Body, of_wire: JsonObject) -> JsonObject:
     schema["properties"] |= body.by_hand
     if takes_models(route):
         schema["properties"]["models"] = _MODELS
+    if route.path not in schema.get("description", ""):
+        schema.pop("description", None)  # it is about what several routes have in common
     required = {*schema.get("required", ()), *body.required} - {*body.optional}
     return {**schema, "required": [name for name in schema["properties"] if name in required]}
 
