@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= $(shell scripts/find-python)
 BIN := .venv/bin
 
-.PHONY: run test check smoke gateway build validate size sam-local sam-invoke bench bench-init bench-images bench-batches bench-limits bench-outage bench-shared bench-streams bench-hostile stress-runtime costs test-built test-stack deploy delete format prices catalog lock clean
+.PHONY: run test check smoke gateway openapi build validate size sam-local sam-invoke bench bench-init bench-images bench-batches bench-limits bench-outage bench-shared bench-streams bench-hostile stress-runtime costs test-built test-stack deploy delete format prices catalog lock clean
 
 run: .venv/local ## Serve everything on http://127.0.0.1:$(PORT)
 	@PORT=$(PORT) exec $(BIN)/python -m functions
@@ -24,6 +24,9 @@ smoke: .venv/local ## Prove a gateway that is up: make smoke URL=https://…, wi
 
 gateway: .venv/local ## Run the command line: make gateway ARGS="keys list"
 	@$(BIN)/python -m shared.cli $(ARGS)
+
+openapi: .venv/local ## Print the API's OpenAPI document, which names URL=https://… as its server
+	@$(BIN)/python -m functions.api_document $(URL)
 
 SAM = SAM_CLI_TELEMETRY=0 ARCH=$(ARCH) .venv/sam/bin/sam
 HERE = $(subst aarch64,arm64,$(shell uname -m))

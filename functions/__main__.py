@@ -7,6 +7,7 @@ import socket
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib import import_module
 
 import uvicorn
@@ -17,30 +18,48 @@ from functions.local_server import LocalServer
 from functions.local_worker import batch_worker
 from shared.gateway.services import Services, process_services
 from shared.routes import HTTP_FUNCTIONS, routes_at
-from shared.web.app import Application
-from shared.web.http import Receive, Scope, Send
+from shared.web.app import Application, ContextMiddleware
+from shared.web.http import ASGIApp, Receive, Scope, Send
+
+_DOCUMENTATION = ("/docs", "/openapi.json")
 
 
 class AllFunctions:
-    """Dispatches each request to the function whose route it matches, as API Gateway does in a stack."""
+    """Dispatches each request to the function whose route it matches, as API Gateway does in a stack.
+
+    Beside the functions it serves the API's documentation.
+    """
 
     def __init__(self) -> None:
         self.apps: dict[str, Application] = {
             name: import_module(f"functions.{name}.app").app for name in HTTP_FUNCTIONS
         }
         self._nowhere = Application()
+        self._documentation = ContextMiddleware(self._document)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app_for(scope) if scope["type"] == "http" else self._nowhere
         await app(scope, receive, send)
 
-    def _app_for(self, scope: Scope) -> Application:
+    def _app_for(self, scope: Scope) -> ASGIApp:
         """The function that has the path, whatever the method; the one without routes if none has."""
+        if scope["path"] in _DOCUMENTATION and scope["method"] == "GET":
+            return self._documentation
         routes = routes_at(scope["path"])
         of_method = [route for route in routes if route.method == scope["method"]]
         for route in of_method or routes:
             return self.apps[route.function]
         return self._nowhere
+
+    async def _document(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._api_document(scope, receive, send)
+
+    @cached_property
+    def _api_document(self) -> ASGIApp:
+        """Made when it is first asked for, since FastAPI would make the server start later."""
+        from functions.api_document import ApiDocument
+
+        return ApiDocument(self.apps["models"].services().settings.key_header)
 
 
 def main() -> None:
@@ -86,7 +105,8 @@ async def _serve(services: Services, listening: socket.socket, aws_url: str) -> 
     providers = ", ".join(sorted(services.catalog.configured)) or "none: set a provider's key"
     warnings = "".join(f"Warning    {text}\n" for text in services.catalog.retirements(datetime.now(UTC).date()))
     print(
-        f"\nGateway    {url}\nKey        {LOCAL_TOKEN}\nProviders  {providers}\nAWS        {aws_url}\n{warnings}\n"
+        f"\nGateway    {url}\nDocs       {url}/docs\nKey        {LOCAL_TOKEN}\n"
+        f"Providers  {providers}\nAWS        {aws_url}\n{warnings}\n"
         f"curl {url}/v1/chat/completions -H 'Authorization: Bearer {LOCAL_TOKEN}' \\\n"
         "  -H 'Content-Type: application/json' \\\n"
         '  -d \'{"model":"Auto","stream":true,"messages":[{"role":"user","content":"Hello"}]}\'\n',

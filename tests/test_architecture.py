@@ -48,6 +48,7 @@ MAY_IMPORT = {
         "routes",
         "stores",
         "schemas",
+        "settings",
     },
     "web": {
         "web",
@@ -123,8 +124,8 @@ MAY_IMPORT = {
     **{leaf: set() for leaf in LEAVES},
 }
 ONLY_IN = {
-    "fastapi": {"web", "functions"},
-    "starlette": {"web"},
+    "fastapi": {"functions"},
+    "starlette": {"web", "functions"},
     "uvicorn": {"functions"},
     "uvloop": {"functions"},
     "moto": {"functions"},
@@ -140,8 +141,18 @@ ONLY_IN = {
     "idna": {"fetch"},
     "aws_lambda_powertools": {"log_lines", "observability", "terminal_log", "batches"},
     "aws_xray_sdk": {"tracing"},
-    "pydantic": {"schemas", "dialects", "providers", "catalog", "web"},
-    "pydantic_core": {"batches", "dialects", "json_text", "log_lines", "providers", "gateway", "stores", "web"},
+    "pydantic": {"schemas", "dialects", "providers", "catalog", "web", "functions"},
+    "pydantic_core": {
+        "batches",
+        "dialects",
+        "functions",
+        "json_text",
+        "log_lines",
+        "providers",
+        "gateway",
+        "stores",
+        "web",
+    },
 }
 
 
@@ -257,6 +268,12 @@ def test_importing_a_function_does_no_io_and_loads_no_adapter_and_no_aws_client(
     assert adapters <= {"shared.providers.base"}
     assert "boto3" not in loaded
     assert "botocore.session" not in loaded
+
+
+@pytest.mark.parametrize("module", [*(f"{function}.app" for function in FUNCTIONS), "__main__"])
+def test_importing_a_function_or_the_local_server_loads_no_fastapi(module: str) -> None:
+    """Its import would be most of a cold start's. It is for the API's document."""
+    assert "fastapi" not in loaded_by(f"import functions.{module}")
 
 
 def test_a_function_loads_the_modules_of_its_own_operations_only() -> None:

@@ -1,21 +1,33 @@
 """The sample events: there is one for each route, and the function behind the route answers it."""
 
 import asyncio
+import base64
 import json
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.parser import BytesParser
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from functions.api_bodies import FORM, bodies_of, query_of
+from functions.api_document import ApiDocument
 from functions.authorizer.app import handler as authorizer
 from scripts.sam_local import store_sample_batches, store_sample_files, store_sample_responses
 from shared import authorizer as authorizer_module
 from shared.authorizer import caller_of
+from shared.dialects.base import Wire, read
+from shared.dialects.messages.models import ModelsQuery
 from shared.gateway.services import process_services
-from shared.routes import ROUTES, resource_path
+from shared.routes import ROUTES, Route, resource_path
 from shared.runtime.context import LambdaContext
 from shared.runtime.event import http_event
+from shared.settings import KeyHeader
 from shared.stores.batches import BatchStore
 from shared.stores.keys import KeyStore
 from shared.stores.objects import ObjectStore
@@ -104,6 +116,108 @@ def test_the_function_behind_the_route_answers_the_event(name: str, keys: KeySto
     else:
         assert headers["content-type"] == "application/json"
         assert json.loads(body)
+
+
+# --- the API's document
+
+
+@cache
+def document() -> dict[str, Any]:
+    return ApiDocument(KeyHeader.EITHER).openapi()
+
+
+def route_of(name: str) -> Route:
+    sample = event(name)
+    return next(
+        route for route in ROUTES if (route.method, resource_path(route)) == (sample["httpMethod"], sample["resource"])
+    )
+
+
+def operation_of(name: str) -> dict[str, Any]:
+    route = route_of(name)
+    found: dict[str, Any] = document()["paths"][route.path.replace(":path", "")][route.method.lower()]
+    return found
+
+
+def media_type_of(name: str) -> str:
+    return str(event(name)["headers"].get("Content-Type", "application/json")).partition(";")[0]
+
+
+def form_fields(name: str) -> dict[str, Any]:
+    """The fields of a multipart sample as the document describes them: a file is a text."""
+    sample = event(name)
+    head = f"Content-Type: {sample['headers']['Content-Type']}\r\n\r\n".encode()
+    fields: dict[str, list[str]] = {}
+    for part in BytesParser().parsebytes(head + base64.b64decode(sample["body"])).get_payload():
+        field = part.get_param("name", header="content-disposition")
+        fields.setdefault(field, []).append("" if part.get_filename() else part.get_payload())
+    reference = operation_of(name)["requestBody"]["content"][FORM]["schema"]["$ref"]
+    properties = document()["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
+    return {
+        field: values if properties[field].get("type") == "array" else values[-1] for field, values in fields.items()
+    }
+
+
+def accepts(schema: dict[str, Any], value: Any) -> bool:
+    validator = Draft202012Validator({**schema, "components": document()["components"]})
+    return bool(validator.is_valid(value))
+
+
+WITH_BODY = [name for name in REQUESTS if event(name)["body"]]
+
+
+def test_the_document_has_a_body_for_each_sample_with_a_body() -> None:
+    assert {name for name in REQUESTS if "requestBody" in operation_of(name)} == set(WITH_BODY)
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+def test_the_body_of_an_event_is_as_the_document_describes_it(name: str) -> None:
+    content = operation_of(name)["requestBody"]["content"]
+    schema = content[media_type_of(name)]["schema"]
+    body = form_fields(name) if media_type_of(name) == FORM else json.loads(event(name)["body"])
+    assert accepts(schema, body)
+    component = document()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    assert body.keys() <= component["properties"].keys()
+    for field in component["required"]:
+        assert not accepts(schema, {other: value for other, value in body.items() if other != field})
+
+
+@contextmanager
+def wires_read() -> Iterator[set[type[Wire]]]:
+    """The models with which this thread parses bodies and queries."""
+    found: set[type[Wire]] = set()
+
+    def note(frame: Any, happened: str, argument: Any) -> None:
+        if happened == "call" and frame.f_code is read.__code__:
+            found.add(frame.f_locals["wire"])
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield found
+    finally:
+        sys.setprofile(before)
+
+
+def documented(name: str) -> set[type[Wire]]:
+    route, media_type = route_of(name), media_type_of(name)
+    query = query_of(route)
+    bodies = {body.wire for body in bodies_of(route) if body.media_type == media_type}
+    return bodies | ({query} if query is not None else set())
+
+
+@pytest.mark.usefixtures("stored_files")
+@pytest.mark.parametrize("name", REQUESTS)
+def test_the_document_has_the_models_by_which_an_event_is_read_and_the_type_of_its_answer(
+    name: str, keys: KeyStore
+) -> None:
+    with wires_read() as wires:
+        status, headers, _ = answer(name, keys)
+    # The list of models has a query for Anthropic's clients alone.
+    assert wires & set().union(*map(documented, REQUESTS)) == documented(name) - {ModelsQuery}
+    described = operation_of(name)["responses"][str(status)]
+    if status == 200:
+        assert headers["content-type"].partition(";")[0] in described["content"]
 
 
 @pytest.mark.parametrize("name", REQUESTS)

@@ -14,7 +14,9 @@ HEADER = "anthropic-version"
 """The header by which the clients of this list are known."""
 
 
-class _Query(FormWire):
+class ModelsQuery(FormWire):
+    """The query of a listing."""
+
     limit: Annotated[int, Field(ge=1, le=1000)] = 20
     after_id: str | None = None
     before_id: str | None = None
@@ -38,7 +40,7 @@ def model_body(model: Model) -> JsonObject:
 
 def models_page(models: Sequence[Model], parameters: Mapping[str, str]) -> JsonObject:
     """A page of the models, after or before one of them. Raises InvalidRequest naming the parameter that is wrong."""
-    query = read(_Query, dict(parameters))
+    query = read(ModelsQuery, dict(parameters))
     chats = [model for model in models if Capability.CHAT in model.capabilities]
     if query.before_id is not None:
         ahead = chats[: _position(chats, query.before_id, "before_id")]

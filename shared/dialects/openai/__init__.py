@@ -1,4 +1,4 @@
-"""The OpenAI dialect: /v1/chat/completions, /v1/completions and /v1/models as OpenAI's SDKs expect them."""
+"""The OpenAI dialect: OpenAI's API as its SDKs expect it."""
 
 from shared.dialects.openai.errors import OpenAIDialect
 

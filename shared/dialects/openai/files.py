@@ -23,7 +23,7 @@ class FileForm(FormWire):
 
 
 class AnnouncedFile(Wire):
-    """The body that asks for a place to upload to; `bytes` is the exact size."""
+    """The body of POST /v1/files that asks for a place to upload to; `bytes` is the exact size."""
 
     filename: Annotated[str, Field(pattern=r"^[\w.() -]{1,100}$")]
     purpose: Purpose
