@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Protocol
 import httpx
 
 from shared.errors import UpstreamError, UpstreamIncomplete, UpstreamTimeout
-from shared.http_transport import HttpTransport, parsed_url
+from shared.http_transport import HttpTransport, request_to
 from shared.schemas.upload import Upload
 
 # Lambda freezes processes between invocations: a connection idle for longer than this may be dead unnoticed.
@@ -74,13 +74,13 @@ class Upstream:
         """
         try:
             async with asyncio.timeout_at(deadline):
-                request = httpx.Request(
+                request = request_to(
+                    url,
                     method,
-                    parsed_url(url),
-                    headers={**_HEADERS, **headers} if content is None else {**_JSON_HEADERS, **headers},
-                    content=content,
+                    {**_HEADERS, **headers} if content is None else {**_JSON_HEADERS, **headers},
+                    content,
+                    self._extensions,
                     files=None if form is None else [(name, _part(value)) for name, value in form],
-                    extensions=self._extensions,
                 )
                 if auth is not None:
                     await _authenticate(request, auth)

@@ -16,11 +16,13 @@ def dialect_named(name: str) -> Dialect:
     return dialect
 
 
+@cache
 def wire_module(dialect: str, module: str) -> Any:
     """A module of a dialect's package."""
     return import_module(f"shared.dialects.{dialect}.{module}")
 
 
+@cache
 def parser(dialect: str, name: str) -> Any:
     """A parser of request bodies, `name` being its `module.function` in the dialect's package."""
     module, _, function = name.rpartition(".")

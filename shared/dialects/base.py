@@ -1,6 +1,6 @@
 """The protocols of a dialect, and what all dialects use to parse requests and build responses."""
 
-import uuid
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, TypeVar
@@ -334,7 +334,7 @@ def read_request(data: bytes) -> JsonObject:
 
 
 def new_id(prefix: str) -> str:
-    return prefix + uuid.uuid4().hex
+    return prefix + os.urandom(16).hex()
 
 
 def data_frame(value: Any, event: str = "") -> bytes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from shared.errors import InvalidRequest, UpstreamTimeout
 from shared.gateway.attempt import Attempt
+from shared.gateway.chat_images import may_hold_media
 from shared.gateway.chat_meter import ChatMeter
 from shared.gateway.chat_selection import chat_candidates
 from shared.gateway.custom_tools import CustomCalls, custom_names
@@ -81,6 +82,8 @@ def _says_something(event: ChatEvent) -> bool:
 
 async def prepared(attempt: Attempt, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
     """The requests with images as the model accepts them, before they are split into calls. Raises UpstreamTimeout."""
+    if not any(map(may_hold_media, requests)):
+        return list(requests)
     prepare, tenant = attempt.services.inputs.prepared, attempt.context.caller.tenant
     try:
         async with asyncio.timeout_at(attempt.deadline):

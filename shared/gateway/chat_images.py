@@ -16,7 +16,7 @@ from shared.media import IMAGE_TYPES, decoded, encoded
 from shared.offload import off_loop
 from shared.pump import gather_or_cancel
 from shared.schemas.chat import ChatRequest
-from shared.schemas.content import File, Image, Inline, Message, Part, Remote, Source, Text, ToolResult
+from shared.schemas.content import Audio, File, Image, Inline, Message, Part, Remote, Source, Text, ToolResult
 from shared.schemas.model import Capability, Model
 from shared.stores.aws_calls import AwsError
 
@@ -143,6 +143,13 @@ class _Budget:
         self._left -= size
         if self._left < 0:
             raise InvalidRequest.field(field, f"the images exceed {MAX_FETCHED_BYTES // 2**20} MB in total")
+
+
+def may_hold_media(request: ChatRequest) -> bool:
+    """Whether a request has parts that are not text, or may link to images."""
+    if any(isinstance(piece, Image | File | Audio) for piece in _pieces(request)):
+        return True
+    return any(_has_markdown(part, message) for message in request.messages for part in message.parts)
 
 
 def _has_markdown(part: Part, message: Message) -> TypeGuard[Text]:

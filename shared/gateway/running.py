@@ -126,7 +126,7 @@ def _offers(services: "Services", context: RequestContext, plan: Plan[Any], dead
                 deadline=deadline,
                 has_surcharge=plan.has_surcharge(candidate.model),
             )
-            offers[attempt] = _estimate(attempt, *plan.estimate(candidate.model))
+            offers[attempt] = _estimate(attempt, plan)
         except GatewayError as error:
             problem = problem or error
     if not offers:
@@ -135,12 +135,16 @@ def _offers(services: "Services", context: RequestContext, plan: Plan[Any], dead
     return offers
 
 
-def _estimate(attempt: Attempt, expected: Usage, ceiling: Usage) -> Estimate:
-    """`expected` is reserved from the tokens per minute, `ceiling` bounds the cost.
+def _estimate(attempt: Attempt, plan: Plan[Any]) -> Estimate:
+    """What is to be reserved: the expected tokens, and what the most that the model may use costs.
 
     Raises ModelAccessDenied for a model without a price if the key has a budget.
     """
-    caller, tokens = attempt.context.caller, expected.total_tokens
+    caller = attempt.context.caller
+    if not (caller.limits.any or caller.tenant_limits.any):
+        return Estimate()
+    expected, ceiling = plan.estimate(attempt.model)
+    tokens = expected.total_tokens
     if not (caller.limits.budgeted or caller.tenant_limits.budgeted):
         return Estimate(tokens)
     if attempt.price is None:

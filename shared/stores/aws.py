@@ -177,14 +177,10 @@ class Aws:
 
         `connect` bounds connecting, `read` each silence, in seconds.
         """
-        import httpx
-
-        from shared.http_transport import parsed_url
+        from shared.http_transport import request_to
 
         timeout = {"connect": connect, "read": read}
-        request = httpx.Request(
-            method, parsed_url(url), headers=headers, content=content, extensions={"timeout": timeout}
-        )
+        request = request_to(url, method, headers, content, {"timeout": timeout})
         response = await self._connections().handle_async_request(request)
         response.request = request
         return response

@@ -2,8 +2,8 @@
 
 import asyncio
 import math
+import os
 import re
-import uuid
 from collections.abc import Callable
 
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
@@ -134,7 +134,7 @@ def _header_value(text: str) -> bytes:
 
 def _request_info(scope: Scope) -> RequestInfo:
     """The request, with Lambda's deadline and request id where it came through Lambda."""
-    request_id = request_id_of(scope, otherwise=uuid.uuid4().hex)
+    request_id = request_id_of(scope, otherwise=os.urandom(16).hex())
     lambda_context = scope.get("aws.context")
     if lambda_context is None:
         return RequestInfo(request_id, math.inf)

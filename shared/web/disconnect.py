@@ -11,16 +11,37 @@ T = TypeVar("T")
 
 async def cancel_on_disconnect(work: Coroutine[Any, Any, T], receive: Receive) -> T:
     """The work's result. If the client disconnects first, cancels the work and raises ClientDisconnect."""
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(disconnected(receive))
+    worker = asyncio.current_task()
+    assert worker is not None
+    cancelled_before, has_left = worker.cancelling(), False
+
+    def leave(watching: "asyncio.Task[None]") -> None:
+        nonlocal has_left
+        if not watching.cancelled():
+            watching.exception()  # a client that cannot be listened to has left as well
+            has_left = True
+            worker.cancel()
+
+    # The work has no task of its own: handing its result over would take a turn of the event loop.
+    watching = asyncio.create_task(disconnected(receive))
+    watching.add_done_callback(leave)
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
+        result = await work
+    except asyncio.CancelledError:
+        if has_left and worker.uncancel() <= cancelled_before:
+            raise ClientDisconnect from None
+        raise
+    except BaseException:
+        if has_left:
+            worker.uncancel()
+        raise
+    else:
+        if has_left:
+            worker.uncancel()
+        return result
     finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
+        watching.remove_done_callback(leave)
+        watching.cancel()
 
 
 async def disconnected(receive: Receive) -> None:

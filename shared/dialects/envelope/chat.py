@@ -57,10 +57,10 @@ class EnvelopeChat(ChatFields):
     seed: Seed | None = None
     metadata: Annotated[dict[str, Any], Field(max_length=MAX_METADATA)] | None = None
 
-    def canonical(self) -> ChatRequest:
+    def canonical_fields(self) -> JsonObject:
         metadata = None if self.metadata is None else {name: str(value) for name, value in self.metadata.items()}
-        update = {"stop": stop_sequences(self.stop), "seed": self.seed, "metadata": metadata}
-        return super().canonical().model_copy(update=update)
+        own = {"stop": stop_sequences(self.stop), "seed": self.seed, "metadata": metadata}
+        return super().canonical_fields() | own
 
 
 def chat(body: JsonObject, defaults: Defaults) -> Operation:

@@ -215,21 +215,25 @@ class ChatFields(Wire):
 
     def canonical(self) -> ChatRequest:
         """Raises InvalidRequest naming the field that is wrong."""
+        return ChatRequest(**self.canonical_fields())
+
+    def canonical_fields(self) -> JsonObject:
+        """The fields of the canonical request; for the rest as `canonical`."""
         system, system_cache, messages = canonical_messages(self.messages)
         tools = tuple(tool.canonical() for tool in self.tools or ())
         choice, tools = _tool_choice(self.tool_choice, tools)
-        return ChatRequest(
-            model=self.model,
-            system=system,
-            system_cache=system_cache,
-            messages=messages,
-            max_tokens=self.max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            stream=self.stream,
-            tools=tools,
-            tool_choice=choice,
-        )
+        return {
+            "model": self.model,
+            "system": system,
+            "system_cache": system_cache,
+            "messages": messages,
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "stream": self.stream,
+            "tools": tools,
+            "tool_choice": choice,
+        }
 
 
 def stop_sequences(stop: str | list[str] | None) -> tuple[str, ...]:
@@ -296,44 +300,38 @@ class OpenAIChat(ChatFields, ReasoningFields):
     prediction: Ignored = None  # may make the same answer faster, on models that OpenAI has retired
     prompt_cache_retention: Ignored = None  # how long a cache lives at most; vendors drop caches as they see fit
 
-    def canonical(self) -> ChatRequest:
+    def canonical_fields(self) -> JsonObject:
         if self.top_logprobs and not self.logprobs:
             raise InvalidRequest.field("top_logprobs", "needs logprobs")
         if "audio" in (self.modalities or ()):
             raise InvalidRequest.field("modalities", "audio output is not supported in chat")
         effort, budget = self.effort_and_budget()
-        return (
-            super()
-            .canonical()
-            .model_copy(
-                update={
-                    "max_tokens": self.max_completion_tokens or self.max_tokens,
-                    "n": self.n,
-                    "stop": stop_sequences(self.stop),
-                    "seed": self.seed,
-                    "parallel_tool_calls": self.parallel_tool_calls,
-                    "response_format": self.response_format and self.response_format.canonical(),
-                    "reasoning_effort": effort,
-                    "reasoning_budget": budget,
-                    "web_search": self.web_search_options and self.web_search_options.canonical(),
-                    "service_tier": canonical_tier(self.service_tier),
-                    "cache": self.cache_control and self.cache_control.canonical(),
-                    "cache_key": self.prompt_cache_key,
-                    "explicit_cache": (self.prompt_cache_options or WirePromptCacheOptions()).mode == "explicit",
-                    "presence_penalty": self.presence_penalty,
-                    "frequency_penalty": self.frequency_penalty,
-                    "logit_bias": self.logit_bias,
-                    "logprobs": self.logprobs,
-                    "top_logprobs": self.top_logprobs,
-                    "verbosity": self.verbosity,
-                    "image_output": "image" in (self.modalities or ()),
-                    "user": self.user or self.safety_identifier,
-                    "metadata": self.metadata
-                    and {name: value for name, value in self.metadata.items() if value is not None},
-                    **self._function_fields(),
-                }
-            )
-        )
+        return {
+            **super().canonical_fields(),
+            "max_tokens": self.max_completion_tokens or self.max_tokens,
+            "n": self.n,
+            "stop": stop_sequences(self.stop),
+            "seed": self.seed,
+            "parallel_tool_calls": self.parallel_tool_calls,
+            "response_format": self.response_format and self.response_format.canonical(),
+            "reasoning_effort": effort,
+            "reasoning_budget": budget,
+            "web_search": self.web_search_options and self.web_search_options.canonical(),
+            "service_tier": canonical_tier(self.service_tier),
+            "cache": self.cache_control and self.cache_control.canonical(),
+            "cache_key": self.prompt_cache_key,
+            "explicit_cache": (self.prompt_cache_options or WirePromptCacheOptions()).mode == "explicit",
+            "presence_penalty": self.presence_penalty,
+            "frequency_penalty": self.frequency_penalty,
+            "logit_bias": self.logit_bias,
+            "logprobs": self.logprobs,
+            "top_logprobs": self.top_logprobs,
+            "verbosity": self.verbosity,
+            "image_output": "image" in (self.modalities or ()),
+            "user": self.user or self.safety_identifier,
+            "metadata": self.metadata and {name: value for name, value in self.metadata.items() if value is not None},
+            **self._function_fields(),
+        }
 
     def _function_fields(self) -> JsonObject:
         """The canonical tools of `functions`. Only one of them is called at a time."""
@@ -368,19 +366,16 @@ def chat_operation(
 ) -> Operation:
     """A chat request of OpenAI's shape; without `defaults` an answer that the caller does not cap is not capped."""
     fields = read(wire, body)
-    request = fields.canonical()
-    if original is not None:
-        request = request.model_copy(update={"original": original})
-    if request.max_tokens is None and defaults is not None:
-        room = max(defaults.thinking_tokens, request.reasoning_budget or 0)
-        capped = {"max_tokens": defaults.max_tokens, "thinking_tokens": room}
-        request = request.model_copy(update=capped)
+    canonical = fields.canonical_fields() | {"original": original}
+    if canonical["max_tokens"] is None and defaults is not None:
+        canonical["max_tokens"] = defaults.max_tokens
+        canonical["thinking_tokens"] = max(defaults.thinking_tokens, canonical["reasoning_budget"] or 0)
     options = AnswerOptions(
         include_usage=fields.stream_options is not None and fields.stream_options.include_usage,
         function_calls=fields.functions is not None,
         hides_reasoning=fields.hides_reasoning,
     )
-    return ChatOperation(request, options)
+    return ChatOperation(ChatRequest(**canonical), options)
 
 
 @dataclass(frozen=True, slots=True)
