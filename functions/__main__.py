@@ -21,13 +21,13 @@ from shared.routes import HTTP_FUNCTIONS, routes_at
 from shared.web.app import Application, ContextMiddleware
 from shared.web.http import ASGIApp, Receive, Scope, Send
 
-_DOCUMENTATION = ("/docs", "/openapi.json")
+_API_DOCUMENT = "/v1/openapi.json"
 
 
 class AllFunctions:
     """Dispatches each request to the function whose route it matches, as API Gateway does in a stack.
 
-    Beside the functions it serves the API's documentation.
+    Beside the functions it serves the API's OpenAPI document.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class AllFunctions:
             name: import_module(f"functions.{name}.app").app for name in HTTP_FUNCTIONS
         }
         self._nowhere = Application()
-        self._documentation = ContextMiddleware(self._document)
+        self._document = ContextMiddleware(self._documented)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app_for(scope) if scope["type"] == "http" else self._nowhere
@@ -43,15 +43,15 @@ class AllFunctions:
 
     def _app_for(self, scope: Scope) -> ASGIApp:
         """The function that has the path, whatever the method; the one without routes if none has."""
-        if scope["path"] in _DOCUMENTATION and scope["method"] == "GET":
-            return self._documentation
+        if (scope["method"], scope["path"]) == ("GET", _API_DOCUMENT):
+            return self._document
         routes = routes_at(scope["path"])
         of_method = [route for route in routes if route.method == scope["method"]]
         for route in of_method or routes:
             return self.apps[route.function]
         return self._nowhere
 
-    async def _document(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _documented(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._api_document(scope, receive, send)
 
     @cached_property
@@ -59,7 +59,7 @@ class AllFunctions:
         """Made when it is first asked for, since FastAPI would make the server start later."""
         from functions.api_document import ApiDocument
 
-        return ApiDocument(self.apps["models"].services().settings.key_header)
+        return ApiDocument(self.apps["models"].services().settings.key_header, path=_API_DOCUMENT)
 
 
 def main() -> None:
@@ -105,7 +105,7 @@ async def _serve(services: Services, listening: socket.socket, aws_url: str) -> 
     providers = ", ".join(sorted(services.catalog.configured)) or "none: set a provider's key"
     warnings = "".join(f"Warning    {text}\n" for text in services.catalog.retirements(datetime.now(UTC).date()))
     print(
-        f"\nGateway    {url}\nDocs       {url}/docs\nKey        {LOCAL_TOKEN}\n"
+        f"\nGateway    {url}\nOpenAPI    {url}{_API_DOCUMENT}\nKey        {LOCAL_TOKEN}\n"
         f"Providers  {providers}\nAWS        {aws_url}\n{warnings}\n"
         f"curl {url}/v1/chat/completions -H 'Authorization: Bearer {LOCAL_TOKEN}' \\\n"
         "  -H 'Content-Type: application/json' \\\n"

@@ -69,14 +69,14 @@ _API_KEY = APIKeyHeader(
 
 
 class ApiDocument(FastAPI):
-    """Serves the document as /openapi.json and its page as /docs.
+    """Serves the document at `path`, if one is given.
 
     Its other routes are there to be documented; the functions answer them.
 
     `key_header` is where the gateway takes keys, `url` its address, if that is not the server of the document.
     """
 
-    def __init__(self, key_header: KeyHeader, url: str | None = None) -> None:
+    def __init__(self, key_header: KeyHeader, url: str | None = None, *, path: str | None = None) -> None:
         project = tomllib.loads(_PROJECT.read_text("utf-8"))["project"]
         super().__init__(
             title="Inference gateway",
@@ -84,8 +84,9 @@ class ApiDocument(FastAPI):
             version=project["version"],
             license_info={"name": project["license"], "identifier": project["license"]},
             servers=None if url is None else [{"url": url}],
+            openapi_url=path,
+            docs_url=None,
             redoc_url=None,
-            swagger_ui_oauth2_redirect_url=None,
         )
         self._schemas = Schemas(ROUTES)
         for route in ROUTES:

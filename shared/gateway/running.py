@@ -140,22 +140,20 @@ def _estimate(attempt: Attempt, plan: Plan[Any]) -> Estimate:
 
     Raises ModelAccessDenied for a model without a price if the key has a budget.
     """
-    caller = attempt.context.caller
-    if not (caller.limits.any or caller.tenant_limits.any):
-        return Estimate()
-    expected, ceiling = plan.estimate(attempt.model)
-    tokens = expected.total_tokens
-    if not (caller.limits.budgeted or caller.tenant_limits.budgeted):
-        return Estimate(tokens)
-    if attempt.price is None:
-        if attempt.services.settings.allow_unpriced:
-            return Estimate(tokens)
+    caller, services = attempt.context.caller, attempt.services
+    is_budgeted = caller.limits.budgeted or caller.tenant_limits.budgeted
+    if is_budgeted and attempt.price is None and not services.settings.allow_unpriced:
         raise ModelAccessDenied(
             f"No price is configured for the model '{attempt.model.id}', so keys with a budget may not use it."
         )
+    if services.limits is None or not (caller.limits.any or caller.tenant_limits.any):
+        return Estimate()
+    expected, ceiling = plan.estimate(attempt.model)
+    if not is_budgeted or attempt.price is None:
+        return Estimate(expected.total_tokens)
     from shared.pricing import upper_bound
 
-    return Estimate(tokens, upper_bound(ceiling, attempt.price))
+    return Estimate(expected.total_tokens, upper_bound(ceiling, attempt.price))
 
 
 def _first_spoken(

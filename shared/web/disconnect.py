@@ -13,35 +13,30 @@ async def cancel_on_disconnect(work: Coroutine[Any, Any, T], receive: Receive) -
     """The work's result. If the client disconnects first, cancels the work and raises ClientDisconnect."""
     worker = asyncio.current_task()
     assert worker is not None
-    cancelled_before, has_left = worker.cancelling(), False
+    cancelled_before, has_left, is_over = worker.cancelling(), False, False
 
     def leave(watching: "asyncio.Task[None]") -> None:
         nonlocal has_left
         if not watching.cancelled():
             watching.exception()  # a client that cannot be listened to has left as well
-            has_left = True
-            worker.cancel()
+            if not is_over:
+                has_left = True
+                worker.cancel()
 
     # The work has no task of its own: handing its result over would take a turn of the event loop.
     watching = asyncio.create_task(disconnected(receive))
     watching.add_done_callback(leave)
     try:
-        result = await work
+        return await work
     except asyncio.CancelledError:
-        if has_left and worker.uncancel() <= cancelled_before:
+        if has_left and worker.cancelling() - 1 <= cancelled_before:
             raise ClientDisconnect from None
         raise
-    except BaseException:
-        if has_left:
-            worker.uncancel()
-        raise
-    else:
-        if has_left:
-            worker.uncancel()
-        return result
     finally:
-        watching.remove_done_callback(leave)
+        is_over = True
         watching.cancel()
+        if has_left:
+            worker.uncancel()
 
 
 async def disconnected(receive: Receive) -> None:

@@ -177,30 +177,25 @@ async def test_anthropics_clients_page_the_models_as_described(document: dict[st
 
 
 @pytest.mark.anyio
-async def test_the_local_server_serves_it_and_its_page_without_a_key(client: httpx.AsyncClient) -> None:
-    served = await client.get("/openapi.json")
+async def test_the_local_server_serves_it_without_a_key(client: httpx.AsyncClient) -> None:
+    served = await client.get("/v1/openapi.json")
     assert served.status_code == 200
     assert served.headers["x-request-id"]
     assert served.json() == ApiDocument(KeyHeader.EITHER).openapi()
-    page = await client.get("/docs")
-    assert page.headers["content-type"].startswith("text/html")
-    assert "/openapi.json" in page.text
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("method", "path"), [("POST", "/docs"), ("GET", "/redoc"), ("GET", "/docs/oauth2-redirect")])
-async def test_other_paths_and_methods_are_unknown_endpoints(client: httpx.AsyncClient, method: str, path: str) -> None:
-    answer = await client.request(method, path)
+async def test_another_method_is_an_unknown_endpoint(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/openapi.json")
     assert answer.status_code == 404
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
-async def test_it_is_served_to_loopback_hosts_only(path: str) -> None:
+async def test_it_is_served_to_loopback_hosts_only() -> None:
     transport = httpx.ASGITransport(LocalServer(AllFunctions()))
     async with httpx.AsyncClient(transport=transport, base_url="http://evil.example") as client:
-        assert (await client.get(path)).status_code == 403
+        assert (await client.get("/v1/openapi.json")).status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -89,11 +89,11 @@ def test_its_banner_tells_all_that_a_newcomer_needs(newcomer: tuple[LocalServer,
     server, _ = newcomer
     table = server.banner.partition("\ncurl ")[0]
     told = dict(line.split(None, 1) for line in table.splitlines() if line)
-    assert told.keys() == {"Gateway", "Docs", "Key", "Providers", "AWS"}
+    assert told.keys() == {"Gateway", "OpenAPI", "Key", "Providers", "AWS"}
     assert told["Key"] == TOKEN
     assert told["Providers"] == "sandbox"
     assert told["AWS"].startswith("http://127.0.0.1:")
-    assert "/openapi.json" in httpx.get(told["Docs"], trust_env=False).text
+    assert "/v1/chat/completions" in httpx.get(told["OpenAPI"], trust_env=False).json()["paths"]
 
 
 @needs_curl
