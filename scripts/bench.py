@@ -47,7 +47,7 @@ _DIRECT, _PLAIN, _GATEWAY, _OTHER = "directly", "FastAPI+httpx", "gateway", "TRE
 # One that the gateway, too, asks by chat completions.
 _OPENAI_MODEL = "mistral-medium-latest"
 _LIMITED = ", limits"
-_NEW_KEY = ["keys", "create", "bench", "--requests-per-minute", "1000000", "--tokens-per-minute", "1000000000"]
+_NEW_KEY = ["keys", "create", "bench", "--requests-per-minute", "60000", "--tokens-per-minute", "100000000"]
 _NEW_KEY += ["--concurrency", "1000", "--budget-month", "1000000"]
 
 

@@ -9,7 +9,7 @@ from shared.schemas.limits import Estimate, Rates, Refused
 if TYPE_CHECKING:
     from shared.gateway.attempt import Attempt
     from shared.gateway.services import Services
-    from shared.schemas.context import RequestContext
+    from shared.schemas.context import Meter, RequestContext
     from shared.stores.limits.store import Reservation
 
 _SETTLING_SECONDS = 0.5
@@ -25,6 +25,7 @@ class Reserving:
         self._context = context
         self._held: dict[Attempt, tuple[Reservation, Estimate]] = {}
         self._settling: list[asyncio.Future[bool]] = []
+        self._is_tight = False
 
     async def take(self, attempt: "Attempt", estimates: Sequence[Estimate]) -> None:
         """Reserves for an attempt as much as the dearest of several models may use. Raises what LimitStore.reserve
@@ -77,19 +78,19 @@ class Reserving:
     async def settle(self, attempt: "Attempt", *, failed: bool) -> None:
         """Puts what an attempt has used in the place of its reservation, if it has one.
 
-        Waits a little until that and what ended before is written, unless it waits for other requests; it goes on after
-        that, also when the client leaves.
+        Waits a little until that and what ended before is written, unless it waits for other requests, or nobody can be
+        refused for it meanwhile: then whoever sends the response waits. It goes on after that, also when the client
+        leaves.
         """
         found = self._held.pop(attempt, None)
         if found is not None:
             self._charge(found[0], attempt, failed=failed)
         settling, self._settling = self._settling, []
-        if not settling:
-            return
         meter = self._context.meter
-        meter.unsettled = True  # for the log, unless it is written in time
-        await asyncio.wait(settling, timeout=_SETTLING_SECONDS)
-        meter.unsettled = not all(one.done() and one.exception() is None and one.result() for one in settling)
+        if meter.settling is not None and not self._is_tight:
+            meter.settling += settling
+        elif settling:
+            await settled(meter, settling)
 
     def _charge(self, reservation: "Reservation", attempt: "Attempt", *, failed: bool) -> None:
         assert self._limits is not None
@@ -101,5 +102,13 @@ class Reserving:
             failed=failed,
             estimated=attempt.is_estimate,
         )
+        self._is_tight |= not self._limits.is_roomy(reservation)
         if not self._limits.gathers(reservation):
             self._settling.append(settling)
+
+
+async def settled(meter: "Meter", settling: "Sequence[asyncio.Future[bool]]") -> None:
+    """Waits a little until settlements are written, and notes for the log whether they are."""
+    meter.unsettled = True
+    await asyncio.wait(settling, timeout=_SETTLING_SECONDS)
+    meter.unsettled = not all(one.done() and one.exception() is None and one.result() for one in settling)

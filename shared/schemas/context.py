@@ -10,6 +10,8 @@ from shared.schemas.model import Model
 from shared.schemas.usage import Usage, no_usage
 
 if TYPE_CHECKING:
+    import asyncio
+
     from shared.schemas.limits import Rates
 
 CANCELLED = "cancelled"
@@ -47,8 +49,9 @@ class Meter:
     `lowered_max_tokens` is the model's maximum, where the request asked for more and was served with that.
     `left_out_search` is whether a web search that the request offers was not given to the model.
     `first_token` is the time from the start of the request to a stream's first event, in seconds. `rates` is what
-    remains of the caller's limits; `unsettled` means that the usage could not be stored. `is_answered` means that the
-    provider has answered for the model. `error` is the code of the error response.
+    remains of the caller's limits; `unsettled` means that the usage could not be stored. `settling` is where what is
+    still being stored goes, for whoever sends the response to wait for it after that; None: the response waits.
+    `is_answered` means that the provider has answered for the model. `error` is the code of the error response.
     """
 
     is_heavy: bool = False
@@ -65,6 +68,7 @@ class Meter:
     left_out_search: bool = False
     first_token: float | None = None
     unsettled: bool = False
+    settling: "list[asyncio.Future[bool]] | None" = None
     is_answered: bool = False
     error: str | None = None
 

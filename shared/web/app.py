@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 
 from shared.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
+from shared.gateway.reserving import settled
 from shared.gateway.services import Services, process_services
 from shared.observability import log_crash, log_request, traced
 from shared.request_id import api_request_id_of, request_id_of
@@ -69,7 +70,7 @@ class ContextMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope = without_base_path(scope)
-        request, meter = _request_info(scope), Meter()
+        request, meter = _request_info(scope), Meter(settling=[])
         state = scope.setdefault("state", {})
         state["request"], state["meter"] = request, meter
         answer = _Answer(scope, request, meter, send)
@@ -89,6 +90,8 @@ class ContextMiddleware:
                 raise  # part of the response has been sent: the server must abort the connection, not end it normally
             await error_response(scope, InternalError("The gateway failed."))(scope, receive, answer.send)
         finally:
+            if meter.settling:  # the client has its response
+                await settled(meter, meter.settling)
             caller: Caller | None = state.get("caller")
             log_request(request, meter, caller, method=scope["method"], path=scope["path"], status=answer.status)
             if "aws.context" in scope:

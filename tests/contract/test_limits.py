@@ -502,6 +502,86 @@ async def test_what_requests_under_way_together_used_is_written_together(
     assert 10 < writes < 15, "each reserves, and a few writes settle them all"
 
 
+class Withholding(Aws):
+    """Holds back the answers to settlements until it is told to go on."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        super().__init__(environment)
+        self.is_asked, self.goes_on = asyncio.Event(), asyncio.Event()
+        self.writes = 0
+
+    async def call(self, service: str, action: str, body: Any, **options: Any) -> dict[str, Any]:
+        self.writes += action == "UpdateItem"
+        if action == "UpdateItem" and self.writes == 2:
+            self.is_asked.set()
+            await self.goes_on.wait()
+        return await super().call(service, action, body, **options)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    ("limits", "waits"),
+    [
+        (Limits(concurrency=100, requests_per_minute=1000, budget_day=10**9), False),
+        (Limits(concurrency=1), True),
+        (Limits(requests_per_minute=1), True),
+        (Limits(tokens_per_minute=1500), True),
+    ],
+    ids=["far from every limit", "the only place", "the last request", "more than half of the tokens"],
+)
+async def test_a_client_waits_for_its_settlement_only_where_it_could_be_refused_for_it(
+    limits: Limits, waits: bool, stream: bool, keys: KeyStore, aws_environment: dict[str, str]
+) -> None:
+    from functions.chat.app import app
+    from shared.gateway.services import process_services
+    from tests.client import make_services
+
+    aws, key_id = Withholding(aws_environment), f"key_{uuid4().hex}"
+    caller = Caller(key_id=key_id, tenant="t", permissions=frozenset({Permission.MODELS_USE}), limits=limits)
+    services = make_services(KeyStore(unreachable(), "keys"), SANDBOX | {"GATEWAY_TRUST_AUTHORIZER": "on"}, aws=aws)
+    app.services = lambda: services
+    sent: list[bytes] = []
+    has_all = asyncio.Event()
+    asked = {
+        "model": "sandbox/chat",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "stream": stream,
+        "max_tokens": 1000,
+    }
+    body = [json.dumps(asked).encode()]
+
+    async def receive() -> dict[str, Any]:
+        if body:
+            return {"type": "http.request", "body": body.pop()}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("body", b""))
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            has_all.set()
+
+    scope = {
+        "type": "http", "method": "POST", "path": CHAT, "headers": [(b"content-type", b"application/json")],
+        "query_string": b"",
+        "aws.event": {"requestContext": {"authorizer": {"caller": caller.model_dump_json()}}},
+    }  # fmt: skip
+    answering = asyncio.create_task(app(scope, receive, send))
+    await aws.is_asked.wait()
+    for _ in range(50):  # whatever does not wait for the settlement goes on meanwhile
+        await asyncio.sleep(0)
+    assert has_all.is_set() != waits
+    assert not answering.done()
+    aws.goes_on.set()
+    await answering
+    assert has_all.is_set()
+    app.services = process_services
+    ledger = LimitStore(keys.aws, LIMITS, USAGE)
+    balance = await ledger.standing(key_id)
+    assert (balance.in_flight, balance.reserved) == (0, 0)
+    await services.aclose()
+
+
 # --- behind API Gateway
 
 

@@ -7,7 +7,7 @@ two letters name the seat and the third one of its reservations. No two processe
 same seat, as long as fewer than 8,281 others have come in between.
 """
 
-import secrets
+import os
 
 LETTERS = "".join(letter for letter in map(chr, range(33, 127)) if letter not in '"+\\')
 WITHOUT_PLACE = "+"
@@ -67,7 +67,11 @@ class _Seat:
 
 def random_mark() -> str:
     """A mark that needs no seat."""
-    return "".join(secrets.choice(LETTERS) for _ in range(_LONG))
+    number, letters = int.from_bytes(os.urandom(8)), ""
+    for _ in range(_LONG):
+        number, digit = divmod(number, len(LETTERS))
+        letters += LETTERS[digit]
+    return letters
 
 
 def asks_for_seat(mark: str) -> bool:

@@ -233,6 +233,10 @@ class LimitStore:
         items = {one.item for one in (reservation.counted, *reservation.key, *reservation.tenant)}
         return self._gather > 0 and any(self._may_gather(item) for item in items)
 
+    def is_roomy(self, reservation: Reservation) -> bool:
+        """Whether more than half of every limit was free when a request was reserved."""
+        return all(self._memory(one.item).is_roomy for one in (*reservation.key, *reservation.tenant))
+
     async def settle_deferred(self, text: str) -> None:
         """Writes what another process has deferred. Raises AwsError, and ValueError for a text that is none of it."""
         by_item: dict[str, list[Settlement]] = {}
@@ -464,7 +468,8 @@ class LimitStore:
             if not reservation.key and (used is None or used.counted is None):
                 self._marks.free(reservation.counted.item, reservation.counted.mark)
             written = [self._settler.add(settlement) for settlement in settlements]
-            reservation.ending.append(asyncio.ensure_future(_all(written)))
+            # Most have one item: a task that waits for its future would only take turns of the event loop.
+            reservation.ending.append(written[0] if len(written) == 1 else asyncio.ensure_future(_all(written)))
         return asyncio.shield(reservation.ending[0])
 
     def _in_turn(self, settlement: Settlement) -> Settlement:
