@@ -118,7 +118,8 @@ class HttpTransport(httpx.AsyncBaseTransport):
         loop = asyncio.get_running_loop()
         tls = (self._tls or tls_context()) if scheme == "https" else None
         options: dict[str, Any] = {}
-        if isinstance(loop, asyncio.BaseEventLoop):  # uvloop does not know this one
+        # uvloop does not know this option, and an address has no others beside it.
+        if isinstance(loop, asyncio.BaseEventLoop) and not _is_address(host):
             options["happy_eyeballs_delay"] = _EYEBALLS_SECONDS
         connected = await loop.create_connection(
             partial(_Connection, loop, self._open),
@@ -397,6 +398,10 @@ class _Connection(asyncio.Protocol):
         elif not self._is_complete:
             self._may_go_on = self._parser.should_keep_alive()
             self._is_complete = True
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
 
 
 def _head(request: httpx.Request) -> bytes:

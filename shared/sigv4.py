@@ -43,11 +43,13 @@ class Signer:
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], payload_hash: str
     ) -> dict[str, str]:
         """The headers with the signature among them. `payload_hash` is the body's SHA-256 in hexadecimal."""
-        signed = {**headers, "x-amz-date": self._stamp}
+        stamp = self._stamp
+        signed = {**headers, "x-amz-date": stamp}
         if self.credentials.token:
             signed["x-amz-security-token"] = self.credentials.token
-        signature = self._signature(method, path, query, signed, payload_hash)
-        credential = f"Credential={self.credentials.access_key}/{self._scope}"
+        scope = self._scope(stamp)
+        signature = self._signature(stamp, scope, method, path, query, signed, payload_hash)
+        credential = f"Credential={self.credentials.access_key}/{scope}"
         names = f"SignedHeaders={_names(signed)}"
         signed["authorization"] = f"{_ALGORITHM} {credential}, {names}, Signature={signature}"
         return signed
@@ -60,34 +62,42 @@ class Signer:
         Who opens it has to send the same headers.
         https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
         """
+        stamp = self._stamp
+        scope = self._scope(stamp)
         signed = {
             **query,
             "X-Amz-Algorithm": _ALGORITHM,
-            "X-Amz-Credential": f"{self.credentials.access_key}/{self._scope}",
-            "X-Amz-Date": self._stamp,
+            "X-Amz-Credential": f"{self.credentials.access_key}/{scope}",
+            "X-Amz-Date": stamp,
             "X-Amz-Expires": str(seconds),
             "X-Amz-SignedHeaders": _names(headers),
         }
         if self.credentials.token:
             signed["X-Amz-Security-Token"] = self.credentials.token
-        signature = self._signature(method, path, signed, headers, UNSIGNED_PAYLOAD)
+        signature = self._signature(stamp, scope, method, path, signed, headers, UNSIGNED_PAYLOAD)
         return f"{query_string(signed)}&X-Amz-Signature={signature}"
 
     @property
     def _stamp(self) -> str:
         return self.now.strftime("%Y%m%dT%H%M%SZ")
 
-    @property
-    def _scope(self) -> str:
-        return f"{self._stamp[:8]}/{self.region}/{self.service}/aws4_request"
+    def _scope(self, stamp: str) -> str:
+        return f"{stamp[:8]}/{self.region}/{self.service}/aws4_request"
 
     def _signature(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], payload_hash: str
+        self,
+        stamp: str,
+        scope: str,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        payload_hash: str,
     ) -> str:
         lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in sorted(headers))
         request = "\n".join([method, path, query_string(query), lines, _names(headers), payload_hash])
-        text = "\n".join([_ALGORITHM, self._stamp, self._scope, hashlib.sha256(request.encode()).hexdigest()])
-        return hmac.digest(_signing_key(self.credentials, self._scope), text.encode(), "sha256").hex()
+        text = "\n".join([_ALGORITHM, stamp, scope, hashlib.sha256(request.encode()).hexdigest()])
+        return hmac.digest(_signing_key(self.credentials, scope), text.encode(), "sha256").hex()
 
 
 @lru_cache(maxsize=32)

@@ -2,8 +2,10 @@
 
 import asyncio
 import datetime
+import gc
 import ipaddress
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -129,6 +131,25 @@ async def test_a_response_that_is_abandoned_closes_its_connection() -> None:
         async with asking.stream("GET", f"http://127.0.0.1:{server.port}/") as response:
             assert await anext(response.aiter_bytes()) == b"one"
         await server.ended.wait()
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+async def test_a_request_that_is_cancelled_while_it_connects_leaves_no_socket_open() -> None:
+    unraised: list[object] = []
+    shown, sys.unraisablehook = sys.unraisablehook, lambda given: unraised.append(given.exc_value)
+    try:
+        async with serving(whole) as server:
+            for turns in range(20):
+                async with client() as asking:
+                    request = asyncio.create_task(asking.get(f"http://127.0.0.1:{server.port}/"))
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    request.cancel()
+                    await asyncio.wait([request])
+        gc.collect()
+    finally:
+        sys.unraisablehook = shown
+    assert unraised == []
 
 
 async def test_a_server_that_does_not_listen_is_a_failed_connection() -> None:

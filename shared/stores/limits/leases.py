@@ -16,6 +16,7 @@ What is over, and may still be written about, leaves its mark for a while:
 """
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from shared.dataclass import dataclass
 from shared.stores.limits.write import Item, Write, members, number
@@ -31,8 +32,9 @@ TIDIED_AT_ONCE = 50
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
+@lru_cache(maxsize=1024)
 def short(count: int) -> str:
-    """A number to base 36."""
+    """A number to base 36. Few numbers are asked for: those of days, minutes and slots, by every write."""
     digits = ""
     while count:
         count, digit = divmod(count, 36)

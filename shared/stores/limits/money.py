@@ -9,6 +9,7 @@ Money stands under the day and the month in which its request began, whenever th
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 
 from shared.schemas.limits import Limits, Reason
@@ -52,6 +53,12 @@ def _month(day: date, later: int = 0) -> str:
 
 def money_names(at: int) -> tuple[str, str]:
     """The attributes of the money of a moment's day and month."""
+    return _names_of_day(at // SECOND // DAY_SECONDS)
+
+
+@lru_cache(maxsize=64)
+def _names_of_day(day: int) -> tuple[str, str]:
+    at = day * DAY_SECONDS * SECOND
     return f"d{day_at(at)}", f"m{month_at(at)}"
 
 
