@@ -119,6 +119,7 @@ async def _serve(services: Services, listening: socket.socket, aws_url: str) -> 
         access_log=False,
         lifespan="off",
         ws="none",
+        proxy_headers=False,
         timeout_graceful_shutdown=1,
     )
     async with batch_worker():

@@ -1,6 +1,7 @@
 """What stands before the functions of the local server, where API Gateway stands in a stack: hosts and preflights."""
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from shared.errors import PermissionDenied
@@ -11,6 +12,7 @@ from shared.web.http import ASGIApp, Receive, Response, Scope, Send
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 
 
+@lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Whether a Host header names this machine itself.
 

@@ -190,6 +190,7 @@ class _Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._is_sending_held = False
         self._is_closed = False
+        self._poll: select.poll | None = None
         self._clear("GET")
 
     def _clear(self, method: str) -> None:
@@ -218,10 +219,11 @@ class _Connection(asyncio.Protocol):
 
         It has not seen it if the process was frozen since, as Lambda does between invocations.
         """
-        assert self._transport is not None
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        if self._poll is None:
+            assert self._transport is not None
+            self._poll = select.poll()
+            self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(self._poll.poll(0))
 
     @property
     def is_at_end(self) -> bool:

@@ -1,6 +1,7 @@
 """Logs, metrics and optional traces of requests; never with a token, key or prompt."""
 
 import json
+import logging
 import os
 import sys
 import time
@@ -54,6 +55,9 @@ def logger() -> "Logger":
     """
     from aws_lambda_powertools.logging import Logger
 
+    # No line tells these, and asking for them takes a twentieth of a line's time.
+    for asked in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
+        setattr(logging, asked, False)
     if sys.stdout.isatty():
         from shared.terminal_log import TerminalFormatter
 

@@ -1,7 +1,7 @@
 """The routes of the HTTP API: one table for the functions, the local server, batches, tests and error formats."""
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 from shared.dataclass import dataclass
@@ -162,9 +162,10 @@ def sends_either_key(resource: str) -> bool:
     return resource in _EITHER_KEY
 
 
-def routes_at(path: str) -> list[Route]:
+@lru_cache(maxsize=256)
+def routes_at(path: str) -> tuple[Route, ...]:
     """The routes of a request's path, one for each method that it has."""
-    return [route for route in ROUTES if pattern_of(route.path).fullmatch(path)]
+    return tuple(route for route in ROUTES if pattern_of(route.path).fullmatch(path))
 
 
 @cache
