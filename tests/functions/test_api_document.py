@@ -199,22 +199,21 @@ async def test_it_is_served_to_loopback_hosts_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "key_header"),
-    [({}, KeyHeader.AUTHORIZATION), ({"GATEWAY_KEY_HEADER": "x-api-key"}, KeyHeader.X_API_KEY)],
+    ("settings", "key_header", "url"),
+    [
+        ({}, KeyHeader.AUTHORIZATION, "https://gateway.example/live"),
+        ({"GATEWAY_KEY_HEADER": "x-api-key"}, KeyHeader.X_API_KEY, None),
+    ],
 )
-def test_the_command_prints_that_of_a_stack(settings: dict[str, str], key_header: KeyHeader) -> None:
-    command = [sys.executable, "-m", "functions.api_document"]
+def test_the_command_prints_that_of_a_stack_at_its_address(
+    settings: dict[str, str], key_header: KeyHeader, url: str | None
+) -> None:
+    command = [sys.executable, "-m", "functions.api_document", *([url] if url else [])]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")} | settings
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert json.loads(result.stdout) == ApiDocument(key_header).openapi()
-
-
-def test_the_command_names_the_address_that_it_is_given() -> None:
-    command = [sys.executable, "-m", "functions.api_document", "https://gateway.example/live"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     document = json.loads(result.stdout)
-    assert document["servers"] == [{"url": "https://gateway.example/live"}]
-    assert [str(error) for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+    assert document.get("servers") == ([{"url": url}] if url else None)
+    assert document == ApiDocument(key_header, url).openapi()
 
 
 def test_the_command_names_a_setting_that_is_wrong() -> None:
