@@ -62,7 +62,7 @@ class Model(Frozen):
     capabilities: frozenset[Capability] = Field(default_factory=frozenset)
     quirks: frozenset[Quirk] = Field(default_factory=frozenset)
     retires: date | None = None
-    listed: Listed = Listed()
+    listed: Listed = Field(default_factory=Listed)  # a default made here would build its schema at import
     wildcard: str | None = None
     fallbacks: tuple[str, ...] = ()
     fallback_when_filtered: bool = False
