@@ -45,7 +45,7 @@ def request_to(
     *,
     files: Sequence[Any] | None = None,
 ) -> httpx.Request:
-    """A request with a body of bytes, of chunks or of `files`.
+    """A request with a body of bytes, of chunks or of `files`. The names of `headers` are in lower case.
 
     One of bytes is made in half of httpx's time, which looks for the headers that it has to add. Raises
     httpx.InvalidURL.
@@ -53,9 +53,8 @@ def request_to(
     target, host = _target(url)
     if not isinstance(content, bytes):
         return httpx.Request(method, target, headers=headers, content=content, files=files, extensions=extensions)
-    whole = {"host": host, **headers}
-    if content or method != "GET":
-        whole["content-length"] = str(len(content))
+    length = {"content-length": str(len(content))} if content or method in ("POST", "PUT", "PATCH") else {}
+    whole = {"host": host, **length, **headers}
     request = httpx.Request(method, target, headers=whole, stream=httpx.ByteStream(content), extensions=extensions)
     request.read()
     return request

@@ -57,6 +57,7 @@ class Reserving:
         if found is None:
             return False
         reservation, reserved = found
+        self._is_tight |= not reservation.is_roomy
         if estimate.tokens <= reserved.tokens and estimate.cost <= reserved.cost:
             self._held[following] = found
             return True
@@ -70,6 +71,7 @@ class Reserving:
         found = self._held.pop(attempt, None)
         if self._limits is None or found is None:
             return
+        self._is_tight |= not found[0].is_roomy
         if attempt.has_spent:
             self._charge(found[0], attempt, failed=True)
         else:
@@ -78,18 +80,21 @@ class Reserving:
     async def settle(self, attempt: "Attempt", *, failed: bool) -> None:
         """Puts what an attempt has used in the place of its reservation, if it has one.
 
-        Waits a little until that and what ended before is written, unless it waits for other requests, or nobody can be
-        refused for it meanwhile: then whoever sends the response waits. It goes on after that, also when the client
-        leaves.
+        Waits a little until that and what ended before is written, unless it waits for other requests. Where nobody can
+        be refused meanwhile for what is still reserved, whoever sends the response waits instead. Writing goes on after
+        that, also when the client leaves.
         """
         found = self._held.pop(attempt, None)
         if found is not None:
             self._charge(found[0], attempt, failed=failed)
         settling, self._settling = self._settling, []
         meter = self._context.meter
-        if meter.settling is not None and not self._is_tight:
+        if meter.settling is not None:
             meter.settling += settling
-        elif settling:
+            if not self._is_tight:
+                return
+            settling, meter.settling = meter.settling, []
+        if settling:
             await settled(meter, settling)
 
     def _charge(self, reservation: "Reservation", attempt: "Attempt", *, failed: bool) -> None:
@@ -102,7 +107,7 @@ class Reserving:
             failed=failed,
             estimated=attempt.is_estimate,
         )
-        self._is_tight |= not self._limits.is_roomy(reservation)
+        self._is_tight |= not reservation.is_roomy
         if not self._limits.gathers(reservation):
             self._settling.append(settling)
 

@@ -146,8 +146,9 @@ def _estimate(attempt: Attempt, plan: Plan[Any]) -> Estimate:
         raise ModelAccessDenied(
             f"No price is configured for the model '{attempt.model.id}', so keys with a budget may not use it."
         )
-    if services.limits is None or not (caller.limits.any or caller.tenant_limits.any):
-        return Estimate()
+    is_limited = services.limits is not None and (caller.limits.any or caller.tenant_limits.any)
+    if not is_limited and not attempt.context.meter.is_heavy:
+        return Estimate()  # one that takes long is made here, in a thread: what is not reported is charged by it
     expected, ceiling = plan.estimate(attempt.model)
     if not is_budgeted or attempt.price is None:
         return Estimate(expected.total_tokens)

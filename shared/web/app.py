@@ -43,7 +43,7 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await serve_lifespan(receive, send)
-        else:
+        elif scope["type"] == "http":
             await self._in_context(scope, receive, send)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,12 +90,14 @@ class ContextMiddleware:
                 raise  # part of the response has been sent: the server must abort the connection, not end it normally
             await error_response(scope, InternalError("The gateway failed."))(scope, receive, answer.send)
         finally:
-            if meter.settling:  # the client has its response
-                await settled(meter, meter.settling)
-            caller: Caller | None = state.get("caller")
-            log_request(request, meter, caller, method=scope["method"], path=scope["path"], status=answer.status)
-            if "aws.context" in scope:
-                warn_of_retirements()
+            try:
+                if meter.settling:  # the client has its response
+                    await settled(meter, meter.settling)
+            finally:
+                caller: Caller | None = state.get("caller")
+                log_request(request, meter, caller, method=scope["method"], path=scope["path"], status=answer.status)
+                if "aws.context" in scope:
+                    warn_of_retirements()
 
 
 class _Answer:

@@ -1,7 +1,7 @@
 """Requests and responses of ASGI, as endpoints need them.
 
-Starlette's have the same names and meanings. They are not used where every function would import them: with forms,
-cookies and threads, which come along, they take a tenth of a cold start.
+In place of Starlette's, which bring forms, cookies and threads along: every function would import them, and spend a
+tenth of its cold start on that.
 https://asgi.readthedocs.io/en/stable/specs/www.html
 """
 

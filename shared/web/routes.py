@@ -50,8 +50,7 @@ class Endpoints:
         self._of_patterns = [(method, pattern_of(path), found[method, path]) for method, path in found if "{" in path]
 
     def find(self, scope: Scope) -> Endpoint | None:
-        """The endpoint of a request's method and path. Puts the parameters of the path into the scope, where
-        Starlette's Request looks for them."""
+        """The endpoint of a request's method and path. Puts the parameters of the path into the scope, for Request."""
         method, path = scope["method"], scope["path"]
         if endpoint := self._of_paths.get((method, path)):
             return endpoint

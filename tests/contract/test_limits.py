@@ -522,12 +522,12 @@ class Withholding(Aws):
 @pytest.mark.parametrize(
     ("limits", "waits"),
     [
-        (Limits(concurrency=100, requests_per_minute=1000, budget_day=10**9), False),
-        (Limits(concurrency=1), True),
+        (Limits(requests_per_minute=1000, tokens_per_minute=10**7, budget_day=10**9), False),
+        (Limits(concurrency=100), True),
         (Limits(requests_per_minute=1), True),
         (Limits(tokens_per_minute=1500), True),
     ],
-    ids=["far from every limit", "the only place", "the last request", "more than half of the tokens"],
+    ids=["far from every limit", "a place that others may need", "the last request", "more than half of the tokens"],
 )
 async def test_a_client_waits_for_its_settlement_only_where_it_could_be_refused_for_it(
     limits: Limits, waits: bool, stream: bool, keys: KeyStore, aws_environment: dict[str, str]

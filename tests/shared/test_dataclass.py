@@ -60,3 +60,23 @@ def test_what_changes_cannot_be_hashed() -> None:
     assert counter == Counter(1)
     with pytest.raises(TypeError):
         hash(counter)
+
+
+def test_a_field_that_is_not_compared_is_not_hashed_either() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Noted:
+        x: int
+        notes: list[str] = dataclasses.field(default_factory=list, compare=False)
+
+    assert hash(Noted(1, ["a"])) == hash(Noted(1, ["b"]))
+
+
+def test_a_hash_of_its_own_stays() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Named:
+        x: int
+
+        def __hash__(self) -> int:
+            return 5
+
+    assert hash(Named(1)) == 5

@@ -63,6 +63,9 @@ class Reservation:
     rates: Rates
     key: tuple[ReservedItem, ...] = ()
     tenant: tuple[ReservedItem, ...] = ()
+    is_roomy: bool = False
+    """Whether nobody can be refused for what it holds beyond its end: more than half of every limit was free, and
+    requests in flight are not limited, of which others may have begun any number since."""
     ending: "list[asyncio.Future[bool]]" = field(default_factory=list, repr=False, compare=False)
     """Filled when it is settled or cancelled, so that this is done once."""
 
@@ -197,7 +200,11 @@ class LimitStore:
             self._give_back(held["key"])
             raise
         counted = held["key"][0] if held["key"] else self._nothing(key, now)
-        return self._under_way(Reservation(counted, rates, held["key"], held["tenant"]))
+        is_roomy = all(self._memory(one.item).is_roomy for one in (*held["key"], *held["tenant"]))
+        is_counted = key.limits.concurrency is not None or tenant.limits.concurrency is not None
+        return self._under_way(
+            Reservation(counted, rates, held["key"], held["tenant"], is_roomy=is_roomy and not is_counted)
+        )
 
     def settle(
         self,
@@ -232,10 +239,6 @@ class LimitStore:
         """Whether the settlement of a reservation that has ended waits for others of this process."""
         items = {one.item for one in (reservation.counted, *reservation.key, *reservation.tenant)}
         return self._gather > 0 and any(self._may_gather(item) for item in items)
-
-    def is_roomy(self, reservation: Reservation) -> bool:
-        """Whether more than half of every limit was free when a request was reserved."""
-        return all(self._memory(one.item).is_roomy for one in (*reservation.key, *reservation.tenant))
 
     async def settle_deferred(self, text: str) -> None:
         """Writes what another process has deferred. Raises AwsError, and ValueError for a text that is none of it."""
