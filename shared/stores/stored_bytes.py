@@ -31,6 +31,7 @@ from shared.stores.aws import Aws
 from shared.stores.aws_calls import AwsError
 from shared.stores.limits.leases import SECOND, TIDIED_AT_ONCE, long_over, over_at
 from shared.stores.limits.marks import random_mark
+from shared.stores.limits.recent import Recent
 from shared.stores.limits.write import Item, Outcome, Write, members, number, send
 
 _TOTAL, _BY_DAY = "t", "e"
@@ -42,7 +43,6 @@ _ATTEMPTS = 3
 _ROUNDS = 8
 _TIDIED_FROM = 10
 """How many marks and days must be past before a write is made to remove them, for which the upload has to wait."""
-_REMEMBERED = 1000
 _MOST = 2**60
 
 
@@ -78,7 +78,7 @@ class StoredBytes:
         self._table = table
         self._limit = limit
         self._clock = clock
-        self._memories: dict[str, _Memory] = {}
+        self._memories = Recent(_Memory)
 
     async def take(self, tenant: str, size: int, expires: float) -> None:
         """Counts bytes that will be stored until a Unix time. Raises PayloadTooLarge where they are too many.
@@ -127,7 +127,7 @@ class StoredBytes:
     # ---- Marks -------------------------------------------------------------------------------------------------------
 
     def _new_mark(self, tenant: str) -> _Mark:
-        memory = self._memory(tenant)
+        memory = self._memories.of(tenant)
         memory.turn = not memory.turn
         return _Mark(over_at(self._now(), second=memory.turn), random_mark())
 
@@ -135,7 +135,7 @@ class StoredBytes:
         """Makes a write, unless its mark is in the item: then it was made before."""
         write.require_no_member(mark.over, mark.text)
         write.include(mark.over, [mark.text])
-        memory = self._memory(tenant)
+        memory = self._memories.of(tenant)
         leaving = [one for one in memory.acknowledged if one.over != mark.over]
         for one in leaving:
             write.exclude(one.over, [one.text])
@@ -147,7 +147,7 @@ class StoredBytes:
     async def _written(self, tenant: str, mark: _Mark, item: Item, *, doubtful: bool) -> None:
         """Lets a mark go of which nothing can arrive any more, and tidies the item before much in it is past."""
         if not doubtful:
-            self._memory(tenant).acknowledged.append(mark)
+            self._memories.of(tenant).acknowledged.append(mark)
         past_marks = sum(len(members(item, name)) for name in long_over(item, self._now()))
         if len(self._expired(item)) + past_marks >= _TIDIED_FROM:
             with suppress(AwsError):  # a later write does it
@@ -197,13 +197,6 @@ class StoredBytes:
 
     async def _send(self, tenant: str, write: Write) -> Outcome:
         return await send(self._aws, self._table, {"id": f"stored#{tenant}"}, write, attempts=_ATTEMPTS)
-
-    def _memory(self, tenant: str) -> _Memory:
-        memory = self._memories.pop(tenant, None) or _Memory()
-        self._memories[tenant] = memory
-        if len(self._memories) > _REMEMBERED:
-            self._memories.pop(next(iter(self._memories)))
-        return memory
 
     def _now(self) -> int:
         return int(self._clock() * SECOND)

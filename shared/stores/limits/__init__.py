@@ -14,6 +14,7 @@ One item of the table `Limits` for each key and tenant, or several that share it
     marks       the short names by which an item knows reservations, so that each write happens once
     usage       counters by day and model, and how they move to the table `Usage`
     account     what a reservation, its settlement and its return write to an item
+    recent      what a process remembers of items
     write       a conditional UpdateItem, sent until its outcome is known
     settling    settlements that wait until they are written, or are left in a queue
     deferred    that queue

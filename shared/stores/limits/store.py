@@ -31,6 +31,7 @@ from shared.stores.limits.bucket import Guesses, in_use
 from shared.stores.limits.leases import SECOND, over_at, slot_at, taken_back
 from shared.stores.limits.marks import Marks, asks_for_seat
 from shared.stores.limits.money import PLACES
+from shared.stores.limits.recent import Recent
 from shared.stores.limits.settling import Deferred, Settler
 from shared.stores.limits.usage import UsageStore, is_to_be_drained
 from shared.stores.limits.write import Item, Outcome, Write, number, send
@@ -40,7 +41,6 @@ LEASE_SECONDS = 900
 _ROUNDS = 8
 """How often a write is composed anew for an item that turned out otherwise than it was seen."""
 _SENDINGS = 3
-_REMEMBERED = 1000
 _REFUSAL_MEMORY = SECOND
 _GIVING_BACK_SECONDS = 1.0
 _BELIEVED_SKEW = 300 * SECOND
@@ -146,7 +146,7 @@ class LimitStore:
         self._open = open_on_failure
         self._clock = clock
         self._choose = choose
-        self._memories: dict[str, _Memory] = {}
+        self._memories = Recent(_Memory)
         self._guesses = Guesses()
         self._marks = Marks()
         self._took = _FIRST_TOOK
@@ -200,7 +200,7 @@ class LimitStore:
             self._give_back(held["key"])
             raise
         counted = held["key"][0] if held["key"] else self._nothing(key, now)
-        is_roomy = all(self._memory(one.item).is_roomy for one in (*held["key"], *held["tenant"]))
+        is_roomy = all(self._memories.of(one.item).is_roomy for one in (*held["key"], *held["tenant"]))
         is_counted = key.limits.concurrency is not None or tenant.limits.concurrency is not None
         return self._under_way(
             Reservation(counted, rates, held["key"], held["tenant"], is_roomy=is_roomy and not is_counted)
@@ -286,7 +286,7 @@ class LimitStore:
         for reason, need, limit in asked:
             if limit is not None and need > limit:
                 account = next(holder.accounts(0, self._lease))
-                rates = accounts.rates(account, now, self._memory(account.item).seen)
+                rates = accounts.rates(account, now, self._memories.of(account.item).seen)
                 raise too_large(holder.whose, reason, need, limit, rates)
         self._recall(holder.name, estimate.tokens, estimate.cost, now, room=holder.room)
 
@@ -330,7 +330,7 @@ class LimitStore:
         try:
             for account in order:
                 for with_place in (True, False) if rest.place else (False,):
-                    tokens, cost = accounts.room(account, now, self._memory(account.item).seen)
+                    tokens, cost = accounts.room(account, now, self._memories.of(account.item).seen)
                     part = Part(_lesser(rest.tokens, tokens), _lesser(rest.cost, cost), with_place)
                     if part == Part(0, 0, place=False):
                         continue
@@ -352,19 +352,19 @@ class LimitStore:
 
     def _have_room(self, order: Sequence[Account], whole: Part, now: int) -> bool:
         """Whether all items together seem to have room for a part."""
-        rooms = [accounts.room(account, now, self._memory(account.item).seen) for account in order]
+        rooms = [accounts.room(account, now, self._memories.of(account.item).seen) for account in order]
         tokens = [tokens for tokens, _ in rooms if tokens is not None]
         costs = [cost for _, cost in rooms if cost is not None]
         return (not tokens or sum(tokens) >= whole.tokens) and (not costs or sum(costs) >= whole.cost)
 
     def _refusal_of_all(self, order: Sequence[Account], part: Part, now: int) -> Refused | None:
         """Why none of the items has room for a part, by that which will have it first."""
-        found = (accounts.refusal(account, part, now, self._memory(account.item).seen) for account in order)
+        found = (accounts.refusal(account, part, now, self._memories.of(account.item).seen) for account in order)
         return min((refused for refused in found if refused), key=lambda refused: refused.wait or 0, default=None)
 
     async def _hold_one(self, account: Account, part: Part, now: int) -> tuple[ReservedItem, Rates]:
         """A reservation of a part in one item. Raises Refused and AwsError."""
-        item, memory = account.item, self._memory(account.item)
+        item, memory = account.item, self._memories.of(account.item)
         self._recall(item, part.tokens, part.cost, now, room=account.room, place=part.place)
         takes = accounts.takes(account, part)
         busy: frozenset[str] | None = self._guesses.in_use(item, takes, now, memory.seen)
@@ -433,7 +433,7 @@ class LimitStore:
 
     def _under_way(self, reservation: Reservation) -> Reservation:
         for item in {one.item for one in (reservation.counted, *reservation.key, *reservation.tenant)}:
-            self._memory(item).own += 1
+            self._memories.of(item).own += 1
         return reservation
 
     def _recall(self, name: str, tokens: int, cost: int, now: int, *, room: int, place: bool = True) -> None:
@@ -455,7 +455,7 @@ class LimitStore:
             raise used_up(refused.whose, refused.reason, wait - passed, refused.rates)
 
     def _remember(self, name: str, tokens: int, cost: int, now: int, refused: Refused, *, room: int) -> None:
-        memory = self._memory(name)
+        memory = self._memories.of(name)
         memory.refused, memory.refused_at, memory.asked, memory.room = refused, now, (tokens, cost), room
 
     # ---- Settling ----------------------------------------------------------------------------------------------------
@@ -466,7 +466,7 @@ class LimitStore:
             if reservation.key or reservation.tenant:
                 self._took += (max(self._now() - reservation.at, 1) - self._took) * _LEARNING
             for item in {one.item for one in (reservation.counted, *reservation.key, *reservation.tenant)}:
-                self._memory(item).own -= 1
+                self._memories.of(item).own -= 1
             settlements = [self._in_turn(settlement) for settlement in _settlements(reservation, used)]
             if not reservation.key and (used is None or used.counted is None):
                 self._marks.free(reservation.counted.item, reservation.counted.mark)
@@ -481,7 +481,7 @@ class LimitStore:
         held = settlement.held
         if held.slot is not None:
             return settlement
-        over = over_at(self._now(), second=self._memory(held.item).turn)
+        over = over_at(self._now(), second=self._memories.of(held.item).turn)
         return replace(settlement, held=replace(held, over=over))
 
     async def _apply(self, item: str, settlements: Sequence[Settlement]) -> bool:
@@ -489,7 +489,7 @@ class LimitStore:
 
         Raises AwsError; some of them may be written then.
         """
-        memory, waiting, doubtful = self._memory(item), list(settlements), False
+        memory, waiting, doubtful = self._memories.of(item), list(settlements), False
         memory.turn = not memory.turn
         for _ in range(_ROUNDS):
             now, sets = self._now(), {one.held.over for one in waiting}
@@ -549,26 +549,19 @@ class LimitStore:
         """Lets the mark of a settlement go that is written, and of which nothing can arrive any more."""
         held = settlement.held
         if held.slot is None:
-            self._memory(held.item).acknowledged.append((held.over, held.mark))
+            self._memories.of(held.item).acknowledged.append((held.over, held.mark))
         elif not held.doubtful:
             self._marks.free(held.item, held.mark)
 
     def _may_gather(self, item: str) -> bool:
-        memory = self._memory(item)
+        memory = self._memories.of(item)
         return memory.is_roomy and memory.own > 0
 
     # ---- What this process knows -------------------------------------------------------------------------------------
 
-    def _memory(self, name: str) -> _Memory:
-        memory = self._memories.pop(name, None) or _Memory()
-        self._memories[name] = memory
-        if len(self._memories) > _REMEMBERED:
-            self._memories.pop(next(iter(self._memories)))
-        return memory
-
     async def _send(self, item: str, write: Write) -> Outcome:
         outcome = await send(self._aws, self._table, {"id": item}, write, attempts=_SENDINGS)
-        self._memory(item).seen = outcome.item
+        self._memories.of(item).seen = outcome.item
         return outcome
 
     def _now(self) -> int:
